@@ -1,0 +1,73 @@
+/**
+ * A contestant does one workload with one database. Ours and the peers keep the same contract, get the same data, and
+ * are timed by the same few lines (stage.ts): each plays in a process of its own, and the processes take turns
+ * (contest.ts).
+ */
+import type { LatencyRecorder } from '../statistics.js'
+import { loadDigest, readDigest, rowPlan, rowsDigest, sumDigest, wideRow } from '../workloads/row-plan.js'
+import type { RowPlan, RowSettings } from '../workloads/row-plan.js'
+import { accountRow, bankDigest, transferDigest, transferPlan } from '../workloads/transfer-plan.js'
+import type { TransferPlan, TransferSettings } from '../workloads/transfer-plan.js'
+
+/** The contestant's own choices: threads, batching, what is read. Never the data. */
+export type ContestantOptions = Readonly<Record<string, string | number | boolean>>
+
+/** What a contest is about: settings that any process can draw the same plan from. */
+export type Workload =
+  | { readonly kind: 'transfer'; readonly settings: TransferSettings }
+  | { readonly kind: 'read'; readonly settings: RowSettings }
+  | { readonly kind: 'load'; readonly settings: RowSettings }
+
+/**
+ * The rows that contestants load and the fingerprints of what they hold: handed over, so that peers import nothing of
+ * ours.
+ */
+export const workloadData = { accountRow, wideRow, bankDigest, sumDigest, rowsDigest } as const
+
+export type Task = Plan & {
+  readonly data: typeof workloadData
+  readonly directory: string
+  readonly options: ContestantOptions
+}
+export type Plan =
+  | { readonly kind: 'transfer'; readonly plan: TransferPlan }
+  | { readonly kind: 'read'; readonly plan: RowPlan }
+  | { readonly kind: 'load'; readonly plan: RowPlan }
+
+export interface Player {
+  /** Does the operations `first` to `first + count` of the plan. The clock runs for the whole of it. */
+  play(first: number, count: number, latency: LatencyRecorder | undefined): Promise<void> | void
+  /** What came out, to be compared with what the plan itself reckons after as many operations. */
+  digest(): Promise<string> | string
+  close(): Promise<void> | void
+}
+
+/** Opens the database and loads what the workload starts from; not timed. */
+export type Contestant = (task: Task) => Promise<Player> | Player
+
+/** A module of contestants, by name. */
+export interface ContestantModule {
+  readonly contestants: Readonly<Record<string, Contestant>>
+}
+
+export function planOf(workload: Workload): Plan {
+  switch (workload.kind) {
+    case 'transfer':
+      return { kind: 'transfer', plan: transferPlan(workload.settings) }
+    case 'read':
+    case 'load':
+      return { kind: workload.kind, plan: rowPlan(workload.settings) }
+  }
+}
+
+/** What every contestant's digest must be after the first `count` operations of the plan. */
+export function expectedDigest(plan: Plan, count: number): string {
+  switch (plan.kind) {
+    case 'transfer':
+      return transferDigest(plan.plan, count)
+    case 'read':
+      return readDigest(plan.plan, count)
+    case 'load':
+      return loadDigest(count)
+  }
+}

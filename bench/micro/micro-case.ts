@@ -1,0 +1,11 @@
+/**
+ * A case of the micro suite: `prepare` makes what is needed, and the function it returns does the operation
+ * `operationsPerRun` times. Operations of tens of nanoseconds are run by the thousand, so that calling the function
+ * is not what is measured.
+ */
+export interface MicroCase {
+  readonly name: string
+  prepare(): Promise<() => unknown> | (() => unknown)
+}
+
+export const operationsPerRun = 1_000

@@ -1,0 +1,141 @@
+/** An open database, as users hold it. */
+import type { SluiceError } from '../engine/base/errors.js'
+import type { Position, Start } from './position.js'
+import type { CallWith } from './schema/infer.js'
+import type { Table, TableShape } from './schema/table.js'
+import type { EventType } from './service/event.js'
+import type { Procedure } from './service/procedure.js'
+import type { ReaderOf } from './service/table-handles.js'
+import type { Draft } from './service/transaction.js'
+import type { Messages, Run, Workflow } from './service/workflow.js'
+import type { Duration, Signal, SignalLike } from './signal.js'
+import type { CommitOf, Consumer, EventOf, Stream, StreamFilter, StreamOptions } from './stream-types.js'
+
+/** `'fsync'`: on disk; `'os'`: written, not synced; `'memory'`: in memory. */
+export type Durability = 'fsync' | 'os' | 'memory'
+
+export interface OpenOptions {
+  /** The directory of the database. Default: none, in memory only, durability `'memory'`. */
+  readonly path?: string | undefined
+  /** Threads that run procedures. Default: 0, everything on the caller's thread. */
+  readonly workers?: number | undefined
+  /** Logical partitions, fixed when the database is created. Default: 16. */
+  readonly partitions?: number | undefined
+  /** What an answer waits for. Default: `'fsync'`, without a path `'memory'`. */
+  readonly durability?: Durability | undefined
+  /**
+   * Bytes of address space for rows, versions and indexes: reserved, not used. Default: half of the memory of
+   * the machine, at most 4 GiB.
+   */
+  readonly memory?: { readonly bytes: number } | undefined
+  /** How long the outcomes of calls with an `id` are kept. Default: 10 minutes. */
+  readonly outcomes?: { readonly window: Duration } | undefined
+  /** How many bytes of old versions are kept for `asOf`. Default: 64 MiB. */
+  readonly history?: { readonly bytes: number } | undefined
+  /** The module that workers load, where it is not the one that called `app()`: a bundle. */
+  readonly module?: string | { readonly href: string } | undefined
+  /** Gives up opening: `CANCELLED`. */
+  readonly signal?: SignalLike | undefined
+}
+
+export interface CallOptions {
+  /**
+   * Makes the call exactly-once: a repeat with the same id answers the recorded outcome, also after a
+   * restart. The same id with another procedure or input is `ID_REUSED`.
+   */
+  readonly id?: string | undefined
+  /** Withdraws the call while no batch has taken it: `CANCELLED`. */
+  readonly signal?: SignalLike | undefined
+  /** Withdraws the call when no batch has taken it after this many milliseconds: `TIMEOUT`. */
+  readonly timeoutMs?: number | undefined
+}
+export interface CallManyOptions<Input> {
+  /** The id of each call. */
+  readonly id?: ((input: Input, index: number) => string) | undefined
+  readonly signal?: SignalLike | undefined
+}
+
+export interface Receipt<Value> {
+  readonly value: Value
+  readonly position: Position
+  readonly durability: Durability
+  /** The outcome was recorded by an earlier call with the same `id`. */
+  readonly repeated: boolean
+}
+export type Outcome<Value> =
+  ({ readonly ok: true } & Receipt<Value>) | { readonly ok: false; readonly error: SluiceError }
+
+/** The database at one moment. Open snapshots keep old versions in memory: close them, or say `using`. */
+export interface Snapshot extends Disposable {
+  readonly position: Position
+  /** Milliseconds since the epoch: the time of its batch. */
+  readonly time: number
+  /** Reading may be refused with `SNAPSHOT_TOO_OLD` where memory has run short. */
+  table<S extends TableShape>(table: Table<S>): ReaderOf<S>
+  close(): void
+}
+
+export interface Database extends AsyncDisposable {
+  /**
+   * Runs a procedure as one transaction. Settles when its batch is durable at the level of the database, with
+   * what the procedure returned; rejects with its `SluiceError`, and then nothing has changed
+   * (`COMMIT_UNKNOWN`: perhaps).
+   */
+  call<I, O>(procedure: Procedure<I, O>, ...rest: CallWith<I, CallOptions>): Promise<O>
+  /** As `call`, with the position and the durability. */
+  submit<I, O>(procedure: Procedure<I, O>, ...rest: CallWith<I, CallOptions>): Promise<Receipt<O>>
+  /**
+   * Many calls, one promise; not one transaction. Outcomes in input order; rejects only when no call could be
+   * made (a wrong argument, a closed database).
+   */
+  submitMany<I, O>(
+    procedure: Procedure<I, O>,
+    inputs: readonly NoInfer<I>[],
+    options?: CallManyOptions<NoInfer<I>>,
+  ): Promise<Outcome<O>[]>
+  /**
+   * An interactive transaction: reads of one snapshot are recorded and validated in order; `CONFLICT` when
+   * they went stale, after `retries` (default 0) runs more.
+   */
+  transact<R>(
+    run: (tx: Draft) => R | PromiseLike<R>,
+    options?: CallOptions & { readonly retries?: number | undefined },
+  ): Promise<R>
+
+  /** Reads on this thread, synchronously, at the newest durable batch. */
+  table<S extends TableShape>(table: Table<S>): ReaderOf<S>
+  /** Several reads of one moment: the newest durable batch. */
+  snapshot(): Snapshot
+  /**
+   * The state after the batch of a position, or at a moment. `HISTORY_GONE` if retention has passed it. May
+   * read the disk.
+   */
+  asOf(moment: Position | Date): Promise<Snapshot>
+
+  /** The log: whole commits, in order, without gaps, catch-up then live. */
+  changes<T extends Table = never, E extends EventType = never>(
+    options?: StreamOptions & StreamFilter<T, E>,
+  ): Stream<CommitOf<T, E>>
+  /** The events of one or several types, in order. */
+  events<E extends EventType>(events: E | readonly E[], options?: StreamOptions): Stream<EventOf<E>>
+  /** A durable cursor with a name: it moves on when the handler resolves. */
+  consumer<T extends Table = never, E extends EventType = never>(
+    name: string,
+    options: StreamFilter<T, E> & { readonly from?: Start | undefined },
+    handle: (
+      commit: CommitOf<T, E>,
+      delivery: { readonly attempt: number; readonly signal: Signal },
+    ) => PromiseLike<void> | void,
+  ): Promise<Consumer>
+
+  /** Begins a workflow. */
+  start<I, O, M extends Messages>(
+    workflow: Workflow<I, O, M>,
+    ...rest: CallWith<I, { readonly id?: string | undefined }>
+  ): Promise<Run<O, M>>
+  /** The handle of any run, from anywhere. */
+  run<I, O, M extends Messages>(workflow: Workflow<I, O, M>, id: string): Run<O, M>
+
+  /** Waits for the calls in flight, then closes. Closing twice is fine. */
+  close(): Promise<void>
+}

@@ -1,0 +1,350 @@
+/** The database as users hold it: the typed surface over the engine. */
+import { SluiceError } from '../engine/base/errors.js'
+import { type Caller, type FrameFilter, LogFollower, openPast, type OpenEngine, type Program, type SnapshotView, type SubmitOptions, type TableStore } from '../engine/index.js'
+import { type ReadSource, TableReader } from '../query/index.js'
+import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
+import type { Durability, Outcome, Receipt, Snapshot } from './database-types.js'
+import { formatPosition, type Position, positionParts } from './position.js'
+import { shown } from './schema/definition.js'
+import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
+
+type Options = SubmitOptions & { readonly id?: string | undefined }
+const callOptions = new Set(['id', 'signal', 'timeoutMs'])
+const manyOptions = new Set(['id', 'signal'])
+const streamOptions = new Set(['from', 'signal', 'tables', 'events'])
+
+class SingleCall implements Caller {
+  readonly #resolve: (receipt: never) => void
+  readonly #reject: (error: SluiceError) => void
+  readonly #durability: Durability | undefined
+
+  /** `durability` undefined: resolve with the value alone. */
+  constructor(resolve: (value: never) => void, reject: (error: SluiceError) => void, durability: Durability | undefined) {
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#durability = durability
+  }
+  done(_index: number, value: unknown, batch: number, place: number, repeated: boolean): void {
+    this.#resolve((this.#durability === undefined ? value : receiptOf(value, batch, place, this.#durability, repeated)) as never)
+  }
+  failed(_index: number, error: SluiceError): void {
+    this.#reject(error)
+  }
+}
+
+function receiptOf(value: unknown, batch: number, place: number, durability: Durability, repeated: boolean): Receipt<unknown> {
+  return { value, position: formatPosition(batch, place), durability, repeated }
+}
+
+export class SluiceDatabase {
+  readonly #open: OpenEngine
+  readonly #program: Program
+  readonly #readers = new Map<object, TableReader>()
+  readonly #procedures = new Map<unknown, number>()
+  readonly #streams = new Set<CommitStream<unknown>>()
+  readonly #snapshots = new Set<SnapshotHandle>()
+  readonly #newest: ReadSource
+
+  constructor(open: OpenEngine, program: Program) {
+    this.#open = open
+    this.#program = program
+    const { engine } = open
+    this.#newest = {
+      view: () => engine.reading(),
+      lease: () => {
+        const view = engine.openView()!
+        return { view, end: () => view.close() }
+      },
+    }
+  }
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  call(procedure: unknown, input?: unknown, options?: Options): Promise<unknown> {
+    return this.#submit(procedure, input, options, undefined)
+  }
+
+  submit(procedure: unknown, input?: unknown, options?: Options): Promise<unknown> {
+    return this.#submit(procedure, input, options, this.#open.durability)
+  }
+
+  #submit(procedure: unknown, input: unknown, options: Options | undefined, durability: Durability | undefined): Promise<unknown> {
+    return new Promise((resolve, reject: (error: unknown) => void) => {
+      if (options !== undefined) checkCallOptions(options, callOptions)
+      this.#open.engine.submit(this.#ordinalOf(procedure), input, new SingleCall(resolve, reject, durability), 0, options)
+    })
+  }
+
+  async submitMany(procedure: unknown, inputs: readonly unknown[], options: { readonly id?: (input: never, index: number) => string; readonly signal?: SubmitOptions['signal'] } = {}): Promise<readonly Outcome<unknown>[]> {
+    const { engine, durability } = this.#open
+    engine.mustBeOpen()
+    const ordinal = this.#ordinalOf(procedure)
+    checkCallOptions(options, manyOptions)
+    if (!Array.isArray(inputs)) throw SluiceError.of('INVALID_USE', `submitMany() takes a list of inputs, not ${shown(inputs)}.`)
+    return await new Promise<readonly Outcome<unknown>[]>((resolve) => {
+      const outcomes = new Array<Outcome<unknown>>(inputs.length)
+      let left = inputs.length
+      let next = 0
+      const settle = (index: number, outcome: Outcome<unknown>): void => {
+        outcomes[index] = outcome
+        left -= 1
+        if (left === 0) resolve(outcomes)
+      }
+      const caller: Caller = {
+        done: (index, value, batch, place, repeated) => settle(index, { ok: true, ...receiptOf(value, batch, place, durability, repeated) }),
+        failed: (index, error) => settle(index, { ok: false, error }),
+      }
+      const feed = (): void => {
+        while (next < inputs.length) {
+          if (!engine.hasRoom) return engine.whenRoom(feed)
+          const index = next
+          next += 1
+          try {
+            const input: unknown = inputs[index]
+            const id = options.id?.(input as never, index)
+            engine.submit(ordinal, input, caller, index, { id, signal: options.signal })
+          } catch (error) {
+            if (SluiceError.is(error, 'OVERLOADED') && left > inputs.length - next + 1) {
+              next = index // answers of ours are still to come: they make room
+              return engine.whenRoom(feed)
+            }
+            settle(index, { ok: false, error: SluiceError.is(error) ? error : SluiceError.of('INVALID_INPUT', 'An input could not be read.', { cause: error }) })
+          }
+        }
+      }
+      if (inputs.length === 0) resolve([])
+      else feed()
+    })
+  }
+
+  #ordinalOf(procedure: unknown): number {
+    let ordinal = this.#procedures.get(procedure)
+    if (ordinal === undefined) {
+      ordinal = procedureOrdinal(this.#program, procedure)
+      this.#procedures.set(procedure, ordinal)
+    }
+    return ordinal
+  }
+
+  // ── reading ───────────────────────────────────────────────────────────────────────────────────────────
+
+  table(table: object): TableReader {
+    let reader = this.#readers.get(table)
+    if (reader === undefined) {
+      reader = new TableReader(this.#newest, this.#tableOf(table))
+      this.#readers.set(table, reader)
+    }
+    return reader
+  }
+
+  snapshot(): Snapshot {
+    const { engine } = this.#open
+    engine.mustBeOpen()
+    return this.#handle(engine.openView()!, this.#placeOf(engine.durable)) as unknown as Snapshot
+  }
+
+  async asOf(moment: unknown): Promise<Snapshot> {
+    const { engine, firstBatch, disk, options } = this.#open
+    engine.mustBeOpen()
+    const target = await this.#momentOf(moment)
+    if (target.batch > engine.durable) {
+      throw SluiceError.of('INVALID_USE', 'asOf() was asked for a position that this database has not reached.')
+    }
+    const view = target.batch >= firstBatch ? engine.openView(target.batch) : undefined
+    if (view !== undefined) return this.#handle(view, target) as unknown as Snapshot
+    const past = await openPast(engine.parts.program, disk, options.memoryBytes ?? engine.parts.store.region.words * 8, { batch: target.batch, untilMs: Infinity })
+    return this.#handle(new (engine.newest.constructor as typeof SnapshotView)(past.store, -1, target.batch), target) as unknown as Snapshot
+  }
+
+  #handle(view: SnapshotView, place: Moment): SnapshotHandle {
+    const handle = new SnapshotHandle(view, place, (table) => this.#tableOf(table).ordinal, () => this.#snapshots.delete(handle))
+    this.#snapshots.add(handle)
+    return handle
+  }
+
+  #tableOf(table: unknown): TableStore {
+    return this.#open.engine.parts.store.tables[tableOrdinal(this.#program, table)]!
+  }
+
+  /** The end of a batch: where it stands in the log, and when it was. */
+  #placeOf(batch: number): Moment {
+    const known = this.#open.engine.momentOf(batch)
+    return { batch, index: Math.max(0, known.records - 1), time: known.time }
+  }
+
+  async #momentOf(moment: unknown): Promise<Moment> {
+    if (moment instanceof Date) {
+      if (Number.isNaN(moment.getTime())) throw SluiceError.of('INVALID_USE', 'asOf() was given an invalid Date.')
+      return await this.#lastBefore(moment.getTime())
+    }
+    const parts = positionParts(moment)
+    if (parts === undefined) throw SluiceError.of('INVALID_USE', `asOf() takes a Position or a Date, not ${shown(moment)}.`)
+    return { ...parts, time: this.#open.engine.momentOf(parts.batch).time }
+  }
+
+  /** The last batch whose time is not after a moment. */
+  async #lastBefore(ms: number): Promise<Moment> {
+    let last: Moment = { batch: 0, index: 0, time: 0 }
+    const follower = this.#follower({ tables: undefined, events: undefined, outcomes: true }, 0, -1)
+    try {
+      while (follower.isBehind()) {
+        const read: { batch: number; index: number; time: number }[] = []
+        if (!follower.readRing(1_024, read as never)) await follower.readFiles(1_024, read as never)
+        for (const { batch, index, time } of read) {
+          if (time > ms) return last
+          last = { batch, index, time }
+        }
+      }
+      return last
+    } finally {
+      follower.close()
+    }
+  }
+
+  // ── the log ───────────────────────────────────────────────────────────────────────────────────────────
+
+  changes(options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
+    checkOptions('changes()', options, streamOptions)
+    const tables = listOf('tables', options['tables'])?.map((table) => this.#program.tables[tableOrdinal(this.#program, table)]!.descriptor.name)
+    const events = listOf('events', options['events'])?.map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
+    const isFiltered = tables !== undefined || events !== undefined
+    return this.#stream(
+      { tables: isFiltered ? new Set(tables) : undefined, events: isFiltered ? new Set(events) : undefined, outcomes: false },
+      options,
+      (transaction) => [commitOf(transaction)],
+    )
+  }
+
+  events(events: unknown, options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
+    checkOptions('events()', options, new Set(['from', 'signal']))
+    const names = (Array.isArray(events) ? (events as readonly unknown[]) : [events]).map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
+    return this.#stream({ tables: new Set(), events: new Set(names), outcomes: false }, options, eventsOf)
+  }
+
+  #stream(filter: FrameFilter, options: Readonly<Record<string, unknown>>, shape: ConstructorParameters<typeof CommitStream>[2]): CommitStream<unknown> {
+    const { engine } = this.#open
+    engine.mustBeOpen()
+    const signal = options['signal'] as SubmitOptions['signal']
+    const { batch, index, since } = this.#startOf(options['from'])
+    const follower = this.#follower(filter, batch, index)
+    const shaped: typeof shape = since === undefined ? shape : (transaction) => (transaction.time < since ? [] : shape(transaction))
+    const stream: CommitStream<unknown> = new CommitStream(this.#open, follower, shaped, signal, () => this.#streams.delete(stream))
+    this.#streams.add(stream)
+    return stream
+  }
+
+  #startOf(from: unknown): { batch: number; index: number; since?: number } {
+    const { engine } = this.#open
+    if (from === undefined || from === 'now') return { batch: engine.durable, index: -1 }
+    if (from === 'beginning') return { batch: 0, index: -1 }
+    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: 0, index: -1, since: from.getTime() }
+    const parts = positionParts(from)
+    if (parts === undefined) throw wrongStart(shown(from))
+    return parts
+  }
+
+  #follower(filter: FrameFilter, afterBatch: number, afterIndex: number): LogFollower {
+    const { engine, catalog, disk } = this.#open
+    return new LogFollower({ frames: engine.parts.frames, catalog, disk, durable: () => engine.durable, filter, afterBatch, afterIndex })
+  }
+
+  // ── not in this version ───────────────────────────────────────────────────────────────────────────────
+
+  transact(): Promise<never> {
+    return Promise.reject(later('db.transact()'))
+  }
+  consumer(): Promise<never> {
+    return Promise.reject(later('db.consumer()'))
+  }
+  start(): Promise<never> {
+    return Promise.reject(later('db.start()'))
+  }
+  run(): never {
+    throw later('db.run()')
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
+
+  async close(): Promise<void> {
+    const closed = this.#open.close()
+    for (const stream of [...this.#streams]) stream.advance()
+    await closed
+    for (const stream of [...this.#streams]) await stream.close()
+    for (const snapshot of [...this.#snapshots]) snapshot.close()
+  }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+interface Moment {
+  readonly batch: number
+  readonly index: number
+  readonly time: number
+}
+
+class SnapshotHandle implements Disposable {
+  readonly position: Position
+  readonly time: number
+  readonly #view: SnapshotView
+  readonly #ordinalOf: (table: object) => number
+  readonly #onClose: () => void
+  readonly #readers = new Map<object, TableReader>()
+  readonly #source: ReadSource
+
+  constructor(view: SnapshotView, place: Moment, ordinalOf: (table: object) => number, onClose: () => void) {
+    this.position = formatPosition(place.batch, place.index)
+    this.time = place.time
+    this.#view = view
+    this.#ordinalOf = ordinalOf
+    this.#onClose = onClose
+    this.#source = { view: () => view, lease: () => ({ view, end: () => undefined }) }
+  }
+
+  table(table: object): TableReader {
+    let reader = this.#readers.get(table)
+    if (reader === undefined) {
+      reader = new TableReader(this.#source, this.#view.store.tables[this.#ordinalOf(table)]!)
+      this.#readers.set(table, reader)
+    }
+    return reader
+  }
+
+  close(): void {
+    this.#view.close()
+    this.#onClose()
+  }
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+const later = (what: string): SluiceError => SluiceError.of('INVALID_USE', `${what} is not in this version of SluiceDB.`)
+
+function checkCallOptions(options: unknown, known: ReadonlySet<string>): void {
+  checkOptions('a call', options, known)
+  const { signal, timeoutMs } = options as { signal?: unknown; timeoutMs?: unknown }
+  if (signal !== undefined && !isSignal(signal)) throw SluiceError.of('INVALID_USE', `The option signal is an AbortSignal, not ${shown(signal)}.`)
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs < 2 ** 31)) {
+    throw SluiceError.of('INVALID_USE', `The option timeoutMs is a number of milliseconds, 0 or more, not ${shown(timeoutMs)}.`)
+  }
+}
+
+function checkOptions(what: string, options: unknown, known: ReadonlySet<string>): void {
+  if (typeof options !== 'object' || options === null) throw SluiceError.of('INVALID_USE', `The options of ${what} are an object, not ${shown(options)}.`)
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) throw SluiceError.of('INVALID_USE', `${what} has no option "${name}"; it has ${[...known].join(', ')}.`)
+  }
+  const { signal } = options as { signal?: unknown }
+  if (signal !== undefined && !isSignal(signal)) throw SluiceError.of('INVALID_USE', `The option signal is an AbortSignal, not ${shown(signal)}.`)
+}
+
+function isSignal(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'aborted' in value && typeof (value as { addEventListener?: unknown }).addEventListener === 'function'
+}
+
+function listOf(name: string, value: unknown): readonly unknown[] | undefined {
+  if (value === undefined) return undefined
+  if (!Array.isArray(value)) throw SluiceError.of('INVALID_USE', `The option ${name} is a list, not ${shown(value)}.`)
+  return value as readonly unknown[]
+}

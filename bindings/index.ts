@@ -1,0 +1,45 @@
+/** What binds an application to the engine: definitions, the program they become, the types of a database. */
+export { column } from './schema/column.js'
+export type {
+  BigintColumn, Column, ColumnKind, ColumnMark, ColumnTypes, IntColumn, Later, NumberColumn, OnDelete,
+  StandardSchema, TextColumn,
+} from './schema/column.js'
+export type { Columns, PartitionKey, Read, Scalar, Write } from './schema/infer.js'
+export { table } from './schema/table.js'
+export type { IndexShape, Key, NewRow, Row, Table, TableShape } from './schema/table.js'
+export type { InputOf, KeyOf, NewRowOf, OutputOf, PayloadOf, RowOf, TxOf } from './inferred-names.js'
+
+export { service } from './service/service.js'
+export type { Service } from './service/service.js'
+export type { ServiceShape } from './service/service-shape.js'
+export type { AbortError, AbortType, AnyEvent, Delivered, Emitted, EventType } from './service/event.js'
+export type { Procedure } from './service/procedure.js'
+export type { Clock } from './service/clock.js'
+export type { Draft, ReadTx, Tx } from './service/transaction.js'
+export type {
+  Accessor, Deltas, DraftTable, Frozen, Get, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, Live,
+  OrderedDraftTable, OrderedReader, OrderedReadTable, OrderedTxTable, Patch, Put, Range, Reader, ReaderOf,
+  ReadTable, Scan, TxTable, UniqueGet,
+} from './service/table-handles.js'
+export type {
+  Messages, Retries, Run, RunStatus, Workflow, WorkflowContext, WorkflowStep,
+} from './service/workflow.js'
+
+export type { AnyChange, Change } from './change.js'
+export { formatPosition, Position, positionParts } from './position.js'
+export type { PositionParts, Start } from './position.js'
+export type {
+  ChangeOf, Commit, CommitOf, Consumer, EventOf, Stream, StreamFilter, StreamOptions,
+} from './stream-types.js'
+export type { Duration, Signal, SignalLike } from './signal.js'
+export type {
+  CallManyOptions, CallOptions, Database, Durability, OpenOptions, Outcome, Receipt, Snapshot,
+} from './database-types.js'
+
+export { app, isApp, programOf } from './app.js'
+export type { App } from './app.js'
+export {
+  describeProgram, eventOrdinal, ordinalsOf, procedureOrdinal,
+  tableOrdinal,
+} from './catalog.js'
+export { open } from './open.js'

@@ -1,0 +1,85 @@
+/**
+ * `open()`: checks the options, and that workers will be able to load the application, before anything starts.
+ *
+ * Workers import the module that called `app()`. If that module is the program's entry, or opens the database itself, every
+ * worker would run the whole program again; so that is refused here (api.md, "Where the application may live").
+ */
+import { SluiceError } from '../engine/base/errors.js'
+import { limits } from '../engine/base/limits.js'
+import { mustBeLoadable, openEngine, workerMark, type EngineOptions } from '../engine/index.js'
+import { type App, programOf } from './app.js'
+import { SluiceDatabase } from './database.js'
+import type { Database, OpenOptions } from './database-types.js'
+import { shown } from './schema/definition.js'
+
+const optionNames = new Set(['path', 'workers', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'module', 'signal'])
+/** Tests open databases with a clock and a seed of their own. */
+const fixedOption = Symbol.for('sluicedb.fixed')
+
+/**
+ * Opens a database, and creates it where there is none.
+ *
+ * ```ts
+ * await using db = await open(application, { path: './data', workers: 1 })
+ * ```
+ *
+ * Errors: `DATABASE_LOCKED`, `SCHEMA_MISMATCH`, `LOG_CORRUPT`, `APP_NOT_LOADED`, `OUT_OF_SPACE`, `CANCELLED`, `INVALID_USE`.
+ */
+export async function open(application: App, options: OpenOptions = {}): Promise<Database> {
+  const program = programOf(application)
+  if (workerMark.module !== undefined) {
+    workerMark.noteOpened()
+    throw SluiceError.of('APP_NOT_LOADED', `open() ran inside a partition worker, while it was loading ${workerMark.module}: put the application into a module of its own, without open().`)
+  }
+  const checked = checkOptions(options, program.url)
+  if (checked.workers > 0) mustBeLoadable(checked.module)
+  const opened = await openEngine(program, checked)
+  return new SluiceDatabase(opened, program) as unknown as Database
+}
+
+function checkOptions(options: OpenOptions, url: string): EngineOptions {
+  if (typeof options !== 'object' || options === null) throw wrong(`The options of open() are an object, not ${shown(options)}.`)
+  for (const name of Object.keys(options)) if (!optionNames.has(name)) throw wrong(`open() has no option "${name}"; it has ${[...optionNames].join(', ')}.`)
+  const { path, workers = 0, partitions, durability, memory, outcomes, history, module, signal } = options
+  if (path !== undefined && (typeof path !== 'string' || path === '')) throw wrong(`The option path is the directory of the database, not ${shown(path)}.`)
+  whole('workers', workers, 0, limits.workersMax)
+  if (partitions !== undefined) whole('partitions', partitions, 1, limits.partitionsMax)
+  if (memory !== undefined) whole('memory.bytes', memory.bytes, limits.memoryBytesMin, limits.memoryBytesMax)
+  if (history !== undefined) whole('history.bytes', history.bytes, 0, limits.memoryBytesMax)
+  if (durability !== undefined && !['fsync', 'os', 'memory'].includes(durability)) throw wrong(`The option durability is 'fsync', 'os' or 'memory', not ${shown(durability)}.`)
+  if (path === undefined && durability !== undefined && durability !== 'memory') throw wrong(`Durability '${durability}' needs a path: without one the database is in memory only.`)
+  return {
+    path,
+    workers,
+    partitions,
+    durability: path === undefined ? 'memory' : (durability ?? 'fsync'),
+    memoryBytes: memory === undefined ? undefined : Math.floor(memory.bytes / 8) * 8,
+    historyBytes: history?.bytes ?? limits.historyHoldBytes,
+    outcomeWindowMs: outcomes === undefined ? limits.outcomeWindowMsDefault : durationMs(outcomes.window),
+    module: module === undefined ? url : moduleUrl(module),
+    signal,
+    fixed: (options as Readonly<Record<symbol, EngineOptions['fixed']>>)[fixedOption],
+  }
+}
+
+function whole(name: string, value: unknown, least: number, most: number): void {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    throw wrong(`The option ${name} is a whole number from ${least} to ${most}, not ${shown(value)}.`)
+  }
+}
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+function durationMs(duration: unknown): number {
+  if (typeof duration === 'number' && duration >= 0 && Number.isFinite(duration)) return duration
+  const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) : null
+  if (match === null) throw wrong(`outcomes.window is milliseconds or text such as '10m', not ${shown(duration)}.`)
+  return Number(match[1]) * unitMs[match[2]!]!
+}
+
+function moduleUrl(module: string | { readonly href: string }): string {
+  const text = typeof module === 'string' ? module : module.href
+  if (URL.canParse(text)) return text
+  throw wrong(`The option module is the address of a module, such as new URL('./app.js', import.meta.url), not ${shown(module)}.`)
+}
+
+const wrong = (message: string): SluiceError => SluiceError.of('INVALID_USE', message)

@@ -1,0 +1,64 @@
+/**
+ * Positions: moments in the log, as text that sorts.
+ *
+ *    0000000001000000-00000003
+ *    batch, hexadecimal, 16 digits  '-'  index of the record in the batch, 8 digits
+ *
+ * Fixed widths make the order of the texts the order of the log, so that users compare with `===` and `<`,
+ * keep positions in JSON and in other databases, and never need a function of ours to do so. Batch numbers
+ * have 53 bits (R16).
+ *
+ * Why not a bigint: JSON has none. Why not a number: batch and index together need more than 53 bits.
+ */
+import { assert } from '../engine/base/assert.js'
+import { SluiceError } from '../engine/base/errors.js'
+
+declare const position: unique symbol
+
+/** A moment in the log, as text that sorts: compare with `===` and `<`, keep it in JSON. */
+export type Position = string & { readonly [position]: true }
+
+/**
+ * Where a stream starts: `'now'` (default), with the first commit that is kept, with the first commit after a
+ * position, or with the first commit at or after a moment.
+ */
+export type Start = 'beginning' | 'now' | Position | Date
+
+const batchDigits = 16
+const indexDigits = 8
+const indexMax = 16 ** indexDigits - 1
+const pattern = /^[0-9a-f]{16}-[0-9a-f]{8}$/
+
+export interface PositionParts {
+  readonly batch: number
+  /** Place of the record among the records of its batch, in serial order. */
+  readonly index: number
+}
+
+export function formatPosition(batch: number, index: number): Position {
+  assert(Number.isSafeInteger(batch) && batch >= 0, 'R16: a batch number is a whole number of at most 53 bits')
+  assert(Number.isInteger(index) && index >= 0 && index <= indexMax, 'a batch has fewer than 2^32 records')
+  return `${hexadecimal(batch, batchDigits)}-${hexadecimal(index, indexDigits)}` as Position
+}
+
+function hexadecimal(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0')
+}
+
+/** The numbers of a position, or undefined when the text is none. */
+export function positionParts(text: unknown): PositionParts | undefined {
+  if (typeof text !== 'string' || !pattern.test(text)) return undefined
+  const batch = Number.parseInt(text.slice(0, batchDigits), 16)
+  return Number.isSafeInteger(batch)
+    ? { batch, index: Number.parseInt(text.slice(batchDigits + 1), 16) }
+    : undefined
+}
+
+export const Position = Object.freeze({
+  /** Checks text that was kept elsewhere; `INVALID_USE` when it is no position. */
+  parse(text: string): Position {
+    if (positionParts(text) !== undefined) return text as Position
+    const shown = typeof text === 'string' ? `'${text.slice(0, 60)}'` : typeof text
+    throw SluiceError.of('INVALID_USE', `${shown} is no position: pass text that came from one.`)
+  },
+})

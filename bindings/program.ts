@@ -1,0 +1,190 @@
+/**
+ * From definitions to the program of the engine: every reference by name becomes an ordinal, every arrow is
+ * followed, and what cannot run is refused.
+ *
+ * Order: services as given to `app()`; tables and events as written in their service; handlers as declared,
+ * because that is the order they run in (R28); procedures by name. A service may define procedures in several
+ * modules, and main and workers may load these in different orders: the numbers of procedures must not depend
+ * on it.
+ */
+import type {
+  AtomicHandlerProgram,
+  ColumnRules,
+  EventProgram,
+  ProcedureProgram,
+  Program,
+  RecordDescriptor,
+  ServiceProgram,
+  TableProgram,
+} from '../engine/schema/descriptor.js'
+import { invalidDefinition, shown } from './schema/definition.js'
+import type { LoweredColumns } from './schema/lower-columns.js'
+import { tableDefinitions, type ReferenceDefinition, type TableDefinition } from './schema/table.js'
+import { eventDefinitions } from './service/event.js'
+import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
+
+export function lowerServices(url: string, services: readonly ServiceDefinition[]): Program {
+  const tables = new Map<string, TableProgram>()
+  const events = new Map<string, EventProgram>()
+  for (const service of services) {
+    for (const table of service.tables.values()) tables.set(table.name, tableProgram(table))
+    for (const event of service.events.values()) {
+      events.set(event.name, {
+        descriptor: { name: event.name, columns: event.columns.columns },
+        ...rules(event.columns),
+      })
+    }
+  }
+  const tableOrdinals = ordinalsOf(tables)
+  const eventOrdinals = ordinalsOf(events)
+  const definitions = new Map(
+    services.flatMap((service) => [...service.tables.values()].map((table) => [table.name, table] as const)),
+  )
+
+  const later: string[] = []
+  for (const service of services) {
+    for (const table of service.tables.values()) {
+      for (const reference of table.references) checkReference(reference, table, definitions)
+    }
+    for (const handler of service.handlers.values()) eventOf(handler, eventOrdinals)
+    later.push(...laterOf(service))
+  }
+  refuseLater(later)
+
+  return {
+    url,
+    services: services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals)),
+    tables: [...tables.values()],
+    events: [...events.values()],
+    procedures: services.flatMap(procedurePrograms),
+    atomicHandlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
+  }
+}
+
+function ordinalsOf(named: ReadonlyMap<string, unknown>): ReadonlyMap<string, number> {
+  return new Map([...named.keys()].map((name, ordinal) => [name, ordinal]))
+}
+
+function rules({ checks, json }: LoweredColumns): ColumnRules {
+  return { checks, json }
+}
+
+function tableProgram(table: TableDefinition): TableProgram {
+  return { descriptor: { name: table.name, ...table.descriptor }, ...rules(table.columns) }
+}
+
+function serviceProgram(
+  service: ServiceDefinition,
+  tables: ReadonlyMap<string, number>,
+  events: ReadonlyMap<string, number>,
+): ServiceProgram {
+  const own = (names: Iterable<string>, ordinals: ReadonlyMap<string, number>) =>
+    new Map([...names].map((name) => [name, ordinals.get(`${service.name}.${name}`) ?? -1]))
+  const aborts = new Map<string, RecordDescriptor & ColumnRules>()
+  for (const [reason, columns] of service.aborts)
+    aborts.set(reason, { columns: columns.columns, ...rules(columns) })
+  return {
+    name: service.name,
+    tables: own(service.tables.keys(), tables),
+    events: own(service.events.keys(), events),
+    aborts: aborts.size === 0 ? undefined : aborts,
+  }
+}
+
+function procedurePrograms(service: ServiceDefinition, ordinal: number): readonly ProcedureProgram[] {
+  const byName = [...service.procedures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  return byName.map(({ name, input, placed, partition, run }) => ({
+    descriptor: { name, columns: input.columns, placed },
+    ...rules(input),
+    service: ordinal,
+    partition: partition as ProcedureProgram['partition'],
+    run,
+  }))
+}
+
+function handlerPrograms(
+  service: ServiceDefinition,
+  ordinal: number,
+  events: ReadonlyMap<string, number>,
+): readonly AtomicHandlerProgram[] {
+  return [...service.handlers.values()].map((handler) => ({
+    name: handler.name,
+    service: ordinal,
+    event: eventOf(handler, events),
+    run: handler.run,
+  }))
+}
+
+/** The ordinal of the event of a handler: arrows are followed here, when all modules have been loaded. */
+function eventOf(handler: HandlerDefinition, events: ReadonlyMap<string, number>): number {
+  const answer = follow(handler.event, `The arrow of handler '${handler.name}'`)
+  const definition = eventDefinitions.of(answer)
+  if (definition === undefined) {
+    throw invalidDefinition(
+      `The arrow of handler '${handler.name}' must answer an event, () => shop.events.paid, not ${shown(answer)}.`,
+    )
+  }
+  const ordinal = events.get(definition.name)
+  if (ordinal !== undefined) return ordinal
+  throw invalidDefinition(
+    `Handler '${handler.name}' waits for '${definition.name}', which is not in this application: ` +
+      `add service '${definition.service}' to app().`,
+  )
+}
+
+function follow(arrow: () => unknown, what: string): unknown {
+  try {
+    return arrow()
+  } catch (cause) {
+    throw invalidDefinition(`${what} threw: see cause.`, undefined, cause)
+  }
+}
+
+function checkReference(
+  reference: ReferenceDefinition,
+  table: TableDefinition,
+  tables: ReadonlyMap<string, TableDefinition>,
+): void {
+  const what = `Reference '${reference.name}' of table '${table.name}'`
+  const answer = follow(reference.to, `The arrow of reference '${reference.name}' of table '${table.name}'`)
+  const target = tableDefinitions.of(answer)
+  if (target === undefined)
+    throw invalidDefinition(`${what} must answer a table, () => account, not ${shown(answer)}.`)
+  if (tables.get(target.name) !== target) {
+    throw invalidDefinition(
+      `${what} leads to ${target.name === '' ? 'a table of no service' : `'${target.name}'`}, ` +
+        'which is not in this application: put the table into a service, and the service into app().',
+    )
+  }
+  const typesOf = (definition: TableDefinition, ordinals: readonly number[]) =>
+    ordinals.map((ordinal) => definition.columns.columns[ordinal]?.type).join(', ')
+  const given = typesOf(table, reference.on)
+  const wanted = typesOf(target, target.descriptor.key)
+  if (given !== wanted)
+    throw invalidDefinition(`${what} gives (${given}), but the key of '${target.name}' is (${wanted}).`)
+}
+
+/** What a service asks for that this version does not have: never silently ignored. */
+function laterOf(service: ServiceDefinition): readonly string[] {
+  const later: string[] = []
+  for (const table of service.tables.values())
+    later.push(...table.later.map((feature) => `${feature} of table '${table.name}'`))
+  for (const { name, later: features } of service.procedures.values()) {
+    later.push(...features.map((feature) => `${feature} of procedure '${name}'`))
+  }
+  for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
+  for (const { name, atomic } of service.handlers.values()) {
+    if (!atomic) later.push(`handler '${name}' without atomic: true`)
+  }
+  return later
+}
+
+function refuseLater(features: readonly string[]): void {
+  if (features.length === 0) return
+  const shownFeatures = features.slice(0, 8).join('; ')
+  const rest = features.length > 8 ? `; and ${features.length - 8} more` : ''
+  throw invalidDefinition(
+    `Not in this version of sluicedb: ${shownFeatures}${rest}. Leave these out until a later version has them.`,
+    { features },
+  )
+}

@@ -1,0 +1,349 @@
+/**
+ * Tables: what a service keeps.
+ *
+ * `table()` answers one value for its whole life. `service()` gives it its full name (`'bank.account'`) and
+ * its owner; a table belongs to one service. `bank.tables.account` is the same value, with that name in its
+ * type.
+ */
+import type { IndexDescriptor, TableDescriptor } from '../../engine/schema/descriptor.js'
+import type { AnyChange, Change } from '../change.js'
+import { checkOnDelete, type Later, type OnDelete } from './column.js'
+import {
+  checkFlag,
+  checkFunction,
+  checkName,
+  checkOptions,
+  DefinitionKind,
+  entriesOf,
+  invalidDefinition,
+  shown,
+} from './definition.js'
+import type { Columns, KeyValue, LeftOut, Marked, OfKind, Read } from './infer.js'
+import { lowerColumns, wrongValue, type LoweredColumns } from './lower-columns.js'
+import type { Flat, Loose, shape, Without } from './shape.js'
+
+// ── what users see ──────────────────────────────────────────────────────────────────────────────────────
+
+export interface IndexShape {
+  readonly on: readonly string[]
+  readonly range?: boolean
+  readonly unique?: boolean
+  readonly where?: object
+}
+export interface TableShape {
+  row: object
+  key: readonly string[]
+  leftOut: PropertyKey
+  added: PropertyKey
+  json: PropertyKey
+  ordered: boolean
+  indexes: Readonly<Record<string, IndexShape>>
+}
+
+/** A row as it is read: plain and read-only. */
+export type Row<S extends TableShape> = Readonly<S['row']>
+export type Key<S extends TableShape> = KeyValue<S['row'], S['key']>
+/** A row as it is written. */
+export type NewRow<S extends TableShape> = [S['leftOut']] extends [never]
+  ? S['row']
+  : Flat<Without<S['row'], S['leftOut']> & Loose<S['row'], S['leftOut'] & keyof S['row']>>
+
+/** A table, as declared (`Name` is `string`) or as part of a service (`Name` is `'service.table'`). */
+export interface Table<S extends TableShape = any, Name extends string = string> {
+  readonly [shape]: S
+  /** The full name, `'bank.account'`; empty until a service has the table. */
+  readonly name: Name
+  /** Tells whether a change is one of this table, and types it. */
+  is(change: AnyChange): change is Change<Name, Key<S>, Row<S>>
+}
+
+type KeyName<C extends Columns> = Exclude<keyof C, Marked<C, 'nullable'> | OfKind<C, 'json'>> & string
+type IndexOn<C extends Columns> = {
+  readonly on: readonly [keyof C & string, ...(keyof C & string)[]]
+  readonly range?: boolean
+  readonly unique?: boolean
+  readonly where?: Partial<Read<C>>
+}
+/**
+ * An inferred literal is not checked for unknown properties; this does it, so that `uniqe: true` does not
+ * compile.
+ */
+type Known<X, C> = {
+  readonly [I in keyof X]: Record<Exclude<keyof X[I], keyof IndexOn<Columns>>, never> &
+    (X[I] extends { readonly where: infer W }
+      ? { readonly where: Record<Exclude<keyof W, keyof C>, never> }
+      : unknown)
+}
+type ReferenceOn<C extends Columns> = {
+  readonly on: readonly (keyof C)[]
+  readonly to: Later
+  readonly onDelete?: OnDelete | undefined
+}
+type TableOf<
+  C extends Columns,
+  K extends readonly string[],
+  X extends Readonly<Record<string, IndexShape>>,
+  O extends boolean,
+> = Table<{
+  row: Read<C>
+  key: K
+  leftOut: LeftOut<C> & string
+  added: Exclude<OfKind<C, 'number' | 'bigint'>, Marked<C, 'nullable'> | K[number]> & string
+  json: OfKind<C, 'json'> & string
+  ordered: O
+  indexes: Flat<
+    X & { readonly [P in Marked<C, 'unique'> & string]: { readonly on: readonly [P]; readonly unique: true } }
+  >
+}>
+
+// ── what is recorded ────────────────────────────────────────────────────────────────────────────────────
+
+export interface ReferenceDefinition {
+  readonly name: string
+  /** Ordinals of columns. */
+  readonly on: readonly number[]
+  readonly to: () => unknown
+  readonly onDelete: OnDelete
+}
+
+export interface TableDefinition {
+  /** Both set once, by the service that takes the table. */
+  name: string
+  service: string | undefined
+  readonly columns: LoweredColumns
+  /** All of the descriptor but the name. */
+  readonly descriptor: Omit<TableDescriptor, 'name'>
+  readonly references: readonly ReferenceDefinition[]
+  /** What this version cannot do yet, each as the start of a sentence; `app()` refuses it by name. */
+  readonly later: readonly string[]
+}
+
+export const tableDefinitions = new DefinitionKind<TableDefinition>('table')
+
+class TableHandle {
+  readonly #definition: TableDefinition
+
+  constructor(definition: TableDefinition) {
+    this.#definition = definition
+    tableDefinitions.attach(this, definition)
+  }
+
+  get name(): string {
+    return this.#definition.name
+  }
+
+  is(change: unknown): boolean {
+    return this.#definition.name !== '' && (change as AnyChange | null | undefined)?.table === this.#definition.name
+  }
+}
+
+/**
+ * Declares a table.
+ *
+ * ```ts
+ * const account = table({
+ *   columns: { id: column.text(), owner: column.text(), balance: column.int().min(0) },
+ *   key: ['id'],
+ *   indexes: { byOwner: { on: ['owner'] } },
+ * })
+ * ```
+ */
+export function table<
+  C extends Columns,
+  const K extends readonly [KeyName<C>, ...KeyName<C>[]],
+  const X extends Readonly<Record<string, IndexOn<C>>> = {},
+  const O extends boolean = false,
+>(definition: {
+  readonly columns: C
+  /** The columns that name a row, in this order. */
+  readonly key: K
+  /**
+   * Columns of the key that place a row; default: the first. `'global'`: read by every lane, written by the
+   * cross-partition lane.
+   */
+  readonly partition?: 'global' | readonly K[number][] | undefined
+  /** The primary key can be scanned in order. Default: false. */
+  readonly ordered?: O | undefined
+  /** Other ways to find rows: by equal values, with `range: true` also in order. */
+  readonly indexes?: (X & Known<X, C>) | undefined
+  readonly references?: Readonly<Record<string, ReferenceOn<C>>> | undefined
+  /** Rules of a whole row, by name. */
+  readonly checks?: Readonly<Record<string, (row: Readonly<Read<C>>) => boolean>> | undefined
+}): TableOf<C, K, X, O> {
+  return new TableHandle(defineTable(definition)) as unknown as TableOf<C, K, X, O>
+}
+
+function defineTable(definition: unknown): TableDefinition {
+  const options = checkOptions(definition, 'table()', [
+    'columns',
+    'key',
+    'partition',
+    'ordered',
+    'indexes',
+    'references',
+    'checks',
+  ])
+  const names = entriesOf(options['columns'], 'The columns of table()').map(([name]) => name)
+  if (names.length === 0)
+    throw invalidDefinition("A table needs columns: table({ columns: { id: column.text() }, key: ['id'] }).")
+  const what = `the table of ${names.slice(0, 4).join(', ')}${names.length > 4 ? ', …' : ''}`
+  const columns = lowerColumns(options['columns'], what, 'table')
+
+  const key = ordinals(options['key'], columns, `The key of ${what}`)
+  for (const ordinal of key) checkKeyColumn(columns, ordinal, what)
+  const checks = entriesOf(options['checks'], `The checks of ${what}`)
+  for (const [name, holds] of checks) {
+    checkName(name, `a check of ${what}`)
+    checkFunction(holds, `Check '${name}' of ${what}`)
+  }
+  const later: string[] = []
+  const indexes = defineIndexes(options['indexes'], columns, what, later)
+  const references = defineReferences(options['references'], columns, what)
+  for (const { name, generated, unique } of columns.columns) {
+    if (generated) later.push(`generated() of column '${name}'`)
+    if (unique) later.push(`unique() of column '${name}'`)
+    if (unique && indexes.some((index) => index.name === name)) {
+      throw invalidDefinition(
+        `Index '${name}' of ${what} has the name of a unique column, which is an index itself: rename it.`,
+      )
+    }
+  }
+  for (const [name] of checks) later.push(`row check '${name}'`)
+  for (const { name } of references) later.push(`reference '${name}'`)
+  return {
+    name: '',
+    service: undefined,
+    columns,
+    descriptor: {
+      columns: columns.columns,
+      key,
+      partition: definePartition(options['partition'], key, columns, what),
+      ordered: checkFlag(options['ordered'], `ordered of ${what}`),
+      indexes,
+    },
+    references,
+    later,
+  }
+}
+
+/** The ordinals of columns given by name: at least one, each known, none twice. */
+function ordinals(names: unknown, { columns }: LoweredColumns, what: string): readonly number[] {
+  if (!Array.isArray(names) || names.length === 0) {
+    throw invalidDefinition(
+      `${what} must be a list of at least one column, ['id'], not ` +
+        `${Array.isArray(names) ? 'an empty one' : shown(names)}.`,
+    )
+  }
+  const found: number[] = []
+  for (const name of names) {
+    const ordinal = columns.findIndex((column) => column.name === name)
+    if (ordinal < 0)
+      throw invalidDefinition(
+        `${what} names ${shown(name)}, which is no column; ` +
+          `there are ${columns.map((column) => column.name).join(', ')}.`,
+      )
+    if (found.includes(ordinal)) throw invalidDefinition(`${what} names '${String(name)}' twice.`)
+    found.push(ordinal)
+  }
+  return found
+}
+
+function checkKeyColumn({ columns }: LoweredColumns, ordinal: number, what: string): void {
+  const column = columns[ordinal]
+  if (column?.nullable)
+    throw invalidDefinition(`Column '${column.name}' is in the key of ${what}: it cannot be nullable.`)
+  if (column?.type === 'json')
+    throw invalidDefinition(
+      `Column '${column.name}' is in the key of ${what}: it cannot be json, which has no order.`,
+    )
+}
+
+function definePartition(
+  partition: unknown,
+  key: readonly number[],
+  columns: LoweredColumns,
+  what: string,
+): readonly number[] | 'global' {
+  if (partition === undefined) return key.slice(0, 1)
+  if (partition === 'global') return 'global'
+  const places = ordinals(partition, columns, `The partition of ${what}`)
+  for (const ordinal of places) {
+    if (key.includes(ordinal)) continue
+    throw invalidDefinition(
+      `The partition of ${what} names '${columns.columns[ordinal]?.name}', which is not in the key: ` +
+        'rows are placed by columns of their key.',
+    )
+  }
+  return places
+}
+
+function defineIndexes(
+  indexes: unknown,
+  columns: LoweredColumns,
+  what: string,
+  later: string[],
+): readonly IndexDescriptor[] {
+  return entriesOf(indexes, `The indexes of ${what}`).map(([name, definition]) => {
+    checkName(name, `an index of ${what}`)
+    const index = `index '${name}' of ${what}`
+    const options = checkOptions(definition, index, ['on', 'range', 'unique', 'where'])
+    const on = ordinals(options['on'], columns, `on of ${index}`)
+    for (const ordinal of on) {
+      const column = columns.columns[ordinal]
+      if (column?.type === 'json')
+        throw invalidDefinition(`Column '${column.name}' is in ${index}: it cannot be json, which has no order.`)
+    }
+    const unique = checkFlag(options['unique'], `unique of ${index}`)
+    if (unique) later.push(`unique index '${name}'`)
+    if (options['where'] !== undefined) {
+      checkWhere(options['where'], columns, index)
+      later.push(`where of index '${name}'`)
+    }
+    return { name, on, range: checkFlag(options['range'], `range of ${index}`), unique }
+  })
+}
+
+function checkWhere(where: unknown, { columns, definitions }: LoweredColumns, index: string): void {
+  for (const [name, value] of entriesOf(where, `where of ${index}`)) {
+    const definition = definitions[columns.findIndex((column) => column.name === name)]
+    if (definition === undefined) throw invalidDefinition(`where of ${index} names '${name}', which is no column.`)
+    if (definition.type === 'json')
+      throw invalidDefinition(`where of ${index} names '${name}': json cannot be compared.`)
+    const wrong =
+      value === null ? (definition.nullable ? undefined : 'the column cannot hold') : wrongValue(definition, value)
+    if (wrong !== undefined)
+      throw invalidDefinition(`where of ${index} asks for ${name} ${shown(value)}, which ${wrong}.`)
+  }
+}
+
+function defineReferences(
+  references: unknown,
+  columns: LoweredColumns,
+  what: string,
+): readonly ReferenceDefinition[] {
+  const ofColumns = columns.columns.flatMap(({ name }, ordinal) =>
+    (columns.definitions[ordinal]?.references ?? []).map(({ to, onDelete }) => ({
+      name,
+      on: [ordinal],
+      to,
+      onDelete,
+    })),
+  )
+  const ofTable = entriesOf(references, `The references of ${what}`).map(([name, definition]) => {
+    checkName(name, `a reference of ${what}`)
+    const reference = `reference '${name}' of ${what}`
+    const { on, to, onDelete = 'restrict' } = checkOptions(definition, reference, ['on', 'to', 'onDelete'])
+    checkFunction(to, `to of ${reference}`)
+    return {
+      name,
+      on: ordinals(on, columns, `on of ${reference}`),
+      to: to as () => unknown,
+      onDelete: checkOnDelete(onDelete),
+    }
+  })
+  for (const { name, on, onDelete } of [...ofColumns, ...ofTable]) {
+    if (onDelete !== 'setNull' || on.every((ordinal) => columns.columns[ordinal]?.nullable)) continue
+    throw invalidDefinition(`Reference '${name}' of ${what} says setNull: its columns must be nullable.`)
+  }
+  return [...ofColumns, ...ofTable]
+}

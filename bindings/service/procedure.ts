@@ -1,0 +1,35 @@
+/** Procedures: what a service does, one transaction each. */
+import type { ProcedureDescriptor } from '../../engine/schema/descriptor.js'
+import { DefinitionKind } from '../schema/definition.js'
+import type { LoweredColumns } from '../schema/lower-columns.js'
+import type { shape } from '../schema/shape.js'
+import type { Accessor } from './table-handles.js'
+
+export interface Procedure<Input = any, Output = any, Mode extends 'read' | 'write' = 'read' | 'write'> {
+  readonly [shape]: { readonly input: Input; readonly output: Output; readonly mode: Mode }
+  /** The full name, `'bank.transfer'`. */
+  readonly name: string
+}
+
+type IsPromise = 'A procedure is synchronous: it must not return a promise.'
+type IsLive = 'An accessor ends with its transaction: return its columns, or get(key) instead of row(key).'
+/** The result of a procedure; where it cannot be one, a sentence that the compiler prints. */
+export type Sync<R> = R extends PromiseLike<unknown> ? IsPromise : R extends Accessor ? IsLive : R
+
+export interface ProcedureDefinition {
+  /** The full name, `'bank.transfer'`. */
+  readonly name: string
+  readonly service: string
+  readonly input: LoweredColumns
+  readonly placed: ProcedureDescriptor['placed']
+  readonly partition: ((input: never) => unknown) | undefined
+  readonly run: (tx: never, input: never) => unknown
+  /** What this version cannot do yet; `app()` refuses it by name. */
+  readonly later: readonly string[]
+}
+
+export const procedureDefinitions = new DefinitionKind<ProcedureDefinition>('procedure')
+
+export function procedureHandle(definition: ProcedureDefinition): Procedure {
+  return Object.freeze(procedureDefinitions.attach({ name: definition.name }, definition)) as unknown as Procedure
+}

@@ -1,0 +1,10 @@
+import type { Columns } from '../schema/infer.js'
+import type { Table } from '../schema/table.js'
+
+/** What a service is made of, at the level of types. */
+export interface ServiceShape {
+  name: string
+  tables: Readonly<Record<string, Table>>
+  events: Readonly<Record<string, Columns>>
+  aborts: Readonly<Record<string, Columns>>
+}

@@ -1,0 +1,340 @@
+/**
+ * Services: what is kept, what is announced, why it refuses, and what it does, as one value.
+ *
+ * A service is open until an `app()` has taken it: modules that import each other in a circle go on defining
+ * procedures and handlers while their imports are loading. `app()` seals it, because main and workers must
+ * end with the same program.
+ *
+ * Names: procedures, workflows and handlers share one set of names per service, because the log calls each of
+ * them `'service.name'`. Tables, events and abort reasons have a set of names each.
+ */
+import {
+  byName,
+  checkFlag,
+  checkFunction,
+  checkName,
+  checkOptions,
+  DefinitionKind,
+  entriesOf,
+  invalidDefinition,
+  shown,
+} from '../schema/definition.js'
+import type { Columns, PartitionKey, Read, Write } from '../schema/infer.js'
+import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
+import type { shape } from '../schema/shape.js'
+import { tableDefinitions, type Table, type TableDefinition } from '../schema/table.js'
+import {
+  abortHandle,
+  eventDefinitions,
+  eventHandle,
+  type AbortType,
+  type EventDefinition,
+  type EventType,
+} from './event.js'
+import type { Delivered, Emitted } from './event.js'
+import { procedureHandle, type Procedure, type ProcedureDefinition, type Sync } from './procedure.js'
+import type { ServiceShape } from './service-shape.js'
+import type { ReadTx, Tx } from './transaction.js'
+import {
+  workflowHandle,
+  type Messages,
+  type Workflow,
+  type WorkflowContext,
+  type WorkflowDefinition,
+} from './workflow.js'
+
+// ── what users see ──────────────────────────────────────────────────────────────────────────────────────
+
+export interface Service<S extends ServiceShape> {
+  readonly [shape]: S
+  readonly name: S['name']
+  /** The tables, with their full names. */
+  readonly tables: {
+    readonly [T in keyof S['tables'] & string]: Table<S['tables'][T][typeof shape], `${S['name']}.${T}`>
+  }
+  readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, S['events'][E]> }
+  /** The reasons of `tx.abort`: `bank.aborts.INSUFFICIENT_FUNDS.is(error)`. */
+  readonly aborts: { readonly [A in keyof S['aborts'] & string]: AbortType<A, S['aborts'][A]> }
+
+  /**
+   * Defines a procedure: one serializable transaction. It is synchronous, sees only `tx` and its input, and
+   * returns plain data. With `partition` it runs in the lane of that partition; without, in the
+   * cross-partition lane.
+   */
+  procedure<I extends Columns = {}, R = void, const ReadOnly extends boolean = false>(
+    name: string,
+    options: {
+      readonly input?: I | undefined
+      /** The value that places the rows it touches, an array of values for several columns. */
+      readonly partition?: ((it: Read<I>) => PartitionKey) | undefined
+      readonly partitions?: ((it: Read<I>) => readonly PartitionKey[]) | undefined
+      /** Runs on a snapshot and is never sequenced. Default: false. */
+      readonly readonly?: ReadOnly | undefined
+    },
+    run: (tx: ReadOnly extends true ? ReadTx<S> : Tx<S>, it: Read<I>) => Sync<R>,
+  ): Procedure<Write<I>, R, ReadOnly extends true ? 'read' : 'write'>
+
+  /**
+   * Reacts to an event, of any service of the application: with `atomic: true` inside the transaction that
+   * emits it, else in a transaction of its own. Services that import each other give an arrow: `on(() =>
+   * shop.events.paid, ...)`.
+   */
+  on<N extends string, C extends Columns, R, const Atomic extends boolean = false>(
+    event: EventType<N, C> | (() => EventType<N, C>),
+    options: {
+      readonly name: string
+      readonly atomic?: Atomic | undefined
+      readonly partition?: ((payload: Read<C>) => PartitionKey) | undefined
+    },
+    run: (tx: Tx<S>, event: Atomic extends true ? Emitted<N, C> : Delivered<N, C>) => Sync<R>,
+  ): void
+
+  workflow<I extends Columns = {}, R = void, M extends Messages = {}>(
+    name: string,
+    options: { readonly input?: I | undefined; readonly messages?: M | undefined },
+    run: (wf: WorkflowContext<M>, it: Read<I>) => Promise<R>,
+  ): Workflow<Write<I>, R, M>
+}
+
+// ── what is recorded ────────────────────────────────────────────────────────────────────────────────────
+
+export interface HandlerDefinition {
+  /** The full name, `'bank.book'`. */
+  readonly name: string
+  readonly event: () => unknown
+  readonly atomic: boolean
+  readonly run: (tx: never, event: never) => unknown
+}
+
+export interface ServiceDefinition {
+  readonly name: string
+  readonly tables: ReadonlyMap<string, TableDefinition>
+  readonly events: ReadonlyMap<string, EventDefinition>
+  readonly aborts: ReadonlyMap<string, LoweredColumns>
+  readonly procedures: Map<string, ProcedureDefinition>
+  readonly workflows: Map<string, WorkflowDefinition>
+  readonly handlers: Map<string, HandlerDefinition>
+  /** Where the first `app()` that took the service was called. */
+  sealedBy: string | undefined
+}
+
+export const serviceDefinitions = new DefinitionKind<ServiceDefinition>('service')
+
+class ServiceHandle {
+  readonly name: string
+  readonly tables: Readonly<Record<string, unknown>>
+  readonly events: Readonly<Record<string, EventType>>
+  readonly aborts: Readonly<Record<string, AbortType>>
+  readonly #definition: ServiceDefinition
+
+  constructor(definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>) {
+    this.#definition = definition
+    this.name = definition.name
+    this.tables = byName(tables)
+    this.events = byName([...definition.events].map(([name, event]) => [name, eventHandle(event)]))
+    this.aborts = byName([...definition.aborts.keys()].map((name) => [name, abortHandle(name)]))
+    Object.freeze(serviceDefinitions.attach(this, definition))
+  }
+
+  procedure(name: unknown, options: unknown, run: unknown): Procedure {
+    const full = this.#claim(name, 'procedure')
+    const what = `procedure '${full}'`
+    const { input, partition, partitions, readonly } = checkOptions(options, what, [
+      'input',
+      'partition',
+      'partitions',
+      'readonly',
+    ])
+    checkFunction(run, `The third argument of ${what}`)
+    if (partition !== undefined) checkFunction(partition, `partition of ${what}`)
+    if (partitions !== undefined) checkFunction(partitions, `partitions of ${what}`)
+    if (partition !== undefined && partitions !== undefined) {
+      throw invalidDefinition(
+        `${what} has both partition and partitions: give the one that says where its rows are.`,
+      )
+    }
+    const later: string[] = []
+    if (partitions !== undefined) later.push('partitions')
+    if (checkFlag(readonly, `readonly of ${what}`)) later.push('readonly: true')
+    const definition: ProcedureDefinition = {
+      name: full,
+      service: this.name,
+      input: lowerColumns(input, `the input of ${what}`, 'record'),
+      placed: partition !== undefined,
+      partition,
+      run,
+      later,
+    }
+    this.#definition.procedures.set(name as string, definition)
+    return procedureHandle(definition)
+  }
+
+  on(event: unknown, options: unknown, run: unknown): void {
+    const { name, atomic, partition } = checkOptions(options, `on() of service '${this.name}'`, [
+      'name',
+      'atomic',
+      'partition',
+    ])
+    const full = this.#claim(name, 'handler')
+    const what = `handler '${full}'`
+    if (eventDefinitions.of(event) === undefined && typeof event !== 'function') {
+      throw invalidDefinition(
+        `The first argument of ${what} must be an event, or an arrow that answers one ` +
+          `(() => shop.events.paid), not ${shown(event)}.`,
+      )
+    }
+    checkFunction(run, `The third argument of ${what}`)
+    if (partition !== undefined) checkFunction(partition, `partition of ${what}`)
+    const isAtomic = checkFlag(atomic, `atomic of ${what}`)
+    if (isAtomic && partition !== undefined) {
+      throw invalidDefinition(`${what} is atomic, so it runs where its event is emitted: leave partition out.`)
+    }
+    this.#definition.handlers.set(name as string, {
+      name: full,
+      event: typeof event === 'function' ? (event as () => unknown) : () => event,
+      atomic: isAtomic,
+      run,
+    })
+  }
+
+  workflow(name: unknown, options: unknown, run: unknown): Workflow {
+    const full = this.#claim(name, 'workflow')
+    const what = `workflow '${full}'`
+    const { input, messages } = checkOptions(options, what, ['input', 'messages'])
+    checkFunction(run, `The third argument of ${what}`)
+    lowerColumns(input, `the input of ${what}`, 'record')
+    for (const [message, columns] of entriesOf(messages, `The messages of ${what}`)) {
+      checkName(message, `a message of ${what}`)
+      lowerColumns(columns, `message '${message}' of ${what}`, 'record')
+    }
+    const definition: WorkflowDefinition = { name: full, service: this.name }
+    this.#definition.workflows.set(name as string, definition)
+    return workflowHandle(definition)
+  }
+
+  /** The full name of something new; refused when the service is sealed or has the name already. */
+  #claim(name: unknown, noun: string): string {
+    checkName(name, `a ${noun} of service '${this.name}'`)
+    const full = `${this.name}.${name}`
+    const { sealedBy, procedures, workflows, handlers } = this.#definition
+    if (sealedBy !== undefined) {
+      throw invalidDefinition(
+        `The ${noun} '${full}' is defined after app() in ${sealedBy} has sealed service '${this.name}': ` +
+          'import its module there, before app() is called.',
+      )
+    }
+    const taken = procedures.has(name)
+      ? 'procedure'
+      : workflows.has(name)
+        ? 'workflow'
+        : handlers.has(name)
+          ? 'handler'
+          : undefined
+    if (taken === undefined) return full
+    throw invalidDefinition(
+      `The ${noun} '${full}' has the name of a ${taken} of the same service: rename one, the log knows both by it.`,
+    )
+  }
+}
+
+/**
+ * Declares a service: its tables, its events and the reasons it may give for refusing. Procedures, handlers
+ * and workflows are defined on it afterwards.
+ *
+ * ```ts
+ * const ledger = service('ledger', {
+ *   tables: { account: table({ columns: { id: column.text(), balance: column.int() }, key: ['id'] }) },
+ * })
+ * const transfer = ledger.procedure(
+ *   'transfer',
+ *   { input: { from: column.text(), to: column.text(), amount: column.int().positive() } },
+ *   (tx, it) => {
+ *     tx.db.account.add(it.from, { balance: -it.amount })
+ *     tx.db.account.add(it.to, { balance: it.amount })
+ *   },
+ * )
+ * ```
+ */
+export function service<
+  const N extends string,
+  T extends Readonly<Record<string, Table>> = {},
+  E extends Readonly<Record<string, Columns>> = {},
+  A extends Readonly<Record<string, Columns>> = {},
+>(
+  name: N,
+  definition?: {
+    readonly tables?: T | undefined
+    readonly events?: E | undefined
+    readonly aborts?: A | undefined
+  },
+): Service<{ name: N; tables: T; events: E; aborts: A }> {
+  return defineService(name, definition ?? {}) as unknown as Service<{ name: N; tables: T; events: E; aborts: A }>
+}
+
+function defineService(name: unknown, definition: unknown): ServiceHandle {
+  checkName(name, 'a service')
+  const what = `service '${name}'`
+  const options = checkOptions(definition, what, ['tables', 'events', 'aborts'])
+  const events = new Map<string, EventDefinition>()
+  for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
+    checkName(event, `an event of ${what}`)
+    const full = `${name}.${event}`
+    events.set(event, { name: full, service: name, columns: lowerColumns(columns, `event '${full}'`, 'record') })
+  }
+  const aborts = new Map<string, LoweredColumns>()
+  for (const [reason, columns] of entriesOf(options['aborts'], `The aborts of ${what}`)) {
+    checkName(reason, `an abort reason of ${what}`)
+    aborts.set(reason, lowerColumns(columns, `abort reason '${reason}' of ${what}`, 'record'))
+  }
+  const handles = new Map(entriesOf(options['tables'], `The tables of ${what}`))
+  const tables = takeTables(name, handles)
+  return new ServiceHandle(
+    {
+      name,
+      tables,
+      events,
+      aborts,
+      procedures: new Map(),
+      workflows: new Map(),
+      handlers: new Map(),
+      sealedBy: undefined,
+    },
+    handles,
+  )
+}
+
+/**
+ * Gives the tables their names. All are looked at first, so that a refused service leaves every table free.
+ */
+function takeTables(service: string, handles: ReadonlyMap<string, unknown>): ReadonlyMap<string, TableDefinition> {
+  const tables = new Map<string, TableDefinition>()
+  for (const [name, handle] of handles) {
+    checkName(name, `a table of service '${service}'`)
+    const full = `${service}.${name}`
+    const definition = tableDefinitions.of(handle)
+    if (definition === undefined)
+      throw invalidDefinition(`Table '${full}' must be made by table(), not ${shown(handle)}.`)
+    const before = definition.service !== undefined ? definition.name : nameOf(tables, definition, service)
+    if (before !== undefined) {
+      throw invalidDefinition(
+        `Table '${full}' is '${before}' already: a table belongs to one service, under one name. ` +
+          'Call table() again for a second one.',
+      )
+    }
+    tables.set(name, definition)
+  }
+  for (const [name, definition] of tables) {
+    definition.name = `${service}.${name}`
+    definition.service = service
+  }
+  return tables
+}
+
+function nameOf(
+  tables: ReadonlyMap<string, TableDefinition>,
+  wanted: TableDefinition,
+  service: string,
+): string | undefined {
+  for (const [name, definition] of tables) if (definition === wanted) return `${service}.${name}`
+  return undefined
+}

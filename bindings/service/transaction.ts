@@ -1,0 +1,66 @@
+/** `tx`: all that a procedure sees besides its input. */
+import type { CallWith, Columns, Details, Input, Payload, Write } from '../schema/infer.js'
+import type { shape } from '../schema/shape.js'
+import type { Table, TableShape } from '../schema/table.js'
+import type { Clock } from './clock.js'
+import type { EventType } from './event.js'
+import type { Procedure } from './procedure.js'
+import type { ServiceShape } from './service-shape.js'
+import type {
+  DraftTable,
+  OrderedDraftTable,
+  OrderedReadTable,
+  OrderedTxTable,
+  ReadTable,
+  TxTable,
+} from './table-handles.js'
+import type { Messages, Workflow } from './workflow.js'
+
+type Abort<S extends ServiceShape> = keyof S['aborts'] extends never
+  ? (reason: string, details?: Readonly<Record<string, unknown>>) => never
+  : <A extends keyof S['aborts'] & string>(reason: A, ...details: Details<Write<S['aborts'][A]>>) => never
+
+/** The transaction of a read-only procedure. */
+export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock {
+  readonly db: {
+    readonly [T in keyof S['tables']]: S['tables'][T][typeof shape]['ordered'] extends true
+      ? OrderedReadTable<S['tables'][T][typeof shape]>
+      : ReadTable<S['tables'][T][typeof shape]>
+  }
+  call<I, O>(procedure: Procedure<I, O, 'read'>, ...input: Input<I>): O
+  readonly abort: Abort<S>
+}
+
+/**
+ * The transaction of a procedure or handler. Any `SluiceError` it throws dooms the transaction, caught or
+ * not.
+ */
+export interface Tx<S extends ServiceShape = ServiceShape> extends Clock {
+  /** The tables of the service. */
+  readonly db: {
+    readonly [T in keyof S['tables']]: S['tables'][T][typeof shape]['ordered'] extends true
+      ? OrderedTxTable<S['tables'][T][typeof shape]>
+      : TxTable<S['tables'][T][typeof shape]>
+  }
+  /** Announces an event of the service, if this commits. */
+  emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<S['events'][E]>>): void
+  /** Runs another procedure, of any service of the application, inside this transaction. */
+  call<I, O>(procedure: Procedure<I, O>, ...input: Input<I>): O
+  /** Begins a workflow if this commits; answers the id of its run. */
+  start<I, O, M extends Messages>(
+    workflow: Workflow<I, O, M>,
+    ...rest: CallWith<I, { readonly id?: string | undefined }>
+  ): string
+  /**
+   * Undoes everything and ends with `ABORTED` and this reason. `throw tx.abort(...)` lets the compiler see
+   * that it stops.
+   */
+  readonly abort: Abort<S>
+}
+
+/** The transaction of `db.transact`. */
+export interface Draft {
+  table<S extends TableShape>(table: Table<S>): S['ordered'] extends true ? OrderedDraftTable<S> : DraftTable<S>
+  emit<N extends string, C extends Columns>(event: EventType<N, C>, ...payload: Payload<Write<C>>): void
+  abort(reason: string, details?: Readonly<Record<string, unknown>>): never
+}

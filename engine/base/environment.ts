@@ -1,0 +1,17 @@
+/** What the engine may know of the world: the clock and randomness. Everything else in it is a function of its input. */
+export interface Environment {
+  /** Wall clock, milliseconds since the epoch, whole. May jump; read once, at open. */
+  wallMs(): number
+  /** Monotonic clock, milliseconds with a fraction, the same origin on every thread of the process. */
+  monotonicMs(): number
+  /** `bytes` unpredictable bytes: database ids and seeds. */
+  randomBytes(bytes: number): Uint8Array
+  /** Runs `work` in the next turn of the event loop; keeps the process alive until then. */
+  soon(work: () => void): void
+  /** Runs `work` after some milliseconds, unless the answer is called first. Does not keep the process alive. */
+  later(ms: number, work: () => void): () => void
+  /** Bytes of memory and processors of the machine. */
+  readonly memoryBytes: number
+  readonly processors: number
+  readonly architecture: string
+}

@@ -1,0 +1,82 @@
+/**
+ * Every bound of the system, in one place, and the relations that must hold between them.
+ * Units stand at the end of the name. What a user can change is an option; its default is here.
+ */
+import { assert } from './assert.js'
+
+const KiB = 1_024
+const MiB = 1_024 * KiB
+const GiB = 1_024 * MiB
+
+export const limits = {
+  // requests and batches
+  batchRequestsMax: 4_096,
+  batchBytesMax: 4 * MiB,
+  inputBytesMax: 4 * MiB,
+  requestRingBytes: 8 * MiB,
+  responseRingBytes: 8 * MiB,
+  /** A result longer than this travels through the region and not through the response ring. */
+  responseInlineBytesMax: 128,
+  callsInFlightMax: 65_536,
+  requestIdBytesMax: 256,
+
+  // transactions
+  transactionBytesMax: 16 * MiB,
+  transactionRowsReadMax: 10_000_000,
+  laneLogBytesMax: 64 * MiB,
+  callDepthMax: 64,
+  eventsPerTransactionMax: 65_536,
+
+  // the log
+  framesAheadMax: 8,
+  frameBytesAheadMax: 32 * MiB,
+  frameBytesMax: 1 * GiB,
+  segmentBytes: 64 * MiB,
+  memoryLogBytes: 64 * MiB,
+  frameRingBytes: 16 * MiB,
+
+  // memory
+  memoryBytesDefaultMax: 4 * GiB,
+  memoryBytesMax: 16 * GiB,
+  memoryBytesMin: 16 * MiB,
+  extentBytesMin: 4 * KiB,
+  extentBytesMax: 256 * KiB,
+  historyHoldBytes: 64 * MiB,
+  expireSnapshotsAbove: 0.8,
+  pushBackAbove: 0.9,
+
+  // partitions and threads
+  partitionsDefault: 16,
+  partitionsMax: 1_024,
+  workersMax: 64,
+  snapshotSlots: 1_024,
+
+  // rows and keys
+  rowBytesMax: 16 * KiB,
+  longValueBytesMax: 16 * MiB,
+  keyBytesMax: 1 * KiB,
+  columnsMax: 256,
+  namesLengthMax: 63,
+  hashPieceEntriesMax: 65_536,
+
+  // outcomes of calls with an id
+  outcomeWindowMsDefault: 10 * 60 * 1_000,
+  outcomesMax: 1_000_000,
+
+  // streams
+  streamBufferCommitsMax: 1_024,
+  streamReadBytes: 1 * MiB,
+
+  // watching
+  procedureMsMax: 5_000,
+  spinMs: 0.1,
+  turnEveryMs: 50,
+} as const
+
+assert(limits.inputBytesMax < limits.requestRingBytes, 'the longest input fits into the request ring')
+assert(limits.batchRequestsMax <= limits.callsInFlightMax, 'a full batch can be in flight')
+assert(
+  (limits.framesAheadMax + 1) * limits.batchRequestsMax * (limits.responseInlineBytesMax + 64) <= limits.responseRingBytes,
+  'the answers of all batches ahead of durable fit into one response ring, so that a lane never waits for main',
+)
+assert(limits.frameBytesAheadMax <= limits.frameBytesMax, 'one frame may be all that is ahead')

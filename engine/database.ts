@@ -1,0 +1,430 @@
+/**
+ * The engine of one open database, as main holds it: composition, calls, the main loop, and the order of shutting down.
+ *
+ * Main writes requests into the ring and publishes them once per tick; answers come back through the response rings and are
+ * taken when their frame is durable (R42). While calls wait, main looks once in every turn of its event loop; when nothing has
+ * happened for a while it sleeps on a port, and whoever has news rings (R40). With `workers: 0` the same steps run on main.
+ */
+import { ByteReader, ByteWriter } from './base/bytes.js'
+import { decodeCanonical } from './base/canonical.js'
+import type { Environment } from './base/environment.js'
+import { SluiceError } from './base/errors.js'
+import { limits } from './base/limits.js'
+import { type Caller, CallTable } from './call-table.js'
+import type { PartitionValue, Program } from './schema/descriptor.js'
+import { partitionOf, partitionOfOne } from './schema/placement.js'
+import { compileRecordCodec, type RecordCodec } from './schema/record-codec.js'
+import { databaseState } from './shared/control.js'
+import { unplaced } from './shared/request-ring.js'
+import type { ResponseEntry } from './shared/response-ring.js'
+import { SnapshotView } from './snapshot-view.js'
+import type { Sequencer } from './sequencer/sequencer.js'
+import { committed, decodeError, outcomeKindMask, repeatedFlag } from './txn/outcome.js'
+import type { EngineParts } from './worker/engine-plan.js'
+import { InlineLaneHost, makeSequencer } from './worker/lane-hosts.js'
+import type { ThreadHost } from './worker/thread-host.js'
+
+export interface SubmitOptions {
+  readonly id?: string | undefined
+  readonly signal?: AbortLike | undefined
+  readonly timeoutMs?: number | undefined
+}
+export interface AbortLike {
+  readonly aborted: boolean
+  readonly reason: unknown
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** Follows the log: told after every advance of durable. */
+export interface Follower {
+  advance(durable: number): void
+}
+
+/** Turns of the event loop without news after which main sleeps. */
+const idleTurnsMax = 200
+/** How long batches may run on main before the event loop turns (`workers: 0`). */
+const inlineMsMax = 4
+
+export class Engine {
+  readonly parts: EngineParts
+  readonly program: Program
+  readonly environment: Environment
+  readonly threads: ThreadHost
+  readonly newest: SnapshotView
+  readonly #calls = new CallTable()
+  readonly #inputs: readonly RecordCodec[]
+  readonly #writer = new ByteWriter(1_024)
+  readonly #reader = new ByteReader(new Uint8Array(0))
+  readonly #inline: Sequencer | undefined
+  readonly #followers = new Set<Follower>()
+  readonly #cancels = new Map<number, () => void>()
+  readonly #waitingForRoom: (() => void)[] = []
+  #moment = { batch: 0, records: 0, time: 0 }
+  #momentCounter: number
+  #toPublish = false
+  #isPumping = false
+  #idleTurns = 0
+  #seenDurable: number
+  #closed: 'no' | 'closing' | 'closed' = 'no'
+  #failure: SluiceError | undefined
+  #drained: (() => void) | undefined
+  readonly #accept = (entry: ResponseEntry): void => this.#settle(entry)
+  readonly #pump = (): void => this.#turn()
+  readonly #durable = (): number => this.parts.control.durable
+
+  /** `program` as the user made it. `threads` have been started. */
+  constructor(program: Program, parts: EngineParts, threads: ThreadHost, environment: Environment) {
+    this.program = program
+    this.parts = parts
+    this.threads = threads
+    this.environment = environment
+    this.#inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
+    const { store, control } = parts
+    const slot = store.snapshots.take()
+    this.newest = new SnapshotView(store, slot, store.snapshots.holdNewest(slot, this.#durable))
+    this.#seenDurable = control.durable
+    this.#momentCounter = parts.frames.tail
+    if (parts.plan.workers === 0) this.#inline = makeSequencer(parts, new InlineLaneHost(parts))
+  }
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Hands a request in. The caller hears exactly once, unless this throws. */
+  submit(procedure: number, input: unknown, caller: Caller, index: number, options?: SubmitOptions): void {
+    this.#mustBeOpen()
+    if (options?.signal?.aborted === true) throw cancelled(options.signal.reason)
+    if (this.#calls.waiting >= limits.callsInFlightMax) throw overloaded('calls in flight', limits.callsInFlightMax)
+    const writer = this.#writer
+    writer.reset()
+    this.#inputs[procedure]!.encode(input ?? {}, writer)
+    if (writer.length > limits.inputBytesMax) {
+      throw SluiceError.of('INVALID_INPUT', `The input of "${this.program.procedures[procedure]!.descriptor.name}" takes ${writer.length} bytes, more than ${limits.inputBytesMax}: pass less, in several calls.`, { details: { bytes: writer.length } })
+    }
+    const partition = this.#partitionOf(procedure)
+    const id = options?.id === undefined ? undefined : idBytes(options.id)
+    const slot = this.#calls.add(caller, index)
+    if (!this.parts.requests.write(slot, procedure, partition, id, writer.bytes(), writer.length)) {
+      this.#calls.remove(slot)
+      throw overloaded('bytes of waiting requests', limits.requestRingBytes)
+    }
+    if (options?.signal !== undefined || options?.timeoutMs !== undefined) this.#watch(slot, this.parts.requests.lastWritten, options)
+    this.#publishSoon()
+  }
+
+  /** Room for one more request of a usual size, for callers that feed many. */
+  get hasRoom(): boolean {
+    return this.#calls.waiting < limits.callsInFlightMax / 2
+  }
+  /** Called once when answers have made room. */
+  whenRoom(work: () => void): void {
+    this.#waitingForRoom.push(work)
+  }
+
+  #partitionOf(procedure: number): number {
+    const { partition } = this.program.procedures[procedure]!
+    if (partition === undefined) return unplaced
+    // The function sees the input as the procedure will: checked, with defaults.
+    this.#reader.reset(this.#writer.bytes())
+    const input = this.#inputs[procedure]!.decode(this.#reader)
+    const name = this.program.procedures[procedure]!.descriptor.name
+    let value: PartitionValue | readonly PartitionValue[]
+    try {
+      value = partition(input as never)
+    } catch (cause) {
+      throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" threw.`, { cause, details: { procedure: name } })
+    }
+    const values: readonly unknown[] = Array.isArray(value) ? value : [value]
+    if (values.length === 0 || !values.every(isPartitionValue)) {
+      throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" answers text, numbers, bigints, booleans or bytes, or a list of them.`, { details: { procedure: name } })
+    }
+    const { partitions } = this.parts.plan
+    return values.length === 1 ? partitionOfOne(values[0] as PartitionValue, partitions) : partitionOf(values, partitions)
+  }
+
+  /** R46: until a batch takes the request, it can be withdrawn. */
+  #watch(slot: number, offset: number, options: SubmitOptions): void {
+    const { signal, timeoutMs } = options
+    const withdraw = (error: () => SluiceError): void => {
+      const caller = this.#calls.callerOf(slot)
+      if (caller === undefined || !this.parts.requests.withdraw(offset, slot)) return
+      const index = this.#calls.indexOf(slot)
+      this.#release(slot)
+      caller.failed(index, error())
+      this.#checkDrained()
+    }
+    const onAbort = (): void => withdraw(() => cancelled(signal!.reason))
+    signal?.addEventListener('abort', onAbort)
+    const cancelTimer = timeoutMs === undefined ? undefined : this.environment.later(timeoutMs, () => withdraw(() => timedOut(timeoutMs)))
+    this.#cancels.set(slot, () => {
+      signal?.removeEventListener('abort', onAbort)
+      cancelTimer?.()
+    })
+  }
+
+  #release(slot: number): void {
+    this.#calls.remove(slot)
+    if (this.#cancels.size === 0) return
+    this.#cancels.get(slot)?.()
+    this.#cancels.delete(slot)
+  }
+
+  /** What one tick writes is published together: it becomes one batch where the executor is free. */
+  #publishSoon(): void {
+    if (this.#toPublish) return
+    this.#toPublish = true
+    queueMicrotask(this.#publish)
+  }
+  readonly #publish = (): void => {
+    this.#toPublish = false
+    this.parts.requests.publish()
+    if (this.#inline === undefined) this.parts.control.wakeWorker(0)
+    else this.#look()
+    this.#keepLooking()
+  }
+
+  // ── the main loop ─────────────────────────────────────────────────────────────────────────────────────
+
+  #keepLooking(): void {
+    if (this.#isPumping || !this.#isWaiting()) return
+    this.#isPumping = true
+    this.#idleTurns = 0
+    this.environment.soon(this.#pump)
+  }
+
+  #isWaiting(): boolean {
+    return this.#calls.waiting > 0 || (this.#inline?.hasWork() ?? false)
+  }
+
+  #turn(): void {
+    if (this.#look()) this.#idleTurns = 0
+    else this.#idleTurns += 1
+    if (!this.#isWaiting()) {
+      this.#isPumping = false
+      this.threads.hold(false)
+      return
+    }
+    if (this.#idleTurns > idleTurnsMax && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
+      this.#isPumping = false
+      this.threads.hold(true)
+      return
+    }
+    this.environment.soon(this.#pump)
+  }
+
+  /** A thread rang. */
+  rung(): void {
+    this.#look()
+    this.#keepLooking()
+  }
+
+  #hasNews(): boolean {
+    const { control, plan } = this.parts
+    if (control.durable !== this.#seenDurable || control.load('state') === databaseState.failed) return true
+    for (let worker = 0; worker < Math.max(1, plan.workers); worker += 1) {
+      if (this.parts.responses[worker]!.hasFor(control.durable)) return true
+    }
+    return (this.#inline?.hasWork() ?? false) && this.#inline!.mayRun()
+  }
+
+  /** Runs what can run here, hands out what is durable. True when something happened. */
+  #look(): boolean {
+    let isNews = this.#inline !== undefined && this.#runInline()
+    const { control, responses } = this.parts
+    const durable = control.durable
+    for (const ring of responses) if (ring.drain(durable, this.#accept) > 0) isNews = true
+    if (durable !== this.#seenDurable) {
+      this.#seenDurable = durable
+      isNews = true
+      this.newest.follow(this.#durable)
+      for (const follower of this.#followers) follower.advance(durable)
+    }
+    if (isNews) {
+      this.#checkDrained()
+      if (this.#waitingForRoom.length > 0 && this.hasRoom) for (const work of this.#waitingForRoom.splice(0)) work()
+    }
+    return isNews
+  }
+
+  #runInline(): boolean {
+    const sequencer = this.#inline!
+    const { control } = this.parts
+    if (!sequencer.hasWork() || control.load('state') === databaseState.failed) return false
+    const started = this.environment.monotonicMs()
+    let ran = false
+    while (sequencer.hasWork() && sequencer.mayRun()) {
+      try {
+        sequencer.runBatch()
+      } catch (error) {
+        this.stopped(bugFound(error))
+        return true
+      }
+      ran = true
+      if (this.environment.monotonicMs() - started > inlineMsMax) break
+    }
+    return ran
+  }
+
+  #settle(entry: ResponseEntry): void {
+    const caller = this.#calls.callerOf(entry.slot)
+    const index = this.#calls.indexOf(entry.slot)
+    this.#release(entry.slot)
+    if (caller === undefined) return
+    this.#seekValue(entry)
+    const kind = entry.outcome & outcomeKindMask
+    if (kind === committed) {
+      const value = this.#reader.left === 0 ? undefined : decodeCanonical(this.#reader)
+      const isRecorded = entry.index >= 0
+      caller.done(index, value, isRecorded ? entry.batch : entry.needs, isRecorded ? entry.index : 0, (entry.outcome & repeatedFlag) !== 0)
+    } else caller.failed(index, decodeError(kind, this.#reader))
+  }
+
+  #seekValue(entry: ResponseEntry): void {
+    if (entry.valueBytes >= 0) {
+      this.#reader.reset(entry.bytes)
+      this.#reader.seek(entry.valueAt, entry.valueAt + entry.valueBytes)
+      return
+    }
+    const { region } = this.parts.store
+    const address = -entry.valueBytes
+    const length = region.i32[address * 2]!
+    const from = region.byteOffsetOf(address) + 8
+    this.#reader.reset(region.windowOf(address).slice(from, from + length))
+  }
+
+  // ── following and reading ─────────────────────────────────────────────────────────────────────────────
+
+  get durable(): number {
+    return this.parts.control.durable
+  }
+  follow(follower: Follower): void {
+    this.#followers.add(follower)
+  }
+  unfollow(follower: Follower): void {
+    this.#followers.delete(follower)
+  }
+
+  /** The newest durable batch for one read. */
+  reading(): SnapshotView {
+    this.#mustBeReadable()
+    this.newest.follow(this.#durable)
+    return this.newest
+  }
+
+  /** A view of its own on the newest durable batch, or on an older one that memory still holds (undefined: it does not). */
+  openView(batch?: number): SnapshotView | undefined {
+    this.#mustBeReadable()
+    const { store } = this.parts
+    const slot = store.snapshots.take()
+    if (slot < 0) throw overloaded('open snapshots', limits.snapshotSlots)
+    if (batch === undefined || batch >= this.durable) return new SnapshotView(store, slot, store.snapshots.holdNewest(slot, this.#durable))
+    if (store.snapshots.holdOld(slot, batch, store.domains.length)) return new SnapshotView(store, slot, batch)
+    store.snapshots.give(slot)
+    return undefined
+  }
+
+  /** How many records a batch has in the log, and its time, as far as the ring of frames goes back; zeros beyond. */
+  momentOf(batch: number): { readonly records: number; readonly time: number } {
+    const { frames } = this.parts
+    // Snapshots ask for newer and newer batches: go on where the last look ended.
+    if (batch < this.#moment.batch || !frames.stillThere(this.#momentCounter)) {
+      this.#moment = { batch: 0, records: 0, time: 0 }
+      this.#momentCounter = frames.tail
+    }
+    const head = frames.publishedHead
+    for (let entry = frames.read(this.#momentCounter, head); entry !== undefined && entry.batch <= batch; entry = frames.read(entry.next, head)) {
+      this.#moment = { batch: entry.batch, records: entry.records, time: entry.now }
+      this.#momentCounter = entry.next
+    }
+    return this.#moment
+  }
+
+  // ── states ────────────────────────────────────────────────────────────────────────────────────────────
+
+  get isClosed(): boolean {
+    return this.#closed !== 'no'
+  }
+  mustBeOpen(): void {
+    this.#mustBeOpen()
+  }
+  #mustBeReadable(): void {
+    if (this.#closed === 'closed') throw closedError()
+  }
+  #mustBeOpen(): void {
+    if (this.#closed !== 'no') throw closedError()
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** R44: unanswered calls may or may not have happened; new ones are refused. Reads stay at the last durable batch. */
+  logFailed(message: string): void {
+    if (this.#failure !== undefined) return
+    this.parts.control.store('state', databaseState.failed)
+    this.#look()
+    this.#failure = SluiceError.of('LOG_FAILED', `The log could not be written, so nothing is accepted any more: ${message} Close the database, make room or mend the disk, and open it again.`)
+    this.#failAll(SluiceError.of('COMMIT_UNKNOWN', `The log failed before this call was durable: ${message} Open the database again; a call with the same id then tells what happened.`))
+  }
+
+  /** The program is wrong, or a thread is gone: nothing goes on. */
+  stopped(error: SluiceError): void {
+    if (this.#failure !== undefined) return
+    this.parts.control.store('state', databaseState.failed)
+    this.#failure = error
+    this.#failAll(SluiceError.of('COMMIT_UNKNOWN', `The database stopped before this call was answered: ${error.message}`, { cause: error }))
+  }
+
+  #failAll(error: SluiceError): void {
+    this.#calls.failAll(error)
+    for (const cancel of this.#cancels.values()) cancel()
+    this.#cancels.clear()
+    this.#checkDrained()
+  }
+
+  #checkDrained(): void {
+    if (this.#calls.waiting === 0) this.#drained?.()
+  }
+
+  /** Refuses new calls and waits for those in flight. */
+  async drain(): Promise<void> {
+    this.#closed = 'closing'
+    if (this.#calls.waiting > 0 && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve
+        this.#keepLooking()
+      })
+    }
+    this.parts.requests.publish()
+    this.#closed = 'closed'
+  }
+}
+
+function isPartitionValue(value: unknown): boolean {
+  return (
+    typeof value === 'string' || (typeof value === 'number' && !Number.isNaN(value)) || typeof value === 'bigint' || typeof value === 'boolean' || value instanceof Uint8Array
+  )
+}
+
+function idBytes(id: unknown): Uint8Array {
+  if (typeof id !== 'string' || id === '') throw SluiceError.of('INVALID_INPUT', 'The id of a call is text, and not empty.')
+  const bytes = Buffer.from(id, 'utf8')
+  if (bytes.length > limits.requestIdBytesMax || bytes.toString('utf8') !== id) {
+    throw SluiceError.of('INVALID_INPUT', `The id of a call is well-formed text of at most ${limits.requestIdBytesMax} bytes.`)
+  }
+  return bytes
+}
+
+function cancelled(reason: unknown): SluiceError {
+  return SluiceError.of('CANCELLED', 'The call was withdrawn by its signal before a batch had taken it; it has no effect.', { cause: reason })
+}
+function timedOut(ms: number): SluiceError {
+  return SluiceError.of('TIMEOUT', `No batch took the call within ${ms} ms; it has no effect. Try again, or send less at a time.`, { details: { timeoutMs: ms } })
+}
+function overloaded(what: string, max: number): SluiceError {
+  return SluiceError.of('OVERLOADED', `Too many ${what} (at most ${max}): wait for answers before you send more.`, { details: { max } })
+}
+function bugFound(error: unknown): SluiceError {
+  const message = error instanceof Error ? error.message : String(error)
+  return SluiceError.of('WORKER_LOST', `The database stopped because one of its own assertions failed (${message}): close it, open it again, and please report this.`, { cause: error })
+}
+function closedError(): SluiceError {
+  return SluiceError.of('DATABASE_CLOSED', 'The database is closed: open() it again.')
+}

@@ -1,0 +1,222 @@
+/**
+ * Opening a database: lock, recover, lay out memory, start threads. And closing it, in the opposite order.
+ */
+import { join, resolve } from 'node:path'
+import type { Environment } from './base/environment.js'
+import { nodeEnvironment } from './base/environment-node.js'
+import { SluiceError } from './base/errors.js'
+import { limits } from './base/limits.js'
+import { Engine } from './database.js'
+import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
+import type { Program } from './schema/descriptor.js'
+import { programText } from './schema/program-text.js'
+import { databaseState } from './shared/control.js'
+import { Store, type StorePlan } from './store/store.js'
+import { Replay, replayBatch } from './stream/replay.js'
+import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.js'
+import { ThreadHost } from './worker/thread-host.js'
+import { databaseIdBytes, decodeSchema, DirectoryLock, encodeSchema, FileLogStorage, recoverLog, type Durability, type LogTail } from '../wal/index.js'
+
+export interface EngineOptions {
+  readonly path: string | undefined
+  readonly workers: number
+  /** Undefined: what the database was created with, or the default. */
+  readonly partitions: number | undefined
+  readonly durability: Durability
+  /** Undefined: the default, which may be halved where the machine refuses it. */
+  readonly memoryBytes: number | undefined
+  readonly historyBytes: number
+  readonly outcomeWindowMs: number
+  /** The module that workers load. */
+  readonly module: string
+  readonly signal: { readonly aborted: boolean; readonly reason: unknown } | undefined
+  /** Tests: batches are so many milliseconds apart, beginning at a fixed moment, with a fixed seed. */
+  readonly fixed: { readonly nowMs: number; readonly stepMs: number; readonly seed: number } | undefined
+}
+
+export interface LogPlaceOnDisk {
+  readonly directory: string
+  readonly databaseId: Uint8Array
+}
+
+export interface OpenEngine {
+  readonly engine: Engine
+  readonly options: EngineOptions
+  readonly durability: Durability
+  readonly catalog: LoggedCatalog
+  /** Undefined without a path. */
+  readonly disk: LogPlaceOnDisk | undefined
+  /** The oldest batch that live memory can answer for `asOf`. */
+  readonly firstBatch: number
+  close(): Promise<void>
+}
+
+/** R16: every opening goes on at a multiple of this. */
+const batchesPerOpening = 2 ** 24
+
+export async function openEngine(program: Program, options: EngineOptions): Promise<OpenEngine> {
+  const environment = nodeEnvironment
+  if (options.workers > 0 && environment.architecture !== 'x64') {
+    throw SluiceError.of('INVALID_USE', `This version reads rows across threads on x64 only; on ${environment.architecture} open with workers: 0.`)
+  }
+  const directory = options.path === undefined ? undefined : resolve(options.path)
+  if (directory !== undefined) FileLogStorage.open(directory)
+  const lock = directory === undefined ? undefined : await DirectoryLock.take(directory)
+  try {
+    return await openLocked(program, options, environment, directory, lock)
+  } catch (error) {
+    await lock?.release()
+    throw error
+  }
+}
+
+interface Recovered {
+  readonly tail: LogTail
+  readonly store: StorePlan
+  readonly lastNow: number
+  readonly catalog: LoggedCatalog | undefined
+}
+
+async function openLocked(program: Program, options: EngineOptions, environment: Environment, directory: string | undefined, lock: DirectoryLock | undefined): Promise<OpenEngine> {
+  const withSystem = withSystemTables(program)
+  const logDirectory = directory === undefined ? undefined : join(directory, 'log')
+  const layOut = (partitions: number): StorePlan =>
+    Store.plan(withSystem, {
+      bytes: options.memoryBytes ?? defaultMemory(environment),
+      isDefault: options.memoryBytes === undefined,
+      workers: options.workers,
+      partitions,
+      historyBytes: options.historyBytes,
+    })
+  const recovered = logDirectory === undefined ? undefined : recover(program, logDirectory, options, layOut)
+  mustNotBeAborted(options)
+  const created = recovered?.catalog
+  const partitions = created?.partitions ?? options.partitions ?? limits.partitionsDefault
+  const seed = options.fixed?.seed ?? created?.seed ?? new DataView(environment.randomBytes(4).buffer).getUint32(0)
+  const catalog = loggedCatalog(program, { seed, partitions })
+  const lastBatch = recovered?.tail.batch ?? 0
+  const firstBatch = (Math.floor(lastBatch / batchesPerOpening) + 1) * batchesPerOpening
+  const store = recovered?.store ?? layOut(partitions)
+  const hasLogThread = logDirectory !== undefined
+  const threadsInAll = 1 + options.workers + (hasLogThread ? 1 : 0)
+  const plan = createPlan({
+    store,
+    workers: options.workers,
+    partitions,
+    seed,
+    firstBatch,
+    previous: lastBatch,
+    clock: {
+      wallMs: options.fixed?.nowMs ?? Math.max(environment.wallMs(), recovered?.lastNow ?? 0),
+      monotonicMs: environment.monotonicMs(),
+      stepMs: options.fixed?.stepMs,
+    },
+    outcomeWindowMs: options.outcomeWindowMs,
+    isMemory: options.durability === 'memory',
+    hasLogThread,
+    spinLoads: spinLoads(threadsInAll, environment.processors),
+  })
+  const parts = new EngineParts(withSystem, plan, plan.store.domains)
+  const { control } = parts
+  // A new database is at the batch of replay, which nothing was written in: a snapshot of it is empty.
+  const durable = Math.max(lastBatch, replayBatch)
+  control.executed = durable
+  control.durable = durable
+  for (let domain = 0; domain < parts.store.domains.length; domain += 1) parts.store.snapshots.raiseFloor(domain, durable)
+
+  let engine: Engine | undefined
+  const threads = new ThreadHost(control, {
+    look: () => engine?.rung(),
+    logFailed: (message) => engine?.logFailed(message),
+    workerLost: (worker, error) =>
+      engine?.stopped(SluiceError.of('WORKER_LOST', `Partition worker ${worker} ended unexpectedly: ${error instanceof Error ? error.message : String(error)}. Close the database and open it again.`, { cause: error })),
+  })
+  const databaseId = recovered?.tail.databaseId ?? environment.randomBytes(databaseIdBytes)
+  try {
+    if (logDirectory !== undefined) {
+      await threads.startLog({
+        control: plan.control,
+        frames: plan.frames,
+        frameOverflow: plan.frameOverflow,
+        directory: logDirectory,
+        tail: recovered!.tail,
+        databaseId,
+        schema: encodeSchema(JSON.stringify(catalog)),
+        durability: options.durability,
+        spinLoads: plan.spinLoads,
+      })
+    }
+    if (options.workers > 0) await threads.startWorkers(plan, options.module, programText(program))
+    mustNotBeAborted(options)
+  } catch (error) {
+    control.store('state', databaseState.stopping)
+    await threads.close(options.workers)
+    throw error
+  }
+  engine = new Engine(program, parts, threads, environment)
+  const opened = engine
+  let closing: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    await opened.drain()
+    if (control.load('state') === databaseState.open) control.store('state', databaseState.stopping)
+    await threads.close(options.workers)
+    await lock?.release()
+  }
+  return {
+    engine,
+    options,
+    durability: options.durability,
+    catalog,
+    disk: logDirectory === undefined ? undefined : { directory: logDirectory, databaseId },
+    firstBatch: durable,
+    close: () => (closing ??= close()),
+  }
+}
+
+/** Reads the log into a new store. The log is checked against the program before a row is made of it. */
+function recover(program: Program, directory: string, options: EngineOptions, layOut: (partitions: number) => StorePlan): Recovered {
+  const storage = FileLogStorage.open(directory)
+  const frames = recoverLog(storage)
+  let replay: Replay | undefined
+  let store: StorePlan | undefined
+  let catalog: LoggedCatalog | undefined
+  for (let step = frames.next(); ; step = frames.next()) {
+    if (step.done === true) {
+      replay?.end()
+      return { tail: step.value, store: store ?? layOut(options.partitions ?? limits.partitionsDefault), lastNow: replay?.lastNow ?? 0, catalog }
+    }
+    if (step.value.kind === 'schema') {
+      catalog = JSON.parse(decodeSchema(step.value.body)) as LoggedCatalog
+      mustAgree(catalog, program, options)
+      if (store === undefined || replay === undefined) {
+        store = layOut(catalog.partitions)
+        replay = new Replay(new Store(withSystemTables(program), store, store.domains), options.outcomeWindowMs)
+      }
+      replay.schema(catalog)
+    } else replay!.frame(step.value.body)
+    mustNotBeAborted(options)
+  }
+}
+
+function mustAgree(log: LoggedCatalog, program: Program, options: EngineOptions): void {
+  const now = loggedCatalog(program, { seed: log.seed, partitions: options.partitions ?? log.partitions })
+  const difference = contradictions(log, now)
+  if (difference.length === 0) return
+  throw SluiceError.of('SCHEMA_MISMATCH', `The log was written under another schema, so its rows cannot be read with this application:\n${difference.map((line) => `  ${line}`).join('\n')}\nOpen it with the application it was written by, or change the application back.`, {
+    details: { difference },
+  })
+}
+
+function mustNotBeAborted(options: EngineOptions): void {
+  if (options.signal?.aborted === true) throw SluiceError.of('CANCELLED', 'Opening was cancelled by its signal.', { cause: options.signal.reason })
+}
+
+function defaultMemory(environment: Environment): number {
+  return Math.min(limits.memoryBytesDefaultMax, Math.floor(environment.memoryBytes / 2 / 8) * 8)
+}
+
+/** A shared load takes about 5 ns (reference: storage-measured §2). Never more spinning threads than processors. */
+function spinLoads(threads: number, processors: number): number {
+  const loads = Math.floor((limits.spinMs * 1_000_000) / 5 / 4)
+  return threads <= processors ? loads : threads <= processors + 1 ? Math.floor(loads / 4) : 0
+}

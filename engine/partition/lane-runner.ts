@@ -1,0 +1,236 @@
+/**
+ * Runs the requests of lanes, one after the other, on one thread.
+ *
+ * For each request: decode the input, run the procedure in a transaction, then commit, undo, or leave it to the
+ * cross-partition lane; record what R47 asks for in the lane log, and write the answer. Nothing here knows whether the thread
+ * is a worker or main.
+ */
+import { ByteReader, ByteWriter } from '../base/bytes.js'
+import { CanonicalError, encodeCanonical } from '../base/canonical.js'
+import { errorCodes, SluiceError } from '../base/errors.js'
+import { hash32 } from '../base/hash.js'
+import { limits } from '../base/limits.js'
+import type { Program } from '../schema/descriptor.js'
+import { type BatchRecord, requestFlag } from '../shared/batch-record.js'
+import type { Control } from '../shared/control.js'
+import type { LaneLog } from '../shared/lane-log.js'
+import { wordsFor } from '../shared/region.js'
+import { requestHeaderBytes, type RequestRing } from '../shared/request-ring.js'
+import type { ResponseRing } from '../shared/response-ring.js'
+import type { Store } from '../store/store.js'
+import { committed, encodeError, errorOf, outcomeOfCode } from '../txn/outcome.js'
+import { requestHashOf } from '../txn/request-hash.js'
+import type { Realm } from '../txn/realm.js'
+import { BrokenBatch, crossLane, Transaction } from '../txn/transaction.js'
+
+export interface LaneRunnerParts {
+  readonly program: Program
+  readonly store: Store
+  readonly log: LaneLog
+  readonly requests: RequestRing
+  readonly responses: ResponseRing
+  readonly control: Control
+  readonly record: BatchRecord
+  readonly realm: Realm
+  readonly worker: number
+}
+
+export class LaneRunner {
+  readonly transaction: Transaction
+  readonly #parts: LaneRunnerParts
+  readonly #reader: ByteReader
+  readonly #value = new ByteWriter(1_024)
+  readonly #recorded = new ByteWriter(1_024)
+  readonly #laneCostMax: number
+
+  constructor(parts: LaneRunnerParts) {
+    this.#parts = parts
+    this.transaction = new Transaction(parts.program, parts.store, parts.log)
+    this.#reader = new ByteReader(parts.requests.bytes)
+    this.#laneCostMax = laneCostMax(parts.store.partitions)
+  }
+
+  /** Before the lanes of a batch, and before each further run of it. */
+  beginBatch(): void {
+    const { record, log, responses, control, worker } = this.#parts
+    log.clear()
+    responses.rewind(control.responseHead(worker))
+    this.transaction.beginBatch(record.batch, record.now, record.seed)
+  }
+
+  /** Runs the lane of a partition. Throws BrokenBatch when the batch cannot go on. */
+  runPartition(partition: number): void {
+    const { record, log } = this.#parts
+    const from = record.laneStart(partition)
+    const to = record.laneStart(partition + 1)
+    if (from === to) return
+    log.beginLane(partition)
+    for (let index = from; index < to; index += 1) this.#runRequest(index, partition)
+    log.endLane()
+  }
+
+  /** Runs the cross-partition lane: what was sent there, then the strays. */
+  runCross(strays: number): void {
+    const { record, log } = this.#parts
+    const from = record.laneStart(record.partitions)
+    const to = record.requests
+    if (from === to && strays === 0) return
+    log.beginLane(-1)
+    for (let index = from; index < to; index += 1) this.#runRequest(index, crossLane)
+    for (let n = 0; n < strays; n += 1) this.#runRequest(record.stray(n), crossLane)
+    log.endLane()
+  }
+
+  #runRequest(index: number, lane: number): void {
+    const { record, requests, control, worker, log } = this.#parts
+    const flag = record.flag(index)
+    const offset = record.offset(index)
+    const at = offset >>> 2
+    const slot = requests.i32[at + 1]!
+    const procedure = requests.i32[at + 2]!
+    const place = record.place(index)
+    if (flag >= requestFlag.settled) {
+      this.#refuse(index, slot, procedure, place, offset, flag - requestFlag.settled)
+      return
+    }
+    if (flag === requestFlag.putOff) return
+    if (log.laneCost > this.#laneCostMax) {
+      record.setFlag(index, requestFlag.putOff) // R41: it goes first in the next batch
+      return
+    }
+    control.noteRunning(worker, index)
+    const idBytes = requests.i32[at + 4]!
+    const inputBytes = requests.i32[at + 5]!
+    const inputAt = offset + requestHeaderBytes + idBytes
+    const { transaction } = this
+    transaction.begin(lane, place)
+    let outcome: number = committed
+    let failure: SluiceError | undefined
+    this.#value.reset()
+    this.#parts.realm.active = transaction
+    try {
+      this.#reader.seek(inputAt, inputAt + inputBytes)
+      const input = transaction.inputs[procedure]!.decode(this.#reader)
+      const result = transaction.run(procedure, input)
+      this.#encodeResult(result, procedure)
+    } catch (thrown) {
+      this.#parts.realm.active = undefined
+      if (transaction.isBroken || thrown instanceof BrokenBatch) {
+        throw this.#broken(index)
+      }
+      if (transaction.isStray) {
+        transaction.undo()
+        record.setFlag(index, requestFlag.stray)
+        return
+      }
+      failure = errorOf(transaction.outcomeOf(thrown), this.#nameOf(procedure))
+      outcome = outcomeOfCode(failure.code)
+    }
+    this.#parts.realm.active = undefined
+    if (transaction.isBroken) throw this.#broken(index)
+    if (transaction.isStray) {
+      // Its procedure swallowed the signal and returned as if nothing had happened.
+      transaction.undo()
+      record.setFlag(index, requestFlag.stray)
+      return
+    }
+    if (failure === undefined) {
+      transaction.commit()
+    } else {
+      transaction.undo()
+      this.#value.reset()
+      encodeError(failure, this.#value, true)
+    }
+    this.#settle(slot, procedure, place, offset, idBytes, outcome, failure)
+    control.noteRunning(worker, -1)
+  }
+
+  /** Marks the culprit, so that the next run of the batch answers it without running it (R6). */
+  #broken(index: number): Error {
+    if (this.transaction.bug !== undefined) return this.transaction.bug
+    this.#parts.record.setFlag(index, requestFlag.settled + outcomeOfCode('PROCEDURE_FAILED'))
+    return new BrokenBatch('a transaction ended in the middle of a store operation')
+  }
+
+  /** Records (R47) and answers. */
+  #settle(slot: number, procedure: number, place: number, offset: number, idBytes: number, outcome: number, failure: SluiceError | undefined): void {
+    const { log, responses, record, requests } = this.#parts
+    const hasId = idBytes > 0
+    let index = -1
+    if (hasId || (failure === undefined && (log.changesOfTransaction > 0 || log.eventsOfTransaction > 0))) {
+      let value = this.#value
+      if (hasId && failure !== undefined) {
+        value = this.#recorded
+        value.reset()
+        encodeError(failure, value, false)
+      }
+      const bytes = value.bytes()
+      const resultAt = hasId ? log.putBytes(bytes, value.length) : 0
+      const from = offset + requestHeaderBytes
+      const idAt = hasId ? log.putBytes(requests.bytes.subarray(from, from + idBytes), idBytes) : 0
+      index = log.recorded
+      const hash = hasId ? requestHashOf(this.#parts.program, requests, offset) : hash32(bytes, 0, value.length)
+      log.addTransaction(place, procedure, outcome, hash | 0, resultAt, hasId ? value.length : 0, idAt, idBytes)
+    }
+    const length = this.#value.length
+    let long = 0
+    if (length > limits.responseInlineBytesMax) long = this.#storeLong(length)
+    responses.write(slot, record.batch, 0, outcome, log.laneOrdinal, index, this.#value.bytes(), length, long)
+  }
+
+  /** A long answer goes through the region: [length | bytes]; retired with its batch, when main has read it. */
+  #storeLong(length: number): number {
+    const { store, worker } = this.#parts
+    const domain = store.domains[worker]!
+    const words = 1 + wordsFor(length)
+    domain.reserveVersion(0, 1)
+    const address = domain.allocate(words)
+    store.region.i32[address * 2] = length
+    store.region.windowOf(address).set(this.#value.bytes(), store.region.byteOffsetOf(address) + 8)
+    domain.retireBlock(address, words)
+    return address
+  }
+
+  /** Answers a request that must not run again: the watchdog or a broken batch found it guilty. */
+  #refuse(index: number, slot: number, procedure: number, place: number, offset: number, kind: number): void {
+    void index
+    const code = errorCodes[kind - 1] ?? 'PROCEDURE_FAILED'
+    const name = this.#nameOf(procedure)
+    const message = {
+      PROCEDURE_STUCK: `"${name}" ran for more than ${limits.procedureMsMax} ms and was stopped: split the work, or bound its loops.`,
+      WORKER_LOST: `The worker that ran "${name}" died under it. Everything else went on; this call had no effect.`,
+    }[code as 'PROCEDURE_STUCK' | 'WORKER_LOST'] ?? `"${name}" overflowed the stack inside a table operation: is there an endless recursion?`
+    const failure = SluiceError.of(code, message, { details: { procedure: name } })
+    this.#parts.log.beginTransaction()
+    this.#value.reset()
+    encodeError(failure, this.#value, true)
+    this.#settle(slot, procedure, place, offset, this.#parts.requests.i32[(offset >>> 2) + 4]!, outcomeOfCode(code), failure)
+  }
+
+  #encodeResult(result: unknown, procedure: number): void {
+    try {
+      encodeCanonical(result, this.#value)
+    } catch (problem) {
+      if (!(problem instanceof CanonicalError)) throw problem
+      throw SluiceError.of('PROCEDURE_FAILED', `"${this.#nameOf(procedure)}" returned what is no plain data: ${problem.message}. Return get(key) instead of row(key), and values instead of instances.`, {
+        details: { procedure: this.#nameOf(procedure) },
+      })
+    }
+    if (this.#value.length > limits.longValueBytesMax) {
+      throw SluiceError.of('PROCEDURE_FAILED', `"${this.#nameOf(procedure)}" returned more than ${limits.longValueBytesMax} bytes: read them from a snapshot.`, { details: { procedure: this.#nameOf(procedure) } })
+    }
+  }
+
+  #nameOf(procedure: number): string {
+    return this.#parts.program.procedures[procedure]!.descriptor.name
+  }
+}
+
+/**
+ * R41: what a lane may record before it puts the rest off. With many partitions a frame could still grow beyond its limit,
+ * by one large transaction in each lane: then the sequencer runs the batch again with fewer requests.
+ */
+export function laneCostMax(partitions: number): number {
+  const share = Math.floor(limits.frameBytesMax / 2 / (partitions + 1))
+  return Math.max(limits.laneLogBytesMax / 64, Math.min(limits.laneLogBytesMax, share))
+}

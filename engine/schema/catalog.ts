@@ -1,0 +1,92 @@
+/**
+ * The catalog as a log carries it (R54): what explains the bytes of the frames behind it, and what a database was created with.
+ *
+ * Numbers in frames are places in these lists. A later opening may have other places, so every reader translates by name.
+ * Only what explains bytes is kept: rules and defaults may change from opening to opening, layouts may not.
+ */
+import type { ColumnDescriptor, ColumnType, Program, RecordDescriptor } from './descriptor.js'
+
+export interface LoggedColumn {
+  readonly name: string
+  readonly type: ColumnType
+  readonly nullable: boolean
+  readonly values?: readonly string[]
+}
+export interface LoggedTable {
+  readonly name: string
+  readonly key: readonly string[]
+  readonly columns: readonly LoggedColumn[]
+}
+export interface LoggedRecord {
+  readonly name: string
+  readonly columns: readonly LoggedColumn[]
+}
+export interface LoggedCatalog {
+  readonly format: 1
+  readonly seed: number
+  readonly partitions: number
+  readonly tables: readonly LoggedTable[]
+  readonly events: readonly LoggedRecord[]
+  readonly procedures: readonly string[]
+}
+
+const column = ({ name, type, nullable, values }: ColumnDescriptor): LoggedColumn => ({ name, type, nullable, ...(values && { values }) })
+
+/** `program` as the user made it: the engine's own tables are not logged. */
+export function loggedCatalog(program: Program, database: { readonly seed: number; readonly partitions: number }): LoggedCatalog {
+  return {
+    format: 1,
+    seed: database.seed,
+    partitions: database.partitions,
+    tables: program.tables.map(({ descriptor: t }) => ({ name: t.name, key: t.key.map((n) => t.columns[n]!.name), columns: t.columns.map(column) })),
+    events: program.events.map(({ descriptor: e }) => ({ name: e.name, columns: e.columns.map(column) })),
+    procedures: program.procedures.map(({ descriptor: p }) => p.name),
+  }
+}
+
+/** A record as it was when it was logged, for decoding: no defaults, no rules. */
+export function recordOf(logged: LoggedRecord | LoggedTable): RecordDescriptor {
+  return { columns: logged.columns }
+}
+
+/** What the log says that the program contradicts, as lines for people. Empty: every old byte can be read. */
+export function contradictions(log: LoggedCatalog, now: LoggedCatalog): readonly string[] {
+  const lines: string[] = []
+  if (log.partitions !== now.partitions) lines.push(`partitions: the database was created with ${log.partitions}, open() says ${now.partitions}`)
+  const tables = new Map(now.tables.map((table) => [table.name, table]))
+  for (const was of log.tables) {
+    const is = tables.get(was.name)
+    if (is === undefined) lines.push(`table ${was.name}: in the log, not in the application`)
+    else lines.push(...tableLines(was, is))
+  }
+  const events = new Map(now.events.map((event) => [event.name, event]))
+  for (const was of log.events) {
+    const is = events.get(was.name)
+    if (is !== undefined) lines.push(...columnLines(`event ${was.name}`, was.columns, is.columns))
+  }
+  return lines
+}
+
+function tableLines(was: LoggedTable, is: LoggedTable): string[] {
+  const lines = columnLines(`table ${was.name}`, was.columns, is.columns)
+  if (was.key.join() !== is.key.join()) lines.push(`table ${was.name}: key [${was.key.join(', ')}] in the log, [${is.key.join(', ')}] in the application`)
+  return lines
+}
+
+function columnLines(what: string, was: readonly LoggedColumn[], is: readonly LoggedColumn[]): string[] {
+  const lines: string[] = []
+  const now = new Map(is.map((c) => [c.name, c]))
+  for (const old of was) {
+    const current = now.get(old.name)
+    if (current === undefined) lines.push(`- ${what}.${old.name}: ${typeText(old)}`)
+    else if (typeText(old) !== typeText(current)) lines.push(`~ ${what}.${old.name}: ${typeText(old)} in the log, ${typeText(current)} in the application`)
+  }
+  const before = new Set(was.map((c) => c.name))
+  for (const current of is) if (!before.has(current.name)) lines.push(`+ ${what}.${current.name}: ${typeText(current)}`)
+  if (lines.length === 0 && was.map((c) => c.name).join() !== is.map((c) => c.name).join()) lines.push(`~ ${what}: the columns stand in another order`)
+  return lines
+}
+
+function typeText({ type, nullable, values }: LoggedColumn): string {
+  return `${type}${values ? `(${values.join(' ')})` : ''}${nullable ? ' nullable' : ''}`
+}

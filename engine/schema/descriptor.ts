@@ -1,0 +1,144 @@
+/**
+ * The data model and the program as the engine sees them.
+ *
+ * Descriptors are plain data: they are written into the log, compared between threads, and explain old bytes without any
+ * source code. A program adds the functions, which every thread gets by loading the same module. Columns, tables,
+ * procedures and events are known by their place (an ordinal) inside the engine and by name outside of it.
+ */
+
+export const columnTypes = [
+  'bool', 'i32', 'u32', 'int', 'f64', 'bigint', 'text', 'bytes', 'json', 'timestamp', 'uuid', 'enum',
+] as const
+export type ColumnType = (typeof columnTypes)[number]
+
+export interface ColumnDescriptor {
+  readonly name: string
+  readonly type: ColumnType
+  readonly nullable: boolean
+  /** The words of an enum; the stored number is the place in this list. */
+  readonly values?: readonly string[]
+  /** What is stored when the column is left out (already in its stored form: a number, text, bigint, bytes, boolean, JSON value). */
+  readonly default?: unknown
+  readonly generated?: boolean
+  readonly unique?: boolean
+  /** Bounds of numbers, included; for `bigint` columns they are bigints. `.positive()` is `min: 1` for whole numbers. */
+  readonly min?: number | bigint
+  readonly max?: number | bigint
+  /** `.positive()` of an f64: greater than zero. */
+  readonly positive?: boolean
+  readonly notBlank?: boolean
+  /** In UTF-16 code units, as `String.prototype.length` counts. */
+  readonly maxLength?: number
+  readonly pattern?: { readonly source: string; readonly flags: string }
+}
+
+/** The fields of a procedure's input or an event's payload. */
+export interface RecordDescriptor {
+  readonly columns: readonly ColumnDescriptor[]
+}
+
+export interface IndexDescriptor {
+  readonly name: string
+  /** Ordinals of columns. */
+  readonly on: readonly number[]
+  readonly range: boolean
+  readonly unique: boolean
+}
+
+export interface TableDescriptor {
+  /** Full name: `'bank.account'`. */
+  readonly name: string
+  readonly columns: readonly ColumnDescriptor[]
+  /** Ordinals of columns, in key order. */
+  readonly key: readonly number[]
+  /** Ordinals of the key columns that place the row, or `'global'`. */
+  readonly partition: readonly number[] | 'global'
+  readonly ordered: boolean
+  readonly indexes: readonly IndexDescriptor[]
+}
+
+export interface EventDescriptor extends RecordDescriptor {
+  /** Full name: `'bank.transferred'`. */
+  readonly name: string
+}
+
+export interface ProcedureDescriptor extends RecordDescriptor {
+  /** Full name: `'bank.transfer'`. */
+  readonly name: string
+  readonly placed: boolean
+}
+
+/** What a database is, as data. Its hash is compared between main and workers, its tables with the log. */
+export interface CatalogDescriptor {
+  readonly tables: readonly TableDescriptor[]
+  readonly events: readonly EventDescriptor[]
+  readonly procedures: readonly ProcedureDescriptor[]
+}
+
+/** A named rule of one column that only a function can check. */
+export interface ColumnCheck {
+  /** Ordinal of the column. */
+  readonly column: number
+  readonly name: string
+  readonly holds: (value: never) => boolean
+}
+
+/** Checks the value of a `json` column, as a Standard Schema does: an answer with `issues`, or with the `value` to store. */
+export interface JsonCheck {
+  readonly column: number
+  readonly validate: (value: unknown) => unknown
+}
+
+/** What descriptors cannot carry: the functions of the columns of a table, an input or a payload. */
+export interface ColumnRules {
+  readonly checks: readonly ColumnCheck[]
+  readonly json: readonly JsonCheck[]
+}
+
+export interface TableProgram extends ColumnRules {
+  readonly descriptor: TableDescriptor
+}
+
+export interface EventProgram extends ColumnRules {
+  readonly descriptor: EventDescriptor
+}
+
+export type PartitionValue = string | number | bigint | boolean | Uint8Array
+
+export interface ProcedureProgram extends ColumnRules {
+  readonly descriptor: ProcedureDescriptor
+  /** Ordinal of the service, in `Program.services`. */
+  readonly service: number
+  readonly partition: ((input: never) => PartitionValue | readonly PartitionValue[]) | undefined
+  readonly run: (tx: never, input: never) => unknown
+}
+
+/** A handler that runs inside the emitting transaction (`atomic: true`). */
+export interface AtomicHandlerProgram {
+  /** Full name: `'bank.book'`. */
+  readonly name: string
+  /** Ordinal of the service whose tables `tx.db` shows. */
+  readonly service: number
+  /** Ordinal of the event. */
+  readonly event: number
+  readonly run: (tx: never, event: never) => unknown
+}
+
+export interface ServiceProgram {
+  readonly name: string
+  /** Names as the service says them, with ordinals into `Program.tables` and `Program.events`. */
+  readonly tables: ReadonlyMap<string, number>
+  readonly events: ReadonlyMap<string, number>
+  /** Declared reasons of `tx.abort`; undefined when the service declares none, and any word will do. */
+  readonly aborts: ReadonlyMap<string, RecordDescriptor & ColumnRules> | undefined
+}
+
+/** An application as every thread holds it after loading the module that defines it. */
+export interface Program {
+  readonly url: string
+  readonly services: readonly ServiceProgram[]
+  readonly tables: readonly TableProgram[]
+  readonly events: readonly EventProgram[]
+  readonly procedures: readonly ProcedureProgram[]
+  readonly atomicHandlers: readonly AtomicHandlerProgram[]
+}

@@ -1,0 +1,81 @@
+/**
+ * Which partition a row belongs to: a function of the values of its partition columns, pinned forever.
+ *
+ *   one whole number or bigint     value mod P (R29: what partition p generates is placed in p again)
+ *   everything else                32-bit hash of the values, mod P
+ *
+ * It looks at the values as programs see them and not at column types, on purpose: a procedure's `partition` function
+ * returns bare values, and what it says must place a call where the rows are. By type, a UUID that is 16 bytes in a row and
+ * text in the function, or an enum that is a place here and a word there, would send every call to the wrong lane.
+ * Hence also 5 and 5n are placed alike.
+ *
+ * What is hashed, each value after a byte that tells its kind:
+ *   text     UTF-8, then 0xff, which UTF-8 never has        bool     0 or 1
+ *   number   the bits of the double, low byte first         bytes    the length as u32, low byte first, then the bytes
+ *            (-0 as 0); a bigint that is a safe integer     bigint   beyond that: 64 bits, low byte first
+ *            is that number
+ */
+import { assert } from '../base/assert.js'
+import { hashByte, hashEnd, hashStart, hashText } from '../base/hash.js'
+import type { PartitionValue } from './descriptor.js'
+
+const kind = { text: 1, number: 2, bigint: 3, bool: 4, bytes: 5 } as const
+const numberView = new DataView(new ArrayBuffer(8))
+const textStart = hashByte(hashStart, kind.text)
+
+/** The partition, 0 to `partitions` - 1, of a tuple of one or more values. */
+export function partitionOf(values: readonly unknown[], partitions: number): number {
+  if (values.length === 1) return partitionOfOne(values[0] as PartitionValue, partitions)
+  assert(values.length > 0, 'a row is placed by a value at least')
+  let hash = hashStart
+  for (const value of values) hash = hashValue(hash, value as PartitionValue)
+  return hashEnd(hash) % partitions
+}
+
+/** The same for one value, bare: `partitionOf([value], partitions)`. */
+export function partitionOfOne(value: PartitionValue, partitions: number): number {
+  if (typeof value === 'string') return hashEnd(hashByte(hashText(textStart, value), 0xff)) % partitions
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return ((value % partitions) + partitions) % partitions
+  if (typeof value === 'bigint') {
+    const count = BigInt(partitions)
+    return Number(((value % count) + count) % count)
+  }
+  return hashEnd(hashValue(hashStart, value)) % partitions
+}
+
+function hashValue(hash: number, value: PartitionValue): number {
+  switch (typeof value) {
+    case 'string':
+      return hashByte(hashText(hashByte(hash, kind.text), value), 0xff)
+    case 'number':
+      return hashNumber(hash, value)
+    case 'boolean':
+      return hashByte(hashByte(hash, kind.bool), value ? 1 : 0)
+    case 'bigint':
+      if (Number.isSafeInteger(Number(value))) return hashNumber(hash, Number(value))
+      numberView.setBigInt64(0, value, true)
+      return hashNumberView(hashByte(hash, kind.bigint))
+    default:
+      assert(value instanceof Uint8Array, 'a row is placed by text, numbers, booleans or bytes')
+      return hashBytes(hashByte(hash, kind.bytes), value)
+  }
+}
+
+function hashNumber(hash: number, value: number): number {
+  assert(value === value, 'a row is not placed by NaN')
+  numberView.setFloat64(0, value + 0, true)
+  return hashNumberView(hashByte(hash, kind.number))
+}
+
+function hashNumberView(start: number): number {
+  let hash = start
+  for (let index = 0; index < 8; index += 1) hash = hashByte(hash, numberView.getUint8(index))
+  return hash
+}
+
+function hashBytes(start: number, bytes: Uint8Array): number {
+  let hash = start
+  for (let shift = 0; shift < 32; shift += 8) hash = hashByte(hash, (bytes.length >>> shift) & 0xff)
+  for (let index = 0; index < bytes.length; index += 1) hash = hashByte(hash, bytes[index]!)
+  return hash
+}

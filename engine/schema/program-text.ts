@@ -1,0 +1,63 @@
+/**
+ * A program as text: what main and workers compare to be sure that they loaded the same application.
+ *
+ * The text has one line per definition, so that two of them can be compared line by line and the difference be shown. It also
+ * names what a descriptor cannot hold (checks, handlers and their order, abort reasons), because a worker that has loaded other
+ * ones would decide differently. Functions themselves are not compared: the same file is compiled differently by vitest and tsx.
+ */
+import type { ColumnDescriptor, ColumnRules, Program } from './descriptor.js'
+
+/** The same text for the same definitions, on every thread and in every process. */
+export function programText(program: Program): string {
+  const lines: string[] = []
+  for (const service of program.services) {
+    lines.push(`service ${service.name}`)
+    for (const [reason, columns] of service.aborts ?? []) {
+      const name = `${service.name}.${reason}`
+      lines.push(`abort ${name}`, ...columnLines(`details ${name}`, columns.columns, columns))
+    }
+  }
+  for (const { descriptor, ...rules } of program.tables) {
+    const { name, columns, key, partition, ordered, indexes } = descriptor
+    lines.push(
+      `table ${name} ${textOf({ key, partition, ordered })}`,
+      ...columnLines(`column ${name}`, columns, rules),
+    )
+    for (const { name: index, ...rest } of indexes) lines.push(`index ${name}.${index} ${textOf(rest)}`)
+  }
+  for (const { descriptor, ...rules } of program.events) {
+    lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
+  }
+  for (const { descriptor, checks, json } of program.procedures) {
+    lines.push(`procedure ${descriptor.name} ${descriptor.placed ? 'placed' : 'cross-partition'}`)
+    lines.push(...columnLines(`input ${descriptor.name}`, descriptor.columns, { checks, json }))
+  }
+  for (const { name, event } of program.atomicHandlers)
+    lines.push(`handler ${name} on ${program.events[event]?.descriptor.name}`)
+  return lines.join('\n')
+}
+
+function columnLines(
+  prefix: string,
+  columns: readonly ColumnDescriptor[],
+  { checks, json }: ColumnRules,
+): readonly string[] {
+  return columns.map(({ name, ...rest }, ordinal) => {
+    const names = checks.filter((check) => check.column === ordinal).map((check) => check.name)
+    const schema = json.some((check) => check.column === ordinal)
+    const all = { ...rest, ...(names.length > 0 && { checks: names }), ...(schema && { schema }) }
+    return `${prefix}.${name} ${textOf(all)}`
+  })
+}
+
+/** JSON with words for what JSON lacks; properties stay in the order in which our own code wrote them. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, function (this: Readonly<Record<string, unknown>>, name, plain: unknown) {
+    const original = this[name] // a Date before its toJSON
+    if (typeof original === 'bigint') return `${original}n`
+    if (original instanceof Date) return `date ${original.getTime()}`
+    if (original instanceof Uint8Array) return `bytes ${Buffer.from(original).toString('hex')}`
+    if (typeof original === 'number' && !Number.isFinite(original)) return String(original)
+    return plain
+  })
+}

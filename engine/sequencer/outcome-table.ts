@@ -1,0 +1,119 @@
+/**
+ * Outcomes of calls with an id (R57): a table of the store like any other, but the engine's own, global, and written at the
+ * seal from what the lanes recorded. It needs no frame space: the transactions in the frame are its contents, and recovery
+ * fills it from them.
+ *
+ * A repeat finds its outcome here. Entries leave when they are older than the window, in batch time; when the table is full of
+ * younger ones, calls with an id are `OVERLOADED`, never silently at-least-once.
+ */
+import { limits } from '../base/limits.js'
+import type { TableProgram } from '../schema/descriptor.js'
+import { boundsOf } from '../store/range-bounds.js'
+import type { PlainRow } from '../store/row-codec.js'
+import type { Store } from '../store/store.js'
+import { gatherRows } from '../store/tree-scan.js'
+import type { TablePart, TableStore } from '../store/table-store.js'
+import { RowWriter } from '../txn/row-writer.js'
+
+/** No user's table can have this name (R64). */
+export const outcomeTableName = '$outcomes'
+
+export const outcomeTable: TableProgram = {
+  descriptor: {
+    name: outcomeTableName,
+    columns: [
+      { name: 'id', type: 'text', nullable: false },
+      { name: 'request', type: 'f64', nullable: false },
+      { name: 'batch', type: 'f64', nullable: false },
+      { name: 'place', type: 'u32', nullable: false },
+      { name: 'outcome', type: 'u32', nullable: false },
+      { name: 'time', type: 'f64', nullable: false },
+      { name: 'value', type: 'bytes', nullable: false },
+    ],
+    key: [0],
+    partition: 'global',
+    ordered: false,
+    indexes: [{ name: 'byTime', on: [5], range: true, unique: false }],
+  },
+  checks: [],
+  json: [],
+}
+
+export interface RecordedOutcome {
+  readonly request: number
+  readonly batch: number
+  readonly place: number
+  readonly outcome: number
+  readonly value: Uint8Array
+}
+
+const expiredPerBatchMax = 1_024
+
+export class OutcomeTable {
+  readonly #table: TableStore
+  readonly #part: TablePart
+  readonly #writer: RowWriter
+  readonly #windowMs: number
+
+  constructor(store: Store, windowMs: number) {
+    this.#table = store.tables.find((table) => table.name === outcomeTableName)!
+    this.#part = this.#table.part(0)
+    this.#writer = new RowWriter(store)
+    this.#windowMs = windowMs
+  }
+
+  find(id: string): RecordedOutcome | undefined {
+    this.#table.key.set(id)
+    const row = this.#part.find()
+    return row === 0 ? undefined : (this.#table.codec.decode(row) as PlainRow & RecordedOutcome)
+  }
+
+  /** Room for one more id at this time. */
+  hasRoom(now: number): boolean {
+    if (this.#part.countNow() < limits.outcomesMax) return true
+    return this.#oldest(now - this.#windowMs, 1).length > 0
+  }
+
+  /** Runs inside a batch, after its lanes. */
+  add(batch: number, id: string, request: number, place: number, outcome: number, time: number, value: Uint8Array, ofBatch = batch): void {
+    this.#writer.batch = batch
+    this.#writer.begin()
+    const { codec, key } = this.#table
+    key.set(id)
+    const known = this.#part.findAny()
+    if (known !== 0 && this.#part.find() !== 0) return
+    codec.stage([id, request, ofBatch, place, outcome, time, value], this.#part.domain)
+    this.#writer.insert(this.#part, known)
+  }
+
+  /** Recovery: the newest outcome of an id wins; an older one had left the window. */
+  replace(batch: number, id: string, outcome: RecordedOutcome & { readonly time: number }): void {
+    this.#table.key.set(id)
+    const row = this.#part.find()
+    if (row !== 0) {
+      this.#writer.batch = batch
+      this.#writer.begin()
+      this.#writer.delete(this.#part, row)
+      this.#writer.settle()
+    }
+    this.add(batch, id, outcome.request, outcome.place, outcome.outcome, outcome.time, outcome.value, outcome.batch)
+  }
+
+  /** Forgets what is older than the window, a bounded number each time. Runs inside a batch, after its lanes. */
+  expire(batch: number, now: number): void {
+    const rows = this.#oldest(now - this.#windowMs, expiredPerBatchMax)
+    if (rows.length === 0) return
+    this.#writer.batch = batch
+    for (const row of rows) {
+      this.#writer.begin()
+      this.#writer.delete(this.#part, row)
+      this.#writer.settle()
+    }
+  }
+
+  #oldest(before: number, limit: number): number[] {
+    const plan = this.#table.trees[0]!
+    const { range } = boundsOf(this.#table, plan, 1, { to: before })
+    return gatherRows([this.#part], plan, range, limit, (part) => part.trees[0]!.rootNow())
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * The seal: what the lanes recorded becomes the frame of the batch.
+ *
+ * The pieces of the lanes are copied in the order of the lanes, whatever worker they come from (R52), so the body is the same
+ * for any number of workers. A batch that recorded nothing has no frame (R47).
+ */
+import { limits } from '../base/limits.js'
+import type { BatchRecord } from '../shared/batch-record.js'
+import type { Control } from '../shared/control.js'
+import type { FrameRing } from '../shared/frame-ring.js'
+import { changeInts, eventInts, type LaneLog, type LanePiece, transactionInts } from '../shared/lane-log.js'
+import { wordsFor } from '../shared/region.js'
+import type { ResponseRing } from '../shared/response-ring.js'
+import type { Store } from '../store/store.js'
+import { type BodyLayout, crossPartitionLane, layoutBody, writeBodyHead } from '../../wal/index.js'
+
+export interface SealerParts {
+  readonly control: Control
+  readonly frames: FrameRing
+  /** One for each worker. */
+  readonly logs: readonly LaneLog[]
+  readonly store: Store
+  /** No log thread follows: what is executed is durable. */
+  readonly isMemory: boolean
+  /** Something writes frames behind us and has to keep up. */
+  readonly hasLogThread: boolean
+}
+
+export interface Sealed {
+  readonly hasFrame: boolean
+  /** By worker, by lane of that worker: how many transactions were recorded before it in the batch. */
+  readonly laneBase: readonly Int32Array[]
+}
+
+interface JoinedLane {
+  readonly log: LaneLog
+  readonly worker: number
+  readonly ordinal: number
+  readonly piece: LanePiece
+}
+
+const newPiece = (): LanePiece => ({ partition: 0, transactionsAt: 0, transactions: 0, changesAt: 0, changes: 0, eventsAt: 0, events: 0, bytesAt: 0, bytes: 0 })
+
+export class Sealer {
+  readonly #parts: SealerParts
+  /** Sealed frames that were not durable when last looked at, oldest first. */
+  readonly #ahead: number[] = []
+  #hasFrame = false
+  readonly #views = new Map<Uint8Array, DataView>()
+
+  constructor(parts: SealerParts) {
+    this.#parts = parts
+  }
+
+  /** R43: at most 8 frames or 32 MiB between executed and durable. */
+  mayRun(): boolean {
+    const { control, frames, hasLogThread } = this.#parts
+    if (!hasLogThread) return true
+    const durable = control.durable
+    while (this.#ahead.length > 0 && this.#ahead[0]! <= durable) this.#ahead.shift()
+    return this.#ahead.length < limits.framesAheadMax && frames.aheadBytes() < Math.min(limits.frameBytesAheadMax, frames.words * 4)
+  }
+
+  /** The lanes recorded more than one frame may hold. */
+  isTooLong(): boolean {
+    return layoutBody(countsOf(this.#join())).total > limits.frameBytesMax
+  }
+
+  seal(record: BatchRecord): Sealed {
+    const { frames, logs } = this.#parts
+    const lanes = this.#join()
+    const laneBase = logs.map((log) => new Int32Array(log.lanes))
+    let recorded = 0
+    for (const { worker, ordinal, piece } of lanes) {
+      laneBase[worker]![ordinal] = recorded
+      recorded += piece.transactions
+    }
+    this.#hasFrame = recorded > 0
+    if (recorded === 0) return { hasFrame: false, laneBase }
+    const kept = lanes.filter(({ piece }) => piece.transactions > 0)
+    const layout = layoutBody(countsOf(kept))
+    const { bytes, at } = frames.reserve(layout.total)
+    writeBodyHead(this.#viewOf(bytes), at, layout, { batch: record.batch, now: record.now, seed: record.seed })
+    copyLanes(kept, layout, bytes, at, new Int32Array(bytes.buffer))
+    frames.publish(record.batch, record.previous, record.now, recorded, layout.total)
+    return { hasFrame: true, laneBase }
+  }
+
+  /** After `executed` moved: who waits for the frame? */
+  publish(batch: number): void {
+    const { control, isMemory, hasLogThread } = this.#parts
+    if (!this.#hasFrame) return
+    if (hasLogThread) {
+      this.#ahead.push(batch)
+      control.wakeLog()
+    } else control.store('frameWritten', control.load('frameHead'))
+    if (isMemory) control.durable = batch
+  }
+
+  /** Every recorded transaction with a request id: its place in the batch, its outcome, and what it was asked. */
+  forEachWithId(visit: (index: number, outcome: number, id: string, request: number, value: Uint8Array) => void): void {
+    let index = 0
+    for (const { log, piece } of this.#join()) {
+      for (let n = 0; n < piece.transactions; n += 1) {
+        const at = (piece.transactionsAt + n) * transactionInts
+        const t = log.transactions
+        const idBytes = t[at + 7]!
+        if (idBytes > 0) {
+          const idAt = piece.bytesAt + t[at + 6]!
+          const valueAt = piece.bytesAt + t[at + 4]!
+          const id = Buffer.from(log.bytes.buffer, idAt, idBytes).toString('utf8')
+          visit(index, t[at + 2]!, id, t[at + 3]! >>> 0, log.bytes.slice(valueAt, valueAt + t[at + 5]!))
+        }
+        index += 1
+      }
+    }
+  }
+
+  /** Answers a request from outside of the lanes. `ofBatch` is the batch of a recorded outcome. */
+  answer(ring: ResponseRing, slot: number, batch: number, outcome: number, index: number, value: Uint8Array, ofBatch: number): void {
+    let long = 0
+    if (value.length > limits.responseInlineBytesMax) {
+      const { store } = this.#parts
+      const domain = store.domains[0]!
+      const words = 1 + wordsFor(value.length)
+      domain.reserveVersion(0, 1)
+      long = domain.allocate(words)
+      store.region.i32[long * 2] = value.length
+      store.region.windowOf(long).set(value, store.region.byteOffsetOf(long) + 8)
+      domain.retireBlock(long, words)
+    }
+    ring.write(slot, ofBatch === 0 ? batch : ofBatch, 0, outcome, -1, index, value, value.length, long)
+  }
+
+  /** The lanes of all workers in the order of the batch: by partition, the cross-partition lane last. */
+  #join(): JoinedLane[] {
+    const lanes: JoinedLane[] = []
+    this.#parts.logs.forEach((log, worker) => {
+      for (let ordinal = 0; ordinal < log.lanes; ordinal += 1) lanes.push({ log, worker, ordinal, piece: log.piece(ordinal, newPiece()) })
+    })
+    const rank = (partition: number): number => (partition < 0 ? Infinity : partition)
+    return lanes.length < 2 ? lanes : lanes.sort((a, b) => rank(a.piece.partition) - rank(b.piece.partition))
+  }
+
+  #viewOf(bytes: Uint8Array): DataView {
+    let view = this.#views.get(bytes)
+    if (view === undefined) {
+      view = new DataView(bytes.buffer)
+      this.#views.set(bytes, view)
+    }
+    return view
+  }
+}
+
+function countsOf(lanes: readonly JoinedLane[]): { lanes: number; transactions: number; changes: number; events: number; bytes: number } {
+  const counts = { lanes: lanes.length, transactions: 0, changes: 0, events: 0, bytes: 0 }
+  for (const { piece } of lanes) {
+    counts.transactions += piece.transactions
+    counts.changes += piece.changes
+    counts.events += piece.events
+    counts.bytes += piece.bytes
+  }
+  return counts
+}
+
+function copyLanes(lanes: readonly JoinedLane[], layout: BodyLayout, bytes: Uint8Array, at: number, ints: Int32Array): void {
+  let lane = (at + layout.lanesAt) >>> 2
+  let transactions = (at + layout.transactionsAt) >>> 2
+  let changes = (at + layout.changesAt) >>> 2
+  let events = (at + layout.eventsAt) >>> 2
+  let rest = at + layout.bytesAt
+  for (const { log, piece } of lanes) {
+    ints[lane] = piece.partition < 0 ? crossPartitionLane | 0 : piece.partition
+    ints[lane + 1] = piece.transactions
+    ints[lane + 2] = piece.changes
+    ints[lane + 3] = piece.events
+    ints[lane + 4] = piece.bytes
+    lane += 5
+    transactions = copyInts(ints, transactions, log.transactions, piece.transactionsAt * transactionInts, piece.transactions * transactionInts)
+    changes = copyInts(ints, changes, log.changes, piece.changesAt * changeInts, piece.changes * changeInts)
+    events = copyInts(ints, events, log.events, piece.eventsAt * eventInts, piece.events * eventInts)
+    copyInts(ints, rest >>> 2, log.byteWords, piece.bytesAt >>> 2, piece.bytes >>> 2)
+    rest += piece.bytes
+  }
+  void bytes
+}
+
+/** Below some dozens of words a loop is quicker than making a view for `set`. */
+function copyInts(to: Int32Array, at: number, from: Int32Array, start: number, count: number): number {
+  if (count <= 64) for (let n = 0; n < count; n += 1) to[at + n] = from[start + n]!
+  else to.set(from.subarray(start, start + count), at)
+  return at + count
+}

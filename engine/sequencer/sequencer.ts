@@ -1,0 +1,318 @@
+/**
+ * The sequencer: takes requests, fixes their order, has them run, seals the batch. One batch at a time (design §3).
+ *
+ *   intake → order → [partition lanes, in parallel] → barrier → cross-partition lane → seal → next
+ *
+ * The outcome equals running the batch serially: lane by lane, then the cross-partition lane. That order depends on the
+ * requests alone, so it is the same for any number of workers (test/model/workers.test.ts compares the bytes).
+ *
+ * It knows no thread: `LaneHost` runs lanes wherever they run. What it keeps between batches is in shared memory or can be
+ * found again there; what it keeps on its heap is scratch.
+ */
+import { ByteReader, ByteWriter } from '../base/bytes.js'
+import { SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
+import type { Program } from '../schema/descriptor.js'
+import { type BatchRecord, requestFlag } from '../shared/batch-record.js'
+import type { Control } from '../shared/control.js'
+import { requestHeaderBytes, type RequestRing, unplaced } from '../shared/request-ring.js'
+import type { ResponseRing } from '../shared/response-ring.js'
+import type { Store } from '../store/store.js'
+import { encodeError, outcomeOfCode, repeatedFlag } from '../txn/outcome.js'
+import { requestHashOf } from '../txn/request-hash.js'
+import { BrokenBatch } from '../txn/transaction.js'
+import { OutcomeTable } from './outcome-table.js'
+import type { Sealer } from './seal.js'
+
+/** Runs lanes. Inline it is one runner; with threads it is all of them and a barrier. */
+export interface LaneHost {
+  /** Runs every partition lane of the recorded batch to its end. Throws BrokenBatch when one of them broke it. */
+  runLanes(): void
+  /** Runs the cross-partition lane, on the sequencer's own thread. */
+  runCross(strays: number): void
+}
+
+export interface BatchClock {
+  /** Milliseconds; never below an earlier answer (R56). */
+  now(): number
+}
+
+export interface SequencerParts {
+  readonly program: Program
+  readonly store: Store
+  readonly control: Control
+  readonly requests: RequestRing
+  /** One for each worker. */
+  readonly responses: readonly ResponseRing[]
+  readonly record: BatchRecord
+  readonly lanes: LaneHost
+  readonly sealer: Sealer
+  readonly clock: BatchClock
+  readonly seed: number
+  readonly outcomeWindowMs: number
+}
+
+interface Duplicate {
+  readonly offset: number
+  readonly id: string
+  readonly request: number
+}
+
+const attemptsMax = 64
+const reclaimBudget = 64
+
+export class Sequencer {
+  readonly #parts: SequencerParts
+  readonly #outcomes: OutcomeTable
+  /** The next request that was never taken, as a counter of the ring. */
+  #next: number
+  /** Counters of requests that a full lane put off; they go first (R41). */
+  #putOff: number[] = []
+  #batch: number
+  #previous: number
+  // Scratch of intake.
+  readonly #offsets = new Int32Array(limits.batchRequestsMax)
+  readonly #counters = new Int32Array(limits.batchRequestsMax)
+  readonly #lanes = new Int32Array(limits.batchRequestsMax)
+  readonly #laneSizes: Int32Array
+  readonly #value = new ByteWriter(512)
+  readonly #reader: ByteReader
+  #duplicates: Duplicate[] = []
+  #hasIds = false
+  #responseStart: number[] = []
+
+  /** `batch` is the first one to run, `previous` the newest one with a frame. */
+  constructor(parts: SequencerParts, batch: number, previous: number) {
+    this.#parts = parts
+    this.#batch = batch
+    this.#previous = previous
+    this.#next = parts.requests.tail
+    this.#outcomes = new OutcomeTable(parts.store, parts.outcomeWindowMs)
+    this.#laneSizes = new Int32Array(parts.record.partitions + 2)
+    this.#reader = new ByteReader(parts.requests.bytes)
+  }
+
+  /** Something is waiting to be taken. */
+  hasWork(): boolean {
+    return this.#putOff.length > 0 || this.#next !== this.#parts.requests.publishedHead
+  }
+
+  /** R43: the log is near enough for another frame. */
+  mayRun(): boolean {
+    return this.#parts.sealer.mayRun()
+  }
+
+  /** Runs one batch, if there are requests. Answers how many it took. */
+  runBatch(): number {
+    const { store, record, control, requests, sealer, clock, responses } = this.#parts
+    const taken = this.#intake()
+    if (taken === 0) return 0
+    const batch = this.#batch
+    this.#batch += 1
+    const now = clock.now()
+    record.begin(batch, this.#previous, now, this.#parts.seed, taken)
+    for (const domain of store.domains) domain.beginBatch()
+    this.#responseStart = responses.map((_, worker) => control.responseHead(worker))
+    this.#run(taken)
+    this.#finishIds(batch, now)
+    const sealed = sealer.seal(record)
+    for (const domain of store.domains) domain.endBatch(batch)
+    if (sealed.hasFrame) this.#previous = batch
+    control.executed = batch
+    sealer.publish(batch)
+    for (let worker = 0; worker < responses.length; worker += 1) {
+      const ring = responses[worker]!
+      const to = worker === 0 ? ring.head : control.laneHead(worker)
+      ring.settle(this.#responseStart[worker]!, to, sealed.laneBase[worker]!, this.#previous)
+      control.publishResponses(worker, to)
+    }
+    this.#collectPutOff(taken)
+    requests.free(this.#putOff.length > 0 ? this.#putOff[0]! : this.#next)
+    return taken
+  }
+
+  /** Runs the lanes, again without the culprit if a transaction broke the batch (R6, R36), with fewer if the frame is too long. */
+  #run(taken: number): void {
+    const { lanes, store, record, sealer } = this.#parts
+    let limit = taken
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      try {
+        lanes.runLanes()
+        this.#reclaimGlobal(record.batch)
+        lanes.runCross(this.#collectStrays(taken))
+        if (!sealer.isTooLong()) return
+        limit = Math.max(1, limit >>> 1)
+        for (let n = 0; n < taken; n += 1) if (record.place(n) >= limit) record.setFlag(n, requestFlag.putOff)
+      } catch (error) {
+        if (!(error instanceof BrokenBatch)) throw error
+      }
+      store.rollback()
+      for (let n = 0; n < taken; n += 1) if (record.flag(n) === requestFlag.stray) record.setFlag(n, requestFlag.run)
+    }
+    throw new Error(`a batch of ${taken} requests did not come to an end in ${attemptsMax} runs`)
+  }
+
+  #reclaimGlobal(batch: number): void {
+    const { store, control } = this.#parts
+    store.reclaim(store.domains.length - 1, control.durable, batch, reclaimBudget)
+  }
+
+  // ── intake ────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes what is there, in order of arrival, what was put off first; writes the order of the batch down. */
+  #intake(): number {
+    const { requests } = this.#parts
+    const head = requests.publishedHead
+    let taken = 0
+    let bytes = 0
+    this.#duplicates = []
+    this.#hasIds = false
+    const ids = new Set<string>()
+    const take = (counter: number): void => {
+      const offset = requests.offsetOf(counter)
+      if (requests.isFiller(offset) || !requests.take(offset)) return
+      bytes += requests.bytesAt(offset)
+      if (requests.i32[(offset >>> 2) + 4]! > 0 && !this.#admitId(offset, ids)) return
+      this.#offsets[taken] = offset
+      this.#counters[taken] = counter
+      taken += 1
+    }
+    for (const counter of this.#putOff) take(counter)
+    this.#putOff = []
+    while (this.#next !== head && taken < limits.batchRequestsMax && bytes < limits.batchBytesMax) {
+      const counter = this.#next
+      this.#next = (counter + requests.bytesAt(requests.offsetOf(counter))) | 0
+      take(counter)
+    }
+    if (taken > 0) this.#order(taken)
+    // A batch of nothing but repeats still answers them.
+    if (taken === 0) this.#answerOnly()
+    return taken
+  }
+
+  /** Counting sort by lane: partitions in order, then the cross-partition lane; arrival decides within a lane. */
+  #order(taken: number): void {
+    const { record, requests } = this.#parts
+    const partitions = record.partitions
+    const sizes = this.#laneSizes.fill(0)
+    for (let n = 0; n < taken; n += 1) {
+      const partition = requests.i32[(this.#offsets[n]! >>> 2) + 3]!
+      const lane = partition === unplaced ? partitions : partition
+      this.#lanes[n] = lane
+      sizes[lane]! += 1
+    }
+    let start = 0
+    for (let lane = 0; lane <= partitions; lane += 1) {
+      record.setLaneStart(lane, start)
+      const size = sizes[lane]!
+      sizes[lane] = start
+      start += size
+    }
+    record.setLaneStart(partitions + 1, start)
+    for (let n = 0; n < taken; n += 1) {
+      const index = sizes[this.#lanes[n]!]!
+      sizes[this.#lanes[n]!] = index + 1
+      record.setRequest(index, this.#offsets[n]!, n)
+    }
+  }
+
+  // ── calls with an id ──────────────────────────────────────────────────────────────────────────────────
+
+  /** False when the request is a repeat, or cannot be remembered: it is answered at the seal instead of run. */
+  #admitId(offset: number, ids: Set<string>): boolean {
+    const { program, requests, clock, store } = this.#parts
+    const at = offset >>> 2
+    const idBytes = requests.i32[at + 4]!
+    const from = offset + requestHeaderBytes
+    const id = requests.bytes.toString('utf8', from, from + idBytes)
+    const request = requestHashOf(program, requests, offset)
+    if (ids.has(id) || this.#outcomes.find(id) !== undefined) {
+      this.#duplicates.push({ offset, id, request })
+      return false
+    }
+    let hasRoom = this.#outcomes.hasRoom(clock.now())
+    try {
+      store.domains.at(-1)!.reserve(outcomeReserveWords)
+    } catch (error) {
+      if (!SluiceError.is(error, 'OUT_OF_SPACE')) throw error
+      hasRoom = false
+    }
+    if (!hasRoom) {
+      this.#duplicates.push({ offset, id: '', request })
+      return false
+    }
+    ids.add(id)
+    this.#hasIds = true
+    return true
+  }
+
+  /** Remembers the outcomes of the batch and answers repeats. Runs after the lanes, inside the batch. */
+  #finishIds(batch: number, now: number): void {
+    if (!this.#hasIds && this.#duplicates.length === 0) return
+    const { sealer } = this.#parts
+    if (this.#hasIds) {
+      sealer.forEachWithId((index, outcome, id, request, value) => this.#outcomes.add(batch, id, request, index, outcome, now, value))
+      this.#outcomes.expire(batch, now)
+    }
+    for (const duplicate of this.#duplicates) this.#answerRepeat(duplicate, batch)
+  }
+
+  #answerRepeat({ offset, id, request }: Duplicate, batch: number): void {
+    const { requests, responses, program, record } = this.#parts
+    const at = offset >>> 2
+    const slot = requests.i32[at + 1]!
+    const found = id === '' ? undefined : this.#outcomes.find(id)
+    if (found !== undefined && found.request === request) {
+      // The value may be long: it goes back through the runner's own way, which main reads like any other.
+      this.#parts.sealer.answer(responses[0]!, slot, record.batch, found.outcome | repeatedFlag, found.place, found.value, found.batch)
+      return
+    }
+    const name = program.procedures[requests.i32[at + 2]!]!.descriptor.name
+    const error =
+      found !== undefined
+        ? SluiceError.of('ID_REUSED', `The id "${id}" was used for another request than this call of "${name}": give every request an id of its own.`, { details: { id } })
+        : SluiceError.of('OVERLOADED', `Too many outcomes of calls with an id are kept (${limits.outcomesMax}): try again later, or open with a shorter outcomes.window.`)
+    this.#value.reset()
+    encodeError(error, this.#value, true)
+    this.#parts.sealer.answer(responses[0]!, slot, batch, outcomeOfCode(error.code), -1, this.#value.bytes(), 0)
+  }
+
+  /** Repeats alone, or requests that were withdrawn: no batch runs, the newest one answers. */
+  #answerOnly(): void {
+    const { control, responses, requests } = this.#parts
+    const ring = responses[0]!
+    const start = control.responseHead(0)
+    ring.rewind(start)
+    for (const duplicate of this.#duplicates) this.#answerRepeat(duplicate, this.#batch - 1)
+    this.#duplicates = []
+    ring.settle(start, ring.head, noLanes, this.#previous)
+    control.publishResponses(0, ring.head)
+    requests.free(this.#next)
+  }
+
+  // ── strays and what was put off ───────────────────────────────────────────────────────────────────────
+
+  /** By partition, then arrival: the order of the record. */
+  #collectStrays(taken: number): number {
+    const { record } = this.#parts
+    let strays = 0
+    for (let n = 0; n < taken; n += 1) {
+      if (record.flag(n) !== requestFlag.stray) continue
+      record.setStray(strays, n)
+      strays += 1
+    }
+    return strays
+  }
+
+  #collectPutOff(taken: number): void {
+    const { record } = this.#parts
+    for (let n = 0; n < taken; n += 1) {
+      if (record.flag(n) === requestFlag.putOff) this.#putOff.push(this.#counters[record.place(n)]!)
+    }
+    this.#putOff.sort((a, b) => (a - b) | 0)
+  }
+}
+
+const noLanes = new Int32Array(0)
+/** Words for the outcome rows of one batch, so that the seal never runs out of space. */
+const outcomeReserveWords = 2_048

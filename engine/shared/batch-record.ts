@@ -1,0 +1,95 @@
+/**
+ * The batch that runs, written down before it runs (R34), so that any thread can run it, and run it again.
+ *
+ *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, attempt, lanes to run
+ *   order     i32: offset of the request in the ring, place at intake            one pair for each request, lane by lane
+ *   flags     i32: 0 to run, 1 stray, 2 put off, 16 + error code: settled without running
+ *   starts    i32: where each lane starts in the order; P + 2 of them, the cross-partition lane is lane P
+ *   strays    i32: indexes into the order, the end of the cross-partition lane
+ *
+ * Written by the sequencer; the owner of a lane writes the flags of its requests.
+ */
+import { limits } from '../base/limits.js'
+
+export const requestFlag = { run: 0, stray: 1, putOff: 2, settled: 16 } as const
+
+const headInts = 16
+const max = limits.batchRequestsMax
+
+export class BatchRecord {
+  readonly buffer: SharedArrayBuffer
+  readonly partitions: number
+  readonly #f64: Float64Array
+  readonly #i32: Int32Array
+  readonly #order = headInts
+  readonly #flags = headInts + 2 * max
+  readonly #strays = headInts + 3 * max
+  readonly #starts = headInts + 4 * max
+
+  constructor(buffer: SharedArrayBuffer, partitions: number) {
+    this.buffer = buffer
+    this.partitions = partitions
+    this.#f64 = new Float64Array(buffer)
+    this.#i32 = new Int32Array(buffer)
+  }
+
+  static create(partitions: number): BatchRecord {
+    return new BatchRecord(new SharedArrayBuffer(Math.ceil((headInts + 4 * max + partitions + 4) / 2) * 8), partitions)
+  }
+
+  get batch(): number {
+    return this.#f64[0]!
+  }
+  get previous(): number {
+    return this.#f64[1]!
+  }
+  get now(): number {
+    return this.#f64[2]!
+  }
+  get seed(): number {
+    return this.#i32[6]!
+  }
+  get requests(): number {
+    return this.#i32[7]!
+  }
+  begin(batch: number, previous: number, now: number, seed: number, requests: number): void {
+    this.#f64[0] = batch
+    this.#f64[1] = previous
+    this.#f64[2] = now
+    this.#i32[6] = seed
+    this.#i32[7] = requests
+  }
+
+  setRequest(index: number, offset: number, place: number): void {
+    this.#i32[this.#order + index * 2] = offset
+    this.#i32[this.#order + index * 2 + 1] = place
+    this.#i32[this.#flags + index] = requestFlag.run
+  }
+  offset(index: number): number {
+    return this.#i32[this.#order + index * 2]!
+  }
+  place(index: number): number {
+    return this.#i32[this.#order + index * 2 + 1]!
+  }
+  flag(index: number): number {
+    return this.#i32[this.#flags + index]!
+  }
+  setFlag(index: number, flag: number): void {
+    this.#i32[this.#flags + index] = flag
+  }
+
+  /** Lane `partitions` is the cross-partition lane. */
+  laneStart(lane: number): number {
+    return this.#i32[this.#starts + lane]!
+  }
+  setLaneStart(lane: number, index: number): void {
+    this.#i32[this.#starts + lane] = index
+  }
+
+  stray(n: number): number {
+    return this.#i32[this.#strays + n]!
+  }
+  setStray(n: number, index: number): void {
+    this.#i32[this.#strays + n] = index
+  }
+}

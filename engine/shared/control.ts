@@ -1,0 +1,161 @@
+/**
+ * The control block: the few words through which threads talk. Each word that is written often stands on a cache line of
+ * its own.
+ *
+ *   line  words (Int32 unless said)          written by
+ *    0    executed (BigInt64)                sequencer, at the seal
+ *    1    durable  (BigInt64)                log thread; the sequencer where there is none
+ *    2    state, error                       log thread, main: 0 open, 1 stopping, 2 failed
+ *    3    mainSleeps                         main sets it, whoever wakes it clears it
+ *    4    logSleeps                          log thread, likewise
+ *    5    lanes: the batch epoch             sequencer: a new value lets the lanes of the other workers start
+ *    6    lanesDone                          every worker but the sequencer's adds one
+ *    7    requestHead                        main
+ *    8    requestTail                        sequencer
+ *    9    frameHead                          sequencer
+ *   10    frameWritten                       log thread
+ *   11    frameTail                          sequencer, before it overwrites
+ *   12    abandon                            main (R36)
+ *   16+2w sleeps | responseHead of worker w  the worker | sequencer
+ *   17+2w responseTail | running, ticks, laneHead   main | the worker: index + 1 of the running request, 0 between them
+ *
+ * Sleep: set the flag, look again, wait. Wake: publish, then load the flag (R40). Counters wrap and are compared by
+ * difference (R16).
+ */
+import { assert } from '../base/assert.js'
+
+const line = 16
+const at = {
+  executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, lanesDone: 6, requestHead: 7, requestTail: 8,
+  frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12,
+} as const
+const perWorkerAt = 16
+
+export const databaseState = { open: 0, stopping: 1, failed: 2 } as const
+
+export type SharedWord = Exclude<keyof typeof at, 'executed' | 'durable'>
+
+export class Control {
+  readonly buffer: SharedArrayBuffer
+  readonly #i32: Int32Array
+  readonly #i64: BigInt64Array
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.buffer = buffer
+    this.#i32 = new Int32Array(buffer)
+    this.#i64 = new BigInt64Array(buffer)
+  }
+
+  static create(workers: number): Control {
+    return new Control(new SharedArrayBuffer((perWorkerAt + 2 * Math.max(1, workers)) * line * 4))
+  }
+
+  // ── batches ───────────────────────────────────────────────────────────────────────────────────────────
+
+  get executed(): number {
+    return Number(Atomics.load(this.#i64, (at.executed * line) / 2))
+  }
+  set executed(batch: number) {
+    assert(batch >= this.executed, 'executed never decreases')
+    Atomics.store(this.#i64, (at.executed * line) / 2, BigInt(batch))
+  }
+  /** The newest batch with a frame that has reached the level of the database. */
+  get durable(): number {
+    return Number(Atomics.load(this.#i64, (at.durable * line) / 2))
+  }
+  set durable(batch: number) {
+    assert(batch >= this.durable, 'durable never decreases')
+    Atomics.store(this.#i64, (at.durable * line) / 2, BigInt(batch))
+  }
+
+  // ── plain words ───────────────────────────────────────────────────────────────────────────────────────
+
+  load(word: SharedWord): number {
+    return Atomics.load(this.#i32, at[word] * line)
+  }
+  store(word: SharedWord, value: number): void {
+    Atomics.store(this.#i32, at[word] * line, value)
+  }
+  add(word: SharedWord, value: number): number {
+    return Atomics.add(this.#i32, at[word] * line, value)
+  }
+
+  responseHead(worker: number): number {
+    return Atomics.load(this.#i32, (perWorkerAt + 2 * worker) * line + 1)
+  }
+  publishResponses(worker: number, head: number): void {
+    Atomics.store(this.#i32, (perWorkerAt + 2 * worker) * line + 1, head)
+  }
+  responseTail(worker: number): number {
+    return Atomics.load(this.#i32, (perWorkerAt + 2 * worker + 1) * line)
+  }
+  freeResponses(worker: number, tail: number): void {
+    Atomics.store(this.#i32, (perWorkerAt + 2 * worker + 1) * line, tail)
+  }
+  /** What a worker runs: the place of the request + 1, or 0. Counts transactions besides, so that a watchdog sees progress. */
+  running(worker: number): { place: number; ticks: number } {
+    const base = (perWorkerAt + 2 * worker + 1) * line
+    return { place: Atomics.load(this.#i32, base + 1) - 1, ticks: Atomics.load(this.#i32, base + 2) }
+  }
+  /** Plain stores: a watchdog that looks every now and then needs no more, and this is on the path of every transaction. */
+  noteRunning(worker: number, place: number): void {
+    const base = (perWorkerAt + 2 * worker + 1) * line
+    this.#i32[base + 1] = place + 1
+    this.#i32[base + 2] = this.#i32[base + 2]! + 1
+  }
+
+  /** Where the answers of a worker's lanes end, for the sequencer to publish at the seal. */
+  laneHead(worker: number): number {
+    return Atomics.load(this.#i32, (perWorkerAt + 2 * worker + 1) * line + 3)
+  }
+  setLaneHead(worker: number, head: number): void {
+    Atomics.store(this.#i32, (perWorkerAt + 2 * worker + 1) * line + 3, head)
+  }
+
+  // ── sleeping ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Sleeps until `wakeWorker`, unless `ready()` turns true first. */
+  sleepWorker(worker: number, ready: () => boolean, timeoutMs = Infinity): void {
+    this.#sleep((perWorkerAt + 2 * worker) * line, ready, timeoutMs)
+  }
+  wakeWorker(worker: number): void {
+    this.#wake((perWorkerAt + 2 * worker) * line)
+  }
+  sleepLog(ready: () => boolean, timeoutMs = Infinity): void {
+    this.#sleep(at.logSleeps * line, ready, timeoutMs)
+  }
+  wakeLog(): void {
+    this.#wake(at.logSleeps * line)
+  }
+  #sleep(word: number, ready: () => boolean, timeoutMs: number): void {
+    Atomics.store(this.#i32, word, 1)
+    if (!ready()) Atomics.wait(this.#i32, word, 1, timeoutMs)
+    Atomics.store(this.#i32, word, 0)
+  }
+  #wake(word: number): void {
+    if (Atomics.load(this.#i32, word) === 1 && Atomics.compareExchange(this.#i32, word, 1, 0) === 1) Atomics.notify(this.#i32, word)
+  }
+
+  /** Main announces that it will sleep on its port; true when it may, false when there is something to look at first. */
+  mainFallsAsleep(ready: () => boolean): boolean {
+    Atomics.store(this.#i32, at.mainSleeps * line, 1)
+    if (!ready()) return true
+    return Atomics.compareExchange(this.#i32, at.mainSleeps * line, 1, 0) !== 1
+  }
+  /** True for the one thread that has to ring. */
+  mainMustBeRung(): boolean {
+    return (
+      Atomics.load(this.#i32, at.mainSleeps * line) === 1 &&
+      Atomics.compareExchange(this.#i32, at.mainSleeps * line, 1, 0) === 1
+    )
+  }
+
+  /** Looks at `ready` for at most about `loads` shared loads. The loads are opaque, so the loop is never optimised away. */
+  spin(ready: () => boolean, loads: number): boolean {
+    for (let n = 0; n < loads; n += 1) {
+      if (ready()) return true
+      Atomics.load(this.#i32, at.state * line)
+    }
+    return false
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Sealed frames: from the sequencer to the log thread, and to everybody who follows the newest part of the log.
+ *
+ *   entry (8-byte aligned, counters in words)
+ *     i32  words in all, body bytes (0: filler, -1: the body stands in the overflow buffer)
+ *     f64  batch | f64 previous batch with a frame | f64 now | i32 records, spare
+ *     body
+ *
+ * Invariants:
+ *   F1  The sequencer raises `frameTail` before it overwrites an entry, and never past what the log thread has written.
+ *   F2  A follower copies a body and then looks at `frameTail` again: a copy whose entry was overwritten is thrown away.
+ *   F3  A frame that is longer than half the ring stands in the overflow buffer; there is one at a time.
+ */
+import { assert } from '../base/assert.js'
+import type { Control } from './control.js'
+
+export const frameHeaderWords = 5
+const inOverflow = -1
+
+export interface FrameEntry {
+  batch: number
+  previous: number
+  now: number
+  records: number
+  /** The body: a view of the ring or of the overflow buffer. */
+  body: Uint8Array
+  /** The counter behind the entry. */
+  next: number
+}
+
+export class FrameRing {
+  readonly buffer: SharedArrayBuffer
+  readonly overflow: SharedArrayBuffer
+  readonly bytes: Uint8Array
+  readonly i32: Int32Array
+  readonly #f64: Float64Array
+  readonly #overflowBytes: Uint8Array
+  readonly #control: Control
+  readonly #words: number
+  #head: number
+  #reservedAt = 0
+  #reservedWords = 0
+  #reservedInOverflow = false
+
+  constructor(buffer: SharedArrayBuffer, overflow: SharedArrayBuffer, control: Control) {
+    this.buffer = buffer
+    this.overflow = overflow
+    this.bytes = new Uint8Array(buffer)
+    this.i32 = new Int32Array(buffer)
+    this.#f64 = new Float64Array(buffer)
+    this.#overflowBytes = new Uint8Array(overflow)
+    this.#control = control
+    this.#words = this.#f64.length
+    assert((this.#words & (this.#words - 1)) === 0, 'a ring is a power of two')
+    this.#head = control.load('frameHead')
+  }
+
+  // ── sequencer ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Room for a body of so many bytes; answers where to write it. The log thread must be far enough (`mayReserve`). */
+  reserve(bodyBytes: number): { bytes: Uint8Array; at: number } {
+    const bodyWords = (bodyBytes + 7) >>> 3
+    this.#reservedInOverflow = bodyWords + frameHeaderWords > this.#words / 2
+    const words = frameHeaderWords + (this.#reservedInOverflow ? 0 : bodyWords)
+    const mask = this.#words - 1
+    const offset = this.#head & mask
+    const toEnd = this.#words - offset
+    if (words > toEnd) {
+      this.#makeRoom(toEnd)
+      this.i32[offset * 2] = toEnd
+      this.i32[offset * 2 + 1] = 0
+      this.#head = (this.#head + toEnd) | 0
+    }
+    this.#makeRoom(words)
+    this.#reservedAt = this.#head & mask
+    this.#reservedWords = words
+    if (this.#reservedInOverflow) return { bytes: this.#overflowBytes, at: 0 }
+    return { bytes: this.bytes, at: (this.#reservedAt + frameHeaderWords) * 8 }
+  }
+
+  publish(batch: number, previous: number, now: number, records: number, bodyBytes: number): void {
+    const at = this.#reservedAt
+    this.i32[at * 2] = this.#reservedWords
+    this.i32[at * 2 + 1] = this.#reservedInOverflow ? inOverflow : bodyBytes
+    this.#f64[at + 1] = batch
+    this.#f64[at + 2] = previous
+    this.#f64[at + 3] = now
+    this.i32[(at + 4) * 2] = records
+    this.i32[(at + 4) * 2 + 1] = bodyBytes
+    this.#head = (this.#head + this.#reservedWords) | 0
+    this.#control.store('frameHead', this.#head)
+  }
+
+  /** Bytes between the head and what the log thread has written, and whether the overflow buffer is free. */
+  aheadBytes(): number {
+    return ((this.#head - this.#control.load('frameWritten')) | 0) * 8
+  }
+
+  #makeRoom(words: number): void {
+    const keep = this.#words - words
+    let tail = this.#control.load('frameTail')
+    if (((this.#head - tail) | 0) <= keep) return
+    while (((this.#head - tail) | 0) > keep) tail = (tail + this.i32[(tail & (this.#words - 1)) * 2]!) | 0
+    this.#control.store('frameTail', tail) // F1
+  }
+
+  // ── log thread and followers ──────────────────────────────────────────────────────────────────────────
+
+  get publishedHead(): number {
+    return this.#control.load('frameHead')
+  }
+  get tail(): number {
+    return this.#control.load('frameTail')
+  }
+  get words(): number {
+    return this.#words
+  }
+
+  /** The entry at a counter, fillers skipped; undefined at the head. The body is a view: see F2. */
+  read(counter: number, head: number): FrameEntry | undefined {
+    for (;;) {
+      if (counter === head) return undefined
+      const at = counter & (this.#words - 1)
+      const words = this.i32[at * 2]!
+      const kind = this.i32[at * 2 + 1]!
+      const next = (counter + words) | 0
+      if (kind === 0) {
+        counter = next
+        continue
+      }
+      const bodyBytes = this.i32[(at + 4) * 2 + 1]!
+      const from = (at + frameHeaderWords) * 8
+      return {
+        batch: this.#f64[at + 1]!,
+        previous: this.#f64[at + 2]!,
+        now: this.#f64[at + 3]!,
+        records: this.i32[(at + 4) * 2]!,
+        body: kind === inOverflow ? this.#overflowBytes.subarray(0, bodyBytes) : this.bytes.subarray(from, from + bodyBytes),
+        next,
+      }
+    }
+  }
+
+  /** F2: nothing at or after `counter` has been overwritten. */
+  stillThere(counter: number): boolean {
+    return ((counter - this.#control.load('frameTail')) | 0) >= 0
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Answers on their way from a worker to main. Main takes an entry only when the frame it needs is durable (R42).
+ *
+ *   entry (8-byte aligned)
+ *     i32  bytes in all, call slot
+ *     f64  batch
+ *     f64  needs: the newest batch with a frame at or before `batch`
+ *     i32  outcome, place in the log (index of the record in its batch, -1 without one)
+ *     i32  lane of the record (patched into `index` at the seal), value bytes; negative: minus the address of a long value
+ *     value
+ *
+ * The lanes write without looking at the tail: limits.ts proves that everything ahead of durable fits. Long values travel
+ * through the region and are retired with their batch.
+ */
+import { assert } from '../base/assert.js'
+import type { Control } from './control.js'
+
+const headerBytes = 40
+const filler = -1
+
+export interface ResponseEntry {
+  slot: number
+  batch: number
+  needs: number
+  outcome: number
+  index: number
+  /** Byte offset of the value in `bytes`, and its length; a negative length is minus the address of a long value. */
+  valueAt: number
+  valueBytes: number
+  /** The ring's memory. */
+  readonly bytes: Buffer
+}
+
+export class ResponseRing {
+  readonly buffer: SharedArrayBuffer
+  readonly bytes: Buffer
+  readonly #i32: Int32Array
+  readonly #f64: Float64Array
+  readonly #control: Control
+  readonly #worker: number
+  readonly #mask: number
+  #head: number
+  readonly #entry: ResponseEntry
+
+  constructor(buffer: SharedArrayBuffer, control: Control, worker: number) {
+    this.buffer = buffer
+    this.bytes = Buffer.from(buffer)
+    this.#entry = { slot: 0, batch: 0, needs: 0, outcome: 0, index: 0, valueAt: 0, valueBytes: 0, bytes: this.bytes }
+    this.#i32 = new Int32Array(buffer)
+    this.#f64 = new Float64Array(buffer)
+    this.#control = control
+    this.#worker = worker
+    this.#mask = buffer.byteLength - 1
+    assert((buffer.byteLength & this.#mask) === 0, 'a ring is a power of two')
+    this.#head = control.responseHead(worker)
+  }
+
+  // ── lanes ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where the next entry will stand, as a counter. */
+  get head(): number {
+    return this.#head
+  }
+
+  /** Drops what was written after `head` was taken: the batch runs again (R36). */
+  rewind(head: number): void {
+    this.#head = head
+  }
+
+  write(slot: number, batch: number, needs: number, outcome: number, lane: number, index: number, value: Uint8Array, valueBytes: number, longAddress: number): void {
+    const inline = longAddress === 0 ? valueBytes : 0
+    const total = (headerBytes + inline + 7) & ~7
+    let offset = this.#head & this.#mask
+    const toEnd = this.#mask + 1 - offset
+    if (total > toEnd) {
+      this.#i32[offset >>> 2] = toEnd
+      this.#i32[(offset >>> 2) + 1] = filler
+      this.#head = (this.#head + toEnd) | 0
+      offset = 0
+    }
+    const at = offset >>> 2
+    this.#i32[at] = total
+    this.#i32[at + 1] = slot
+    this.#f64[(offset >>> 3) + 1] = batch
+    this.#f64[(offset >>> 3) + 2] = needs
+    this.#i32[at + 6] = outcome
+    this.#i32[at + 7] = index
+    this.#i32[at + 8] = lane
+    this.#i32[at + 9] = longAddress === 0 ? valueBytes : -longAddress
+    for (let n = 0; n < inline; n += 1) this.bytes[offset + headerBytes + n] = value[n]!
+    this.#head = (this.#head + total) | 0
+  }
+
+  // ── the sequencer, at the seal ────────────────────────────────────────────────────────────────────────
+
+  /** Turns places within lanes into places within the batch, from a counter to the head, and says what the entries need. */
+  settle(from: number, to: number, laneBase: Int32Array, needs: number): void {
+    for (let counter = from; counter !== to; ) {
+      const offset = counter & this.#mask
+      const at = offset >>> 2
+      counter = (counter + this.#i32[at]!) | 0
+      if (this.#i32[at + 1] === filler) continue
+      this.#f64[(offset >>> 3) + 2] = needs
+      const lane = this.#i32[at + 8]!
+      if (lane >= 0 && this.#i32[at + 7]! >= 0) this.#i32[at + 7] = this.#i32[at + 7]! + laneBase[lane]!
+    }
+  }
+
+  // ── main ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether `drain` would visit something. */
+  hasFor(durable: number): boolean {
+    const head = this.#control.responseHead(this.#worker)
+    let tail = this.#control.responseTail(this.#worker)
+    while (tail !== head) {
+      const at = (tail & this.#mask) >>> 2
+      if (this.#i32[at + 1] !== filler) return this.#f64[((tail & this.#mask) >>> 3) + 2]! <= durable
+      tail = (tail + this.#i32[at]!) | 0
+    }
+    return false
+  }
+
+  /**
+   * Visits the entries whose frame is durable. The entry object is reused. `accept` must take what it needs at once.
+   * Answers how many were visited.
+   */
+  drain(durable: number, accept: (entry: ResponseEntry) => void): number {
+    const head = this.#control.responseHead(this.#worker)
+    let tail = this.#control.responseTail(this.#worker)
+    if (tail === head) return 0
+    let count = 0
+    const entry = this.#entry
+    while (tail !== head) {
+      const offset = tail & this.#mask
+      const at = offset >>> 2
+      const total = this.#i32[at]!
+      if (this.#i32[at + 1] !== filler) {
+        entry.needs = this.#f64[(offset >>> 3) + 2]!
+        if (entry.needs > durable) break
+        entry.slot = this.#i32[at + 1]!
+        entry.batch = this.#f64[(offset >>> 3) + 1]!
+        entry.outcome = this.#i32[at + 6]!
+        entry.index = this.#i32[at + 7]!
+        entry.valueBytes = this.#i32[at + 9]!
+        entry.valueAt = offset + headerBytes
+        accept(entry)
+        count += 1
+      }
+      tail = (tail + total) | 0
+    }
+    this.#control.freeResponses(this.#worker, tail)
+    return count
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Reading the store from outside of the lanes: rows of one batch, on main, while lanes go on (R12, R15).
+ *
+ * A view holds a slot of the snapshot table. Main has one view of its own that follows the newest durable batch and is
+ * announced again when that moves: for single reads. Every `snapshot()`, and every iteration, takes another slot for as long
+ * as it is open.
+ */
+import { SluiceError } from './base/errors.js'
+import type { Store } from './store/store.js'
+import type { SnapshotTable } from './shared/snapshot-table.js'
+import { boundsOf, boundsOfValues, type Bounds } from './store/range-bounds.js'
+import type { PlainRow } from './store/row-codec.js'
+import { countCellWords, type TablePart, type TableStore, type TreePlan } from './store/table-store.js'
+import { gatherRows } from './store/tree-scan.js'
+import type { SnapshotGuard } from './store/ordered-cursor.js'
+
+export class SnapshotView implements SnapshotGuard {
+  readonly store: Store
+  readonly #snapshots: SnapshotTable
+  /** -1 for a store of its own, which nobody writes. */
+  readonly #slot: number
+  #batch: number
+  #isOpen = true
+
+  constructor(store: Store, slot: number, batch: number) {
+    this.store = store
+    this.#snapshots = store.snapshots
+    this.#slot = slot
+    this.#batch = batch
+  }
+
+  get batch(): number {
+    return this.#batch
+  }
+
+  /** Follows the newest durable batch; only for main's own view. */
+  follow(durable: () => number): void {
+    if (durable() !== this.#batch) this.#batch = this.#snapshots.holdNewest(this.#slot, durable)
+  }
+
+  close(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    if (this.#slot >= 0) this.#snapshots.give(this.#slot)
+  }
+
+  /** R15: what was read is only good if the slot still held. */
+  check(): void {
+    if (this.#slot > 0 && this.#snapshots.isExpired(this.#slot)) {
+      throw SluiceError.of('SNAPSHOT_TOO_OLD', 'This snapshot was given up because memory ran short: take a new one, hold it for less time, or open with more memory.')
+    }
+  }
+
+  /** The slot that readers of the store check; main's own view is never given up. */
+  get #guardedSlot(): number {
+    return this.#slot > 0 ? this.#slot : -1
+  }
+
+  #mustBeOpen(): void {
+    if (!this.#isOpen) throw SluiceError.of('INVALID_USE', 'This snapshot is closed: take a new one.')
+  }
+
+  // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where the version of a row with this key can be read until the next call, or 0. */
+  find(table: TableStore, key: unknown): number {
+    this.#mustBeOpen()
+    table.key.set(key)
+    const part = table.part(table.partitionOfKey())
+    const row = part.findAny()
+    return row === 0 ? 0 : this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
+  }
+
+  get(table: TableStore, key: unknown): PlainRow | undefined {
+    const version = this.find(table, key)
+    return version === 0 ? undefined : table.codec.decode(version)
+  }
+
+  value(table: TableStore, key: unknown, column: number): unknown {
+    const version = this.find(table, key)
+    return version === 0 ? undefined : table.codec.readers[column]!(version)
+  }
+
+  count(table: TableStore): number {
+    this.#mustBeOpen()
+    let count = 0
+    for (let p = 0; p < table.partitions; p += 1) {
+      const cell = this.store.cellAt(table.part(p).countCell, countCellWords, this.#batch, this.#guardedSlot)
+      if (cell !== 0) count += this.store.region.f64[cell + 2]!
+    }
+    return count
+  }
+
+  /** Every row: in key order where the table is ordered. */
+  *all(table: TableStore): Generator<PlainRow, void, void> {
+    this.#mustBeOpen()
+    if (table.ordered) {
+      yield* this.scan(table, table.trees[0]!, undefined)
+      return
+    }
+    for (let p = 0; p < table.partitions; p += 1) {
+      const rows: number[] = []
+      table.part(p).hash.forEach((row) => void rows.push(row))
+      yield* this.#decoded(table, rows)
+    }
+  }
+
+  /** Throws what is wrong with a range, before anybody iterates. */
+  checkRange(table: TableStore, plan: TreePlan, range: unknown): void {
+    this.#mustBeOpen()
+    boundsOf(table, plan, ownColumns(plan), range)
+  }
+
+  scan(table: TableStore, plan: TreePlan, range: unknown): Generator<PlainRow, void, void> {
+    return this.#rowsIn(table, plan, boundsOf(table, plan, ownColumns(plan), range))
+  }
+
+  indexGet(table: TableStore, plan: TreePlan, values: unknown): PlainRow[] {
+    return [...this.#rowsIn(table, plan, boundsOfValues(table, plan, values))]
+  }
+
+  #rowsIn(table: TableStore, plan: TreePlan, bounds: Bounds): Generator<PlainRow, void, void> {
+    this.#mustBeOpen()
+    if (bounds.isEmpty) return this.#decoded(table, [])
+    const partition = table.partitionOfLeading(plan.columns, bounds.fixed)
+    const parts = partition >= 0 ? [table.part(partition)] : Array.from({ length: table.partitions }, (_, n) => table.part(n))
+    const rootOf = (part: TablePart): number => part.trees[plan.ordinal]!.rootAt(this.#batch, this)
+    const rows = gatherRows(parts, plan, bounds.range, bounds.limit, rootOf, this)
+    this.check()
+    return this.#decoded(table, rows)
+  }
+
+  *#decoded(table: TableStore, rows: readonly number[]): Generator<PlainRow, void, void> {
+    for (const row of rows) {
+      this.#mustBeOpen()
+      const version = this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
+      if (version !== 0) yield table.codec.decode(version)
+    }
+  }
+}
+
+/** Columns that a bound may name: those of an index, or all of a primary key. */
+const ownColumns = (plan: TreePlan): number => (plan.own === 0 ? plan.columns.length : plan.own)

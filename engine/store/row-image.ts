@@ -1,0 +1,175 @@
+/**
+ * Rows as the log keeps them (R52): no header, no address, unused bytes zero.
+ *
+ *   image    the words of the row behind its header, addresses zeroed | long values, each padded to 8 bytes, in column order
+ *   before   one bit for each of those words, padded to 8 bytes | the words that differ, as they were, addresses zeroed |
+ *            the old long values of changed cells, padded, in column order
+ *
+ * So an update carries one whole row and what is needed to see the other (R47), and a wide row with one new number costs
+ * two words more than its image.
+ */
+import type { LaneLog } from '../shared/lane-log.js'
+import { inlineBytesMax, lengthMask, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
+import { type CellMemory, longAddress } from './row-codec.js'
+import type { TableStore } from './table-store.js'
+
+const headerInts = rowHeaderWords * 2
+const pad8 = (bytes: number): number => (bytes + 7) & ~7
+
+/** Bytes of the long values of a row image in `words` from `at`. */
+function longBytes(table: TableStore, words: Int32Array, at: number): number {
+  let bytes = 0
+  for (const column of table.layout.vars) {
+    const cell = at + column.at
+    if (longAddress(words, cell) !== 0) bytes += pad8(words[cell]! & lengthMask)
+  }
+  return bytes
+}
+
+/** Where an image lies that is compared or written: `words[at]` is the first int of its header. */
+export interface ImageAt {
+  readonly words: Int32Array
+  readonly at: number
+}
+
+/** Appends the image of a row to the bytes of a lane; answers its offset in the lane, and leaves its length in `lengthOut`. */
+export function writeImage(log: LaneLog, table: TableStore, memory: CellMemory, words: Int32Array, at: number, lengthOut: { bytes: number }): number {
+  const columnBytes = (table.layout.words - rowHeaderWords) * 8
+  const total = columnBytes + longBytes(table, words, at)
+  const offset = log.takeBytes(total)
+  const to = log.byteWords
+  for (let n = headerInts, w = offset >>> 2, end = table.layout.words * 2; n < end; n += 1, w += 1) to[w] = words[at + n]!
+  let next = offset + columnBytes
+  for (const column of table.layout.vars) {
+    const cell = at + column.at
+    if (longAddress(words, cell) === 0) continue
+    to[(offset >>> 2) + column.at - headerInts + 1] = 0
+    next = copyLong(log, memory, words, cell, next)
+  }
+  lengthOut.bytes = total
+  return log.offsetInLane(offset)
+}
+
+/** Appends what `now` does not tell of `before`; answers the offset, or -1 when the two are equal. */
+export function writeBefore(log: LaneLog, table: TableStore, memory: CellMemory, before: ImageAt, now: ImageAt, lengthOut: { bytes: number }): number {
+  const words = table.layout.words - rowHeaderWords
+  const maskBytes = pad8(Math.ceil(words / 8))
+  let changed = 0
+  const differs = (word: number): boolean => {
+    const n = headerInts + word * 2
+    return before.words[before.at + n] !== now.words[now.at + n] || before.words[before.at + n + 1] !== now.words[now.at + n + 1]
+  }
+  for (let word = 0; word < words; word += 1) if (differs(word)) changed += 1
+  if (changed === 0) return -1
+  let long = 0
+  for (const column of table.layout.vars) {
+    const cell = before.at + column.at
+    if (differs((column.at - headerInts) >>> 1) && longAddress(before.words, cell) !== 0) long += pad8(before.words[cell]! & lengthMask)
+  }
+  const total = maskBytes + changed * 8 + long
+  const offset = log.takeBytes(total)
+  const to = log.byteWords
+  const mask = offset >>> 2
+  for (let n = 0; n < maskBytes >>> 2; n += 1) to[mask + n] = 0
+  let w = (offset + maskBytes) >>> 2
+  let next = offset + maskBytes + changed * 8
+  for (let word = 0; word < words; word += 1) {
+    if (!differs(word)) continue
+    to[mask + (word >>> 5)]! |= 1 << (word & 31)
+    const n = before.at + headerInts + word * 2
+    to[w] = before.words[n]!
+    to[w + 1] = before.words[n + 1]!
+    w += 2
+  }
+  if (long > 0 || table.layout.vars.length > 0) {
+    // Cells of long values lose their address; the values follow in column order.
+    let at = (offset + maskBytes) >>> 2
+    for (let word = 0; word < words; word += 1) {
+      if ((to[mask + (word >>> 5)]! & (1 << (word & 31))) === 0) continue
+      const column = table.layout.vars.find((c) => c.at === headerInts + word * 2)
+      if (column !== undefined && longAddress(before.words, before.at + column.at) !== 0) {
+        to[at + 1] = 0
+      }
+      at += 2
+    }
+    for (const column of table.layout.vars) {
+      const cell = before.at + column.at
+      if (differs((column.at - headerInts) >>> 1) && longAddress(before.words, cell) !== 0) next = copyLong(log, memory, before.words, cell, next)
+    }
+  }
+  lengthOut.bytes = total
+  return log.offsetInLane(offset)
+}
+
+function copyLong(log: LaneLog, memory: CellMemory, words: Int32Array, cell: number, to: number): number {
+  const length = words[cell]! & lengthMask
+  const source = memory.block(words[cell + 1]!)
+  const padded = pad8(length)
+  log.byteWords[(to + padded) / 4 - 1] = 0
+  log.byteWords[(to + padded) / 4 - 2] = 0
+  log.bytes.set(source.bytes.subarray(source.from, source.from + length), to)
+  return to + padded
+}
+
+/**
+ * Reads images out of frames: lays an image out as a row in a scratch region of its own, long values behind it, so that the
+ * table's own decoder reads it.
+ */
+export interface ImageSource {
+  /** The frame body as ints; byte offsets are multiples of 8. */
+  readonly ints: Int32Array
+  readonly bytes: Uint8Array
+}
+
+/** Lays an image out at `row`; answers the first word behind it and its long values. */
+export function layImage(table: { readonly layout: RowLayout }, source: ImageSource, at: number, into: Int32Array, row: number): number {
+  const start = row * 2
+  const ints = (table.layout.words - rowHeaderWords) * 2
+  const from = at >>> 2
+  into[start + 3] = 0
+  for (let n = 0; n < ints; n += 1) into[start + headerInts + n] = source.ints[from + n]!
+  let next = row + table.layout.words
+  let longAt = from + ints
+  for (const column of table.layout.vars) {
+    const cell = start + column.at
+    const length = into[cell]! & lengthMask
+    if (length <= inlineBytesMax) continue
+    const words = pad8(length) >>> 2
+    for (let n = 0; n < words; n += 1) into[next * 2 + n] = source.ints[longAt + n]!
+    into[cell + 1] = next
+    longAt += words
+    next += words >>> 1
+  }
+  return next
+}
+
+/** Turns the row laid at `now` into the row before the update, at `row`. Long values of unchanged cells are shared. */
+export function layBefore(table: { readonly layout: RowLayout }, source: ImageSource, at: number, into: Int32Array, now: number, row: number): number {
+  const words = table.layout.words - rowHeaderWords
+  const maskInts = pad8(Math.ceil(words / 8)) >>> 2
+  const mask = at >>> 2
+  let from = mask + maskInts
+  const start = row * 2
+  into[start + 3] = 0
+  for (let word = 0; word < words; word += 1) {
+    const n = headerInts + word * 2
+    const isChanged = (source.ints[mask + (word >>> 5)]! & (1 << (word & 31))) !== 0
+    into[start + n] = isChanged ? source.ints[from]! : into[now * 2 + n]!
+    into[start + n + 1] = isChanged ? source.ints[from + 1]! : into[now * 2 + n + 1]!
+    if (isChanged) from += 2
+  }
+  let next = row + table.layout.words
+  for (const column of table.layout.vars) {
+    const word = (column.at - headerInts) >>> 1
+    if ((source.ints[mask + (word >>> 5)]! & (1 << (word & 31))) === 0) continue
+    const cell = start + column.at
+    const length = into[cell]! & lengthMask
+    if (length <= inlineBytesMax) continue
+    const ints = pad8(length) >>> 2
+    for (let n = 0; n < ints; n += 1) into[next * 2 + n] = source.ints[from + n]!
+    into[cell + 1] = next
+    from += ints
+    next += ints >>> 1
+  }
+  return next
+}

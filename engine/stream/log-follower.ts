@@ -1,0 +1,149 @@
+/**
+ * Follows the log from any position: first what the files hold, then what is being sealed, without a seam (design §4).
+ *
+ * The newest frames stand in the frame ring; older ones in the segment files (without a path the ring is all there is, R50). A
+ * follower keeps the batch it has read up to. As long as that is still in the ring it reads there; when it has fallen behind the
+ * ring, it opens the files where it is and goes on until it meets the ring again. Both hold the same bodies, so there is nothing
+ * to join but the batch number.
+ *
+ * A follower pulls: who does not ask costs nothing, and commits never wait for anybody.
+ */
+import { SluiceError } from '../base/errors.js'
+import type { LoggedCatalog } from '../schema/catalog.js'
+import type { FrameRing } from '../shared/frame-ring.js'
+import { decodeSchema, FileLogStorage, FrameBodyReader, LogReader } from '../../wal/index.js'
+import { type DecodedTransaction, FrameDecoder, type FrameFilter } from './frame-decoder.js'
+
+export interface FollowerOptions {
+  readonly frames: FrameRing
+  readonly catalog: LoggedCatalog
+  readonly disk: { readonly directory: string; readonly databaseId: Uint8Array } | undefined
+  /** The newest durable batch. */
+  readonly durable: () => number
+  readonly filter: FrameFilter
+  /** Read what comes after this place: a batch, and an index in it (-1: all of the batch). */
+  readonly afterBatch: number
+  readonly afterIndex: number
+}
+
+export class LogFollower {
+  readonly #options: FollowerOptions
+  readonly #decoder: FrameDecoder
+  #batch: number
+  #index: number
+  /** Counter of the ring entry that comes next, when the follower is in the ring. */
+  #counter: number | undefined
+  #reader: LogReader | undefined
+  #fileDecoder: FrameDecoder | undefined
+
+  constructor(options: FollowerOptions) {
+    this.#options = options
+    this.#decoder = new FrameDecoder(options.catalog)
+    this.#batch = options.afterBatch
+    this.#index = options.afterIndex
+  }
+
+  /** The batch that was read last. */
+  get batch(): number {
+    return this.#batch
+  }
+
+  /** Something durable has not been read yet. */
+  isBehind(): boolean {
+    return this.#options.durable() > this.#batch
+  }
+
+  /** Transactions from the ring, at most about `max`; undefined when they must be read from the files first. */
+  readRing(max: number, into: DecodedTransaction[]): boolean {
+    const { frames, durable } = this.#options
+    const upTo = durable()
+    while (into.length < max && this.#batch < upTo) {
+      const counter = this.#counter ?? this.#findInRing()
+      if (counter === undefined) return false
+      const entry = frames.read(counter, frames.publishedHead)
+      if (entry === undefined || entry.batch > upTo) {
+        this.#counter = counter
+        return true
+      }
+      const body = new Uint8Array(entry.body.length)
+      body.set(entry.body)
+      const next = entry.next
+      if (!frames.stillThere(counter)) {
+        this.#counter = undefined // F2: overwritten under the copy
+        continue
+      }
+      this.#take(this.#decoder, body, entry.batch, into)
+      this.#counter = next
+    }
+    return true
+  }
+
+  /** Transactions from the files; resolves when at least one was read, or nothing durable is left. */
+  async readFiles(max: number, into: DecodedTransaction[]): Promise<void> {
+    const { disk, durable, catalog } = this.#options
+    if (disk === undefined) {
+      throw SluiceError.of('HISTORY_GONE', 'The log of a database without a path holds the newest frames only, and these are gone: start from "now", or give the database a path.')
+    }
+    const storage = FileLogStorage.open(disk.directory, { create: false })
+    this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#index < 0 ? this.#batch + 1 : this.#batch })
+    this.#fileDecoder ??= new FrameDecoder(catalog)
+    const upTo = durable()
+    for await (const frame of this.#reader.frames(upTo)) {
+      if (frame.kind === 'schema') this.#fileDecoder = new FrameDecoder(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
+      else if (frame.batch >= this.#batch) this.#take(this.#fileDecoder, frame.body, frame.batch, into)
+      if (into.length >= max) return
+    }
+    if (this.#batch < upTo) this.#batch = upTo
+  }
+
+  /** The follower has caught up with the ring and needs no files until it falls behind again. */
+  leaveFiles(): void {
+    this.#reader?.close()
+    this.#reader = undefined
+    this.#fileDecoder = undefined
+  }
+  get isInFiles(): boolean {
+    return this.#reader !== undefined
+  }
+
+  close(): void {
+    this.leaveFiles()
+  }
+
+  /** The counter of the first entry behind the follower's batch, if the ring reaches back that far. */
+  #findInRing(): number | undefined {
+    const { frames, disk } = this.#options
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const head = frames.publishedHead
+      const start = frames.tail
+      let counter = start
+      let isFirst = true
+      let gone = false
+      for (let entry = frames.read(counter, head); entry !== undefined; entry = frames.read(counter, head)) {
+        if (!frames.stillThere(start)) {
+          gone = true
+          break
+        }
+        const wanted = this.#index < 0 ? entry.batch > this.#batch : entry.batch >= this.#batch
+        if (wanted) {
+          // The entry before it must be ours: else something between lies in the files only.
+          const isNext = !isFirst || entry.previous <= this.#batch || (this.#index >= 0 && entry.batch === this.#batch)
+          if (!isNext) return undefined
+          return counter
+        }
+        isFirst = false
+        counter = entry.next
+      }
+      if (!gone) return disk === undefined || !isFirst ? counter : undefined
+    }
+    return undefined
+  }
+
+  #take(decoder: FrameDecoder, bytes: Uint8Array, batch: number, into: DecodedTransaction[]): void {
+    const from = batch === this.#batch ? this.#index + 1 : 0
+    const body = new FrameBodyReader(bytes)
+    decoder.decode(body, this.#options.filter, from, (transaction) => void into.push(transaction))
+    this.#batch = batch
+    this.#index = body.transactionCount - 1
+  }
+}

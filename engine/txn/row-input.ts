@@ -1,0 +1,108 @@
+/** What users pass to `insert`, `put`, `update` and `add`, turned into checked values by ordinal (R26, R65). */
+import { SluiceError } from '../base/errors.js'
+import type { OnViolation } from '../schema/column-check.js'
+import type { TableStore } from '../store/table-store.js'
+import type { Transaction } from './transaction.js'
+
+export class RowInput {
+  readonly #transaction: Transaction
+  readonly #table: TableStore
+  readonly #ordinals: ReadonlyMap<string, number>
+  readonly #isKey: readonly boolean[]
+  readonly #onViolation: readonly OnViolation[]
+
+  constructor(transaction: Transaction, table: TableStore) {
+    this.#transaction = transaction
+    this.#table = table
+    const { columns, key } = table.descriptor
+    this.#ordinals = new Map(columns.map((column, n) => [column.name, n]))
+    this.#isKey = columns.map((_, n) => key.includes(n))
+    this.#onViolation = columns.map((column) => (kind, rule, message, parts) => {
+      const isType = kind === 'type'
+      throw SluiceError.of(isType ? 'INVALID_INPUT' : 'CONSTRAINT', `Column "${table.name}.${column.name}"${parts?.path ?? ''} ${message}.`, {
+        details: { table: table.name, column: column.name, constraint: rule },
+        cause: parts?.cause,
+      })
+    })
+  }
+
+  /** A whole row: unknown names are refused, what is left out gets its default. */
+  row(value: unknown): unknown[] {
+    const given = this.#given(value, 'row')
+    return this.#table.validators.map((validator, n) => validator.accept(given[n], this.#onViolation[n]!))
+  }
+
+  /** Some columns that are not in the key; `undefined` leaves one out. Answers ordinals, and values in their order. */
+  patch(value: unknown): { readonly columns: readonly number[]; readonly values: readonly unknown[] } {
+    const given = this.#given(value, 'patch')
+    const columns: number[] = []
+    const values: unknown[] = []
+    for (let n = 0; n < given.length; n += 1) {
+      if (given[n] === undefined) continue
+      this.#mustNotBeKey(n)
+      columns.push(n)
+      values.push(this.column(n, given[n]))
+    }
+    return { columns, values }
+  }
+
+  /** Amounts to add to columns of numbers. */
+  deltas(value: unknown): { readonly columns: readonly number[]; readonly values: readonly (number | bigint)[] } {
+    const given = this.#given(value, 'deltas')
+    const columns: number[] = []
+    const values: (number | bigint)[] = []
+    for (let n = 0; n < given.length; n += 1) {
+      const delta = given[n]
+      if (delta === undefined) continue
+      this.#mustNotBeKey(n)
+      const { type, name, nullable } = this.#table.descriptor.columns[n]!
+      const isNumber = (type === 'int' || type === 'i32' || type === 'u32' || type === 'f64') && typeof delta === 'number' && !Number.isNaN(delta)
+      const isWhole = type === 'f64' || Number.isSafeInteger(delta)
+      if (nullable || !((isNumber && isWhole) || (type === 'bigint' && typeof delta === 'bigint'))) {
+        throw SluiceError.of('INVALID_INPUT', `add() takes ${type === 'bigint' ? 'a bigint' : 'a number'} for a numeric column that is never null; "${this.#table.name}.${name}" got ${typeof delta}.`, {
+          details: { table: this.#table.name, column: name },
+        })
+      }
+      columns.push(n)
+      values.push(delta as number | bigint)
+    }
+    return { columns, values }
+  }
+
+  /** One value for one column. */
+  column(ordinal: number, value: unknown): unknown {
+    return this.#table.validators[ordinal]!.accept(value, this.#onViolation[ordinal]!)
+  }
+
+  #mustNotBeKey(ordinal: number): void {
+    if (!this.#isKey[ordinal]) return
+    const name = this.#table.descriptor.columns[ordinal]!.name
+    throw SluiceError.of('INVALID_INPUT', `"${name}" is part of the key of "${this.#table.name}", which never changes: delete the row and insert another.`, {
+      details: { table: this.#table.name, column: name },
+    })
+  }
+
+  #given(value: unknown, what: string): unknown[] {
+    const given: unknown[] = new Array<unknown>(this.#table.descriptor.columns.length).fill(undefined)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw this.#refused(`takes a plain object as ${what}`, {})
+    }
+    let names: string[]
+    try {
+      names = Object.keys(value)
+      for (const name of names) {
+        const ordinal = this.#ordinals.get(name)
+        if (ordinal === undefined) throw this.#refused(`has no column "${name}"`, { column: name })
+        given[ordinal] = (value as Record<string, unknown>)[name]
+      }
+    } catch (error) {
+      if (SluiceError.is(error) || error instanceof RangeError) throw error
+      throw this.#refused(`could not read the ${what} that was given`, {}, error)
+    }
+    return given
+  }
+
+  #refused(what: string, details: Record<string, unknown>, cause?: unknown): SluiceError {
+    return SluiceError.of('INVALID_INPUT', `Table "${this.#table.name}" ${what}.`, { details: { table: this.#table.name, ...details }, cause })
+  }
+}

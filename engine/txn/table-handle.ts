@@ -1,0 +1,272 @@
+/**
+ * A table inside a procedure: `tx.db.<table>`.
+ *
+ * Every operation goes the same way: is the transaction open, whose partition is it (R25), look, check, count (R41), change
+ * between two marks (R6). Errors doom the transaction (R24).
+ */
+import { SluiceError } from '../base/errors.js'
+import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
+import type { PlainRow } from '../store/row-codec.js'
+import { gatherRows } from '../store/tree-scan.js'
+import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
+import { flagDeleted } from '../store/domain.js'
+import { type AccessorClass, compileAccessor, lengthOf, setColumns } from './accessor.js'
+import { RowInput } from './row-input.js'
+import type { Transaction } from './transaction.js'
+
+export class TableHandle {
+  readonly index: Readonly<Record<string, IndexHandle>>
+  readonly #transaction: Transaction
+  readonly #table: TableStore
+  readonly #input: RowInput
+  readonly #accessor: AccessorClass
+  #part!: TablePart
+
+  constructor(transaction: Transaction, table: TableStore) {
+    this.#transaction = transaction
+    this.#table = table
+    this.#input = new RowInput(transaction, table)
+    this.#accessor = compileAccessor(transaction, table, this.#input)
+    const handles = Object.create(null) as Record<string, IndexHandle>
+    for (const plan of table.trees) {
+      if (plan.name === '') continue
+      handles[plan.name] = new IndexHandle(this, plan)
+    }
+    this.index = Object.freeze(handles)
+    Object.freeze(this)
+  }
+
+  get(key: unknown): PlainRow | undefined {
+    const row = this.#find(key)
+    return row === 0 ? undefined : this.#table.codec.decode(row)
+  }
+
+  row(key: unknown): object | undefined {
+    const row = this.#find(key)
+    return row === 0 ? undefined : new this.#accessor(this.#part, row)
+  }
+
+  has(key: unknown): boolean {
+    return this.#find(key) !== 0
+  }
+
+  insert(row: unknown): unknown {
+    const values = this.#checkedRow(row)
+    this.#locateRow(values)
+    const known = this.#part.findAny()
+    if (known !== 0 && !this.#isDeleted(known)) {
+      throw this.#fail(
+        SluiceError.of('CONSTRAINT', `"${this.#table.name}" has a row with this key already: use put() to replace it, or update() to change it.`, {
+          details: { table: this.#table.name, key: this.#table.key.key, constraint: 'key' },
+        }),
+      )
+    }
+    this.#insertChecked(values, known)
+    return this.#table.key.key
+  }
+
+  put(row: unknown): void {
+    const values = this.#checkedRow(row)
+    this.#locateRow(values)
+    const known = this.#part.findAny()
+    if (known === 0 || this.#isDeleted(known)) {
+      this.#insertChecked(values, known)
+      return
+    }
+    const columns = this.#table.layout.columns.map((c) => c.ordinal).filter((n) => !this.#table.descriptor.key.includes(n))
+    if (columns.length > 0) this.#set(this.#part, known, columns, columns.map((n) => values[n]))
+  }
+
+  update(key: unknown, patch: unknown): void {
+    const row = this.#mustFind(key)
+    const part = this.#part
+    let given = patch
+    if (typeof patch === 'function') {
+      given = (patch as (row: PlainRow) => unknown)(Object.freeze(this.#table.codec.decode(row)))
+      this.#transaction.mustBeOpen()
+      if (this.#isDeleted(row)) throw this.#notFound(key)
+    }
+    const { columns, values } = this.#checked(() => this.#input.patch(given))
+    if (columns.length > 0) this.#set(part, row, columns, values)
+  }
+
+  add(key: unknown, deltas: unknown): void {
+    const row = this.#mustFind(key)
+    const part = this.#part
+    const { columns, values } = this.#checked(() => this.#input.deltas(deltas))
+    if (columns.length === 0) return
+    const sums = columns.map((column, n) => sum(this.#table.codec.readers[column]!(row) as number | bigint, values[n]!))
+    this.#set(part, row, columns, sums)
+  }
+
+  delete(key: unknown): boolean {
+    const row = this.#find(key)
+    if (row === 0) return false
+    const part = this.#part
+    this.#transaction.mayWrite(this.#table, part.partition)
+    this.#transaction.countWrite(part, 0)
+    this.#transaction.change(() => this.#transaction.writer.delete(part, row))
+    return true
+  }
+
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#plain(this.gatherPrimary(range))
+  }
+  rows(range?: unknown): Iterable<object> {
+    return this.#live(this.gatherPrimary(range))
+  }
+
+  // ── for the index handles ─────────────────────────────────────────────────────────────────────────────
+
+  indexGet(plan: TreePlan, values: unknown): readonly PlainRow[] {
+    return [...this.#plain(this.#gather(plan, this.#checked(() => boundsOfValues(this.#table, plan, values))))]
+  }
+  indexRows(plan: TreePlan, values: unknown): Iterable<object> {
+    return this.#live(this.#gather(plan, this.#checked(() => boundsOfValues(this.#table, plan, values))))
+  }
+  indexScan(plan: TreePlan, range: unknown): Iterable<PlainRow> {
+    if (!plan.range) throw this.#fail(SluiceError.of('INVALID_USE', `Index "${plan.name}" of "${this.#table.name}" has no order: declare it with \`range: true\`.`))
+    return this.#plain(this.#gather(plan, this.#checked(() => boundsOf(this.#table, plan, plan.own, range))))
+  }
+
+  gatherPrimary(range: unknown): readonly Found[] {
+    this.#transaction.mustBeOpen()
+    if (!this.#table.ordered) throw this.#fail(SluiceError.of('INVALID_USE', `"${this.#table.name}" has no order: declare the table with \`ordered: true\` to scan it.`))
+    const plan = this.#table.trees[0]!
+    return this.#gather(plan, this.#checked(() => boundsOf(this.#table, plan, plan.own === 0 ? plan.columns.length : plan.own, range)))
+  }
+
+  #gather(plan: TreePlan, bounds: Bounds): readonly Found[] {
+    this.#transaction.mustBeOpen()
+    if (bounds.isEmpty) return []
+    const partition = this.#table.partitionOfLeading(plan.columns, bounds.fixed)
+    let parts: readonly TablePart[]
+    if (partition >= 0) {
+      this.#transaction.mayRead(this.#table, partition)
+      parts = [this.#table.part(partition)]
+    } else {
+      this.#transaction.mustReadAll()
+      parts = Array.from({ length: this.#table.partitions }, (_, n) => this.#table.part(n))
+    }
+    const rows = gatherRows(parts, plan, bounds.range, bounds.limit, (part) => part.trees[plan.ordinal]!.rootNow())
+    this.#transaction.countReads(rows.length)
+    if (parts.length === 1) return rows.map((row) => ({ part: parts[0]!, row }))
+    return rows.map((row) => ({ part: this.#table.part(this.#table.partitionOfRow(row)), row }))
+  }
+
+  *#plain(found: readonly Found[]): Iterable<PlainRow> {
+    for (const { row } of found) {
+      this.#transaction.mustBeOpen()
+      if (!this.#isDeleted(row)) yield this.#table.codec.decode(row)
+    }
+  }
+  *#live(found: readonly Found[]): Iterable<object> {
+    for (const { part, row } of found) {
+      this.#transaction.mustBeOpen()
+      if (!this.#isDeleted(row)) yield new this.#accessor(part, row)
+    }
+  }
+
+  // ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  #stageKey(key: unknown): void {
+    try {
+      this.#table.key.set(key)
+    } catch (error) {
+      throw SluiceError.is(error) ? this.#fail(error) : error
+    }
+  }
+
+  #find(key: unknown): number {
+    this.#transaction.mustBeOpen()
+    this.#stageKey(key)
+    const partition = this.#table.partitionOfKey()
+    this.#transaction.mayRead(this.#table, partition)
+    this.#part = this.#table.part(partition)
+    return this.#part.find()
+  }
+
+  #mustFind(key: unknown): number {
+    const row = this.#find(key)
+    if (row === 0) throw this.#notFound(key)
+    return row
+  }
+
+  #notFound(key: unknown): SluiceError {
+    return this.#fail(
+      SluiceError.of('NOT_FOUND', `"${this.#table.name}" has no row with this key: insert() it first, or use put().`, { details: { table: this.#table.name, key } }),
+    )
+  }
+
+  #checkedRow(row: unknown): unknown[] {
+    this.#transaction.mustBeOpen()
+    return this.#checked(() => this.#input.row(row))
+  }
+
+  #locateRow(values: readonly unknown[]): void {
+    this.#checked(() => this.#table.key.setFromRow(values))
+    const partition = this.#table.partitionOfKey()
+    this.#transaction.mayWrite(this.#table, partition)
+    this.#part = this.#table.part(partition)
+  }
+
+  #insertChecked(values: readonly unknown[], known: number): void {
+    const part = this.#part
+    let extra = 0
+    for (const value of values) extra += lengthOf(value)
+    this.#transaction.countWrite(part, extra)
+    this.#transaction.change(() => {
+      this.#table.codec.stage(values, part.domain)
+      this.#transaction.writer.insert(part, known)
+    })
+  }
+
+  #set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
+    setColumns(this.#transaction, part, row, columns, values, this.#input)
+  }
+
+  #isDeleted(row: number): boolean {
+    return (this.#table.codec.memory.i32[row * 2 + 3]! & flagDeleted) !== 0
+  }
+
+  #checked<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw SluiceError.is(error) ? this.#fail(error) : error
+    }
+  }
+  #fail(error: SluiceError): SluiceError {
+    this.#transaction.fail(error)
+    return error
+  }
+}
+
+interface Found {
+  readonly part: TablePart
+  readonly row: number
+}
+
+function sum(now: number | bigint, delta: number | bigint): number | bigint {
+  return typeof now === 'bigint' ? now + (delta as bigint) : now + (delta as number)
+}
+
+/** `tx.db.<table>.index.<name>`. */
+export class IndexHandle {
+  readonly #table: TableHandle
+  readonly #plan: TreePlan
+  constructor(table: TableHandle, plan: TreePlan) {
+    this.#table = table
+    this.#plan = plan
+    Object.freeze(this)
+  }
+  get(values: unknown): readonly PlainRow[] {
+    return this.#table.indexGet(this.#plan, values)
+  }
+  rows(values: unknown): Iterable<object> {
+    return this.#table.indexRows(this.#plan, values)
+  }
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#table.indexScan(this.#plan, range)
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * One transaction at a time, as the lanes of a worker run them: what `tx` stands for.
+ *
+ * Life: `begin` → procedure, nested calls, atomic handlers → `commit` or `undo`. Any SluiceError that `tx` throws, and the
+ * stray signal, doom the transaction (R24): whoever catches it goes on in a transaction whose every operation throws it again,
+ * and whose outcome it is.
+ *
+ * A stray is a transaction that touched a partition other than its lane's (R25). It is undone and runs again in the
+ * cross-partition lane of the same batch; its procedure must not notice, so the signal is no SluiceError and nothing is kept.
+ *
+ * `busy` (R6) is set while the store changes. A stack overflow can end the change in the middle and be swallowed by the
+ * procedure's own `catch`: the next operation, or the end, finds it set and gives the batch up.
+ */
+import { AssertionError } from '../base/assert.js'
+import { ByteReader, ByteWriter } from '../base/bytes.js'
+import { CanonicalError, copyCanonical } from '../base/canonical.js'
+import { SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
+import type { Program } from '../schema/descriptor.js'
+import { compileRecordCodec, type PlainRecord, type RecordCodec } from '../schema/record-codec.js'
+import type { LaneLog } from '../shared/lane-log.js'
+import type { Store } from '../store/store.js'
+import type { TablePart, TableStore } from '../store/table-store.js'
+import { TransactionRandom } from './random.js'
+import type { RealmTransaction } from './realm.js'
+import { RowWriter } from './row-writer.js'
+import { makeServiceScope, type ServiceScope } from './service-scope.js'
+
+/** The lane of transactions that may touch every partition. */
+export const crossLane = -1
+
+const state = { closed: 0, open: 1, doomed: 2 } as const
+
+/** Not an error of the user's: see above. */
+export const straySignal: unique symbol = Symbol('this transaction left its partition')
+
+/** The batch cannot go on: its store operations were interrupted (R6). The culprit is the transaction that ran. */
+export class BrokenBatch extends Error {
+  override readonly name = 'BrokenBatch'
+}
+
+export class Transaction implements RealmTransaction {
+  readonly program: Program
+  readonly store: Store
+  readonly writer: RowWriter
+  readonly log: LaneLog
+  /** Batch time, milliseconds. */
+  now = 0
+  /** Grows with every transaction: an accessor knows by it that its time is over. */
+  number = 0
+  readonly inputs: readonly RecordCodec[]
+  readonly #events: readonly RecordCodec[]
+  readonly #scopes: readonly ServiceScope[]
+  readonly #procedureByName: ReadonlyMap<string, number>
+  readonly #handlersByEvent: readonly (readonly number[])[]
+  readonly #random = new TransactionRandom()
+  readonly #payloads = new ByteWriter(1_024)
+  readonly #reader = new ByteReader(new Uint8Array(0))
+  readonly #emitted: number[] = []
+  #state: number = state.closed
+  #doom: unknown
+  #bug: AssertionError | undefined
+  #busy = false
+  #lane = crossLane
+  #seed = 0
+  #batch = 0
+  #place = 0
+  #isSeeded = false
+  #depth = 0
+  #rowsRead = 0
+  #written = 0
+
+  constructor(program: Program, store: Store, log: LaneLog) {
+    this.program = program
+    this.store = store
+    this.log = log
+    this.writer = new RowWriter(store)
+    this.inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
+    this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
+    this.#procedureByName = new Map(program.procedures.map((p, n) => [p.descriptor.name, n]))
+    this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.event === event ? [n] : [])))
+    this.#scopes = program.services.map((service) => makeServiceScope(this, service))
+  }
+
+  beginBatch(batch: number, now: number, seed: number): void {
+    this.writer.batch = batch
+    this.#batch = batch
+    this.now = now
+    this.#seed = seed
+  }
+
+  begin(lane: number, place: number): void {
+    this.#lane = lane
+    this.#place = place
+    this.#isSeeded = false
+    this.#state = state.open
+    this.#doom = undefined
+    this.#busy = false
+    this.#depth = 0
+    this.#rowsRead = 0
+    this.#written = 0
+    this.#emitted.length = 0
+    this.number += 1
+    this.writer.begin()
+    this.log.beginTransaction()
+  }
+
+  /** Runs a procedure and the atomic handlers of what it emitted. Throws what dooms it. */
+  run(procedure: number, input: PlainRecord): unknown {
+    const result = this.#invoke(procedure, input)
+    if (this.#emitted.length > 0) this.#runHandlers()
+    this.mustBeOpen()
+    return result
+  }
+
+  commit(): void {
+    this.#state = state.closed
+    this.writer.commit(this.log)
+    if (this.log.transactionCost > limits.transactionBytesMax + limits.transactionBytesMax / 2) throw new AssertionError('a transaction records no more than it was allowed to write')
+  }
+
+  /** Takes everything back. Afterwards `tx` is closed. */
+  undo(): void {
+    this.#state = state.closed
+    this.writer.undo()
+    this.log.dropTransaction()
+  }
+
+  /** What the transaction ends with, when it threw `thrown`: the doom, where there is one. */
+  outcomeOf(thrown: unknown): unknown {
+    return this.#state === state.doomed ? this.#doom : thrown
+  }
+
+  get isStray(): boolean {
+    return this.#state === state.doomed && this.#doom === straySignal
+  }
+  get isOpen(): boolean {
+    return this.#state === state.open && !this.#busy
+  }
+  get isDoomed(): boolean {
+    return this.#state === state.doomed
+  }
+  /** R6: a store operation of this transaction never came to its end. */
+  get isBroken(): boolean {
+    return this.#busy
+  }
+
+  /** An assertion of ours failed under this transaction: the program is wrong, and the database stops. */
+  get bug(): AssertionError | undefined {
+    return this.#bug
+  }
+
+  // ── what the handles call ─────────────────────────────────────────────────────────────────────────────
+
+  mustBeOpen(): void {
+    if (this.#state === state.open && !this.#busy) return
+    if (this.#busy) throw new BrokenBatch('a store operation did not come to its end')
+    if (this.#state === state.doomed) throw this.#doom
+    throw SluiceError.of('INVALID_USE', 'This transaction has ended: tx, its tables and its rows are of use only inside the procedure they were given to.')
+  }
+
+  fail(error: SluiceError): never {
+    this.#busy = false
+    if (this.#state === state.open) {
+      this.#state = state.doomed
+      this.#doom = error
+    }
+    throw error
+  }
+
+  stray(): never {
+    this.#state = state.doomed
+    this.#doom = straySignal
+    // The signal is thrown as it is: no procedure can tell it from another reason to stop, and nothing of it survives.
+    throw straySignal
+  }
+
+  /** Runs a change of the store between two marks (R6). Whatever it throws dooms the transaction. */
+  change<T>(work: () => T): T {
+    this.#busy = true
+    let result: T
+    try {
+      result = work()
+    } catch (error) {
+      if (SluiceError.is(error)) this.fail(error)
+      if (error instanceof AssertionError) this.#bug = error
+      throw error // busy stays set: the batch is lost
+    }
+    this.#busy = false
+    return result
+  }
+  /** The same for paths that are too hot for a closure: the caller pairs them, and calls `fail` for what goes wrong. */
+  beginChange(): void {
+    this.#busy = true
+  }
+  endChange(): void {
+    this.#busy = false
+  }
+
+  /** R25: before the first look at a partition. */
+  mayRead(table: TableStore, partition: number): void {
+    if (this.#lane !== crossLane && partition !== this.#lane && !table.isGlobal) this.stray()
+    this.countReads(1)
+  }
+  countReads(rows: number): void {
+    this.#rowsRead += rows
+    if (this.#rowsRead > limits.transactionRowsReadMax) {
+      this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may read ${limits.transactionRowsReadMax} rows: split the work, or read from a snapshot outside.`))
+    }
+  }
+  mayWrite(table: TableStore, partition: number): void {
+    if (this.#lane !== crossLane && (partition !== this.#lane || table.isGlobal)) this.stray()
+  }
+  /** An access that no single partition can answer (R20). */
+  mustReadAll(): void {
+    if (this.#lane !== crossLane) this.stray()
+  }
+
+  /** Counts bytes that a change will record (R41), before it is made. */
+  countWrite(part: TablePart, extraBytes: number): void {
+    this.#written += part.table.layout.words * 8 + extraBytes
+    if (this.#written > limits.transactionBytesMax) {
+      this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may write ${limits.transactionBytesMax} bytes: split the work into several.`, { details: { bytes: limits.transactionBytesMax } }))
+    }
+  }
+
+  // ── what tx does beside tables ────────────────────────────────────────────────────────────────────────
+
+  #seeded(): TransactionRandom {
+    this.mustBeOpen()
+    if (!this.#isSeeded) {
+      this.#random.seed(this.#seed, this.#batch, this.#place)
+      this.#isSeeded = true
+    }
+    return this.#random
+  }
+  random(): number {
+    return this.#seeded().unit()
+  }
+  uuid(): string {
+    return this.#seeded().uuid()
+  }
+  fillRandom(bytes: Uint8Array): void {
+    this.#seeded().fill(bytes)
+  }
+
+  abort(reason: unknown, details: unknown, declared: ServiceScope['aborts']): never {
+    this.mustBeOpen()
+    if (typeof reason !== 'string' || reason === '') this.fail(SluiceError.of('INVALID_USE', 'tx.abort(reason, details) takes a word as its reason.'))
+    let kept: Readonly<Record<string, unknown>> = {}
+    try {
+      const codec = declared?.get(reason)
+      if (declared !== undefined && codec === undefined) {
+        this.fail(SluiceError.of('INVALID_USE', `tx.abort("${reason}") is not declared by this service: add it to \`aborts\`, or use one of ${[...declared.keys()].join(', ')}.`))
+      }
+      kept = codec !== undefined ? codec.normalize(details ?? {}) : (copyCanonical(details ?? {}) as Readonly<Record<string, unknown>>)
+    } catch (error) {
+      if (error instanceof CanonicalError) this.fail(SluiceError.of('INVALID_USE', `The details of tx.abort("${reason}") are no plain data: ${error.message}`))
+      if (SluiceError.is(error)) this.fail(error)
+      throw error
+    }
+    this.fail(SluiceError.of('ABORTED', `The procedure aborted: ${reason}.`, { reason, details: kept }))
+  }
+
+  emit(event: number, payload: unknown): void {
+    this.mustBeOpen()
+    if (this.log.eventsOfTransaction >= limits.eventsPerTransactionMax) {
+      this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may emit ${limits.eventsPerTransactionMax} events: is there a circle of handlers?`))
+    }
+    const writer = this.#payloads
+    writer.reset()
+    try {
+      this.#events[event]!.encode(payload ?? {}, writer)
+    } catch (error) {
+      if (SluiceError.is(error)) this.fail(error)
+      throw error
+    }
+    this.#written += writer.length + 64
+    if (this.#written > limits.transactionBytesMax) {
+      this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may write ${limits.transactionBytesMax} bytes, events included: split the work into several.`))
+    }
+    const at = this.log.putBytes(writer.bytes(), writer.length)
+    this.log.addEvent(event, at, writer.length)
+    if (this.#handlersByEvent[event]!.length > 0) this.#emitted.push(event, at, writer.length)
+  }
+
+  call(name: unknown, input: unknown): unknown {
+    this.mustBeOpen()
+    const procedure = typeof name === 'string' ? this.#procedureByName.get(name) : undefined
+    if (procedure === undefined) this.fail(SluiceError.of('INVALID_USE', 'tx.call(procedure, input) takes a procedure of a service that belongs to this application.'))
+    let record: PlainRecord
+    try {
+      record = this.inputs[procedure]!.normalize(input ?? {})
+    } catch (error) {
+      if (SluiceError.is(error)) this.fail(error)
+      throw error
+    }
+    return this.#invoke(procedure, record)
+  }
+
+  #invoke(procedure: number, input: PlainRecord): unknown {
+    if (this.#depth >= limits.callDepthMax) this.fail(SluiceError.of('INVALID_USE', `Calls are nested more than ${limits.callDepthMax} deep.`))
+    const definition = this.program.procedures[procedure]!
+    this.#depth += 1
+    const result = definition.run(this.#scopes[definition.service]!.tx as never, input as never)
+    this.#depth -= 1
+    this.#mustBeSynchronous(result, definition.descriptor.name)
+    return result
+  }
+
+  /** R28: handlers run in order of emit and declaration; what they emit is handled after what was emitted before. */
+  #runHandlers(): void {
+    for (let n = 0; n < this.#emitted.length; n += 3) {
+      const event = this.#emitted[n]!
+      for (const handler of this.#handlersByEvent[event]!) {
+        const { service, run, name } = this.program.atomicHandlers[handler]!
+        const at = this.log.absoluteOffset(this.#emitted[n + 1]!)
+        const bytes = this.log.bytes.slice(at, at + this.#emitted[n + 2]!)
+        this.#reader.reset(bytes)
+        const payload = Object.freeze(this.#events[event]!.decode(this.#reader))
+        this.mustBeOpen()
+        const result = run(this.#scopes[service]!.tx as never, Object.freeze({ type: this.program.events[event]!.descriptor.name, payload }) as never)
+        this.#mustBeSynchronous(result, name)
+      }
+    }
+  }
+
+  /** R32: a promise would go on after the transaction has ended. */
+  #mustBeSynchronous(result: unknown, name: string): void {
+    if ((typeof result !== 'object' && typeof result !== 'function') || result === null) return
+    let then: unknown
+    try {
+      then = (result as { then?: unknown }).then
+    } catch {
+      return // not plain data either: the codec will say so
+    }
+    if (typeof then !== 'function') return
+    try {
+      then.call(result, undefined, () => undefined)
+    } catch {
+      // Nothing that a thenable does in here is of interest any more.
+    }
+    this.fail(SluiceError.of('PROCEDURE_FAILED', `"${name}" returned a promise: a procedure is synchronous. Await outside, or use a workflow.`, { details: { procedure: name } }))
+  }
+}

@@ -1,0 +1,18 @@
+/** Batch time (R56): the wall clock at open plus the monotonic clock, in whole milliseconds, never going back. */
+import type { Environment } from '../base/environment.js'
+import type { BatchClock } from '../sequencer/sequencer.js'
+import type { ClockPlan } from './engine-plan.js'
+
+export function makeClock(plan: ClockPlan, environment: Environment): BatchClock {
+  let last = plan.wallMs
+  if (plan.stepMs !== undefined) {
+    const step = plan.stepMs
+    return { now: () => (last += step) }
+  }
+  return {
+    now: () => {
+      last = Math.max(last, plan.wallMs + Math.floor(environment.monotonicMs() - plan.monotonicMs))
+      return last
+    },
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Everything that the threads of a database share, as buffers and numbers that can be handed to a worker, and the objects that
+ * each thread makes of them. The plan never changes; what changes lies in the buffers.
+ */
+import { limits } from '../base/limits.js'
+import type { Program } from '../schema/descriptor.js'
+import { outcomeTable } from '../sequencer/outcome-table.js'
+import { BatchRecord } from '../shared/batch-record.js'
+import { sharedBuffer } from '../shared/buffers.js'
+import { Control } from '../shared/control.js'
+import { FrameRing } from '../shared/frame-ring.js'
+import { LaneLog, recordCostBytes } from '../shared/lane-log.js'
+import { RequestRing } from '../shared/request-ring.js'
+import { ResponseRing } from '../shared/response-ring.js'
+import { Store, type StorePlan } from '../store/store.js'
+import { laneCostMax } from '../partition/lane-runner.js'
+
+export interface ClockPlan {
+  /** Milliseconds: wall clock at open, or the last logged time if that is later (R56). */
+  readonly wallMs: number
+  /** The monotonic clock at that moment. */
+  readonly monotonicMs: number
+  /** Tests: every batch is so many milliseconds after the last, and no clock is read. */
+  readonly stepMs: number | undefined
+}
+
+export interface EnginePlan {
+  readonly store: StorePlan
+  readonly control: SharedArrayBuffer
+  readonly requests: SharedArrayBuffer
+  readonly responses: readonly SharedArrayBuffer[]
+  readonly logs: readonly (readonly SharedArrayBuffer[])[]
+  readonly record: SharedArrayBuffer
+  readonly frames: SharedArrayBuffer
+  readonly frameOverflow: SharedArrayBuffer
+  readonly workers: number
+  readonly partitions: number
+  readonly seed: number
+  readonly firstBatch: number
+  readonly previous: number
+  readonly clock: ClockPlan
+  readonly outcomeWindowMs: number
+  readonly isMemory: boolean
+  readonly hasLogThread: boolean
+  /** Shared loads that a waiting thread spends before it sleeps; 0 where threads outnumber processors. */
+  readonly spinLoads: number
+}
+
+/** The program with the engine's own tables behind the user's. */
+export function withSystemTables(program: Program): Program {
+  return { ...program, tables: [...program.tables, outcomeTable] }
+}
+
+export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow'> & {
+  readonly store: StorePlan
+}
+
+export function createPlan(options: PlanOptions): EnginePlan {
+  const threads = Math.max(1, options.workers)
+  const lanes = Math.ceil(options.partitions / threads) + 1
+  const bytes = lanes * (laneCostMax(options.partitions) + 1.5 * limits.transactionBytesMax)
+  const sizes = {
+    lanes,
+    transactions: limits.batchRequestsMax + 1,
+    changes: Math.ceil(bytes / recordCostBytes),
+    events: Math.ceil(bytes / recordCostBytes),
+    bytes: Math.min(bytes, 1.5 * limits.frameBytesMax),
+  }
+  const ring = options.hasLogThread && !options.isMemory ? 2 * limits.frameBytesAheadMax : limits.memoryLogBytes
+  return {
+    ...options,
+    control: Control.create(threads).buffer,
+    requests: sharedBuffer(limits.requestRingBytes),
+    responses: Array.from({ length: threads }, () => sharedBuffer(limits.responseRingBytes)),
+    logs: Array.from({ length: threads }, () => LaneLog.create(sizes).buffers),
+    record: BatchRecord.create(options.partitions).buffer,
+    frames: sharedBuffer(ring),
+    frameOverflow: sharedBuffer(limits.frameBytesMax),
+  }
+}
+
+/** The objects of one thread over the shared plan. */
+export class EngineParts {
+  readonly plan: EnginePlan
+  readonly program: Program
+  readonly control: Control
+  readonly store: Store
+  readonly requests: RequestRing
+  readonly responses: readonly ResponseRing[]
+  readonly logs: readonly LaneLog[]
+  readonly record: BatchRecord
+  readonly frames: FrameRing
+
+  /** `seat`: the worker, or the number of threads for main. `program` with system tables. */
+  constructor(program: Program, plan: EnginePlan, seat: number) {
+    this.plan = plan
+    this.program = program
+    this.control = new Control(plan.control)
+    this.store = new Store(program, plan.store, seat)
+    this.requests = new RequestRing(plan.requests, this.control)
+    this.responses = plan.responses.map((buffer, worker) => new ResponseRing(buffer, this.control, worker))
+    this.logs = plan.logs.map((buffers) => new LaneLog(buffers))
+    this.record = new BatchRecord(plan.record, plan.partitions)
+    this.frames = new FrameRing(plan.frames, plan.frameOverflow, this.control)
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Where lanes run. Inline: one runner does them all. With workers: each does its own, and the sequencer waits at a barrier.
+ */
+import type { LaneHost } from '../sequencer/sequencer.js'
+import { Sequencer } from '../sequencer/sequencer.js'
+import { Sealer } from '../sequencer/seal.js'
+import { nodeEnvironment } from '../base/environment-node.js'
+import { LaneRunner } from '../partition/lane-runner.js'
+import { BrokenBatch } from '../txn/transaction.js'
+import { Realm } from '../txn/realm.js'
+import type { EngineParts } from './engine-plan.js'
+import { makeClock } from './clock.js'
+
+/** Marks of the oldest history that are looked at before the lanes of each batch. */
+const reclaimBudget = 64
+
+export function makeRunner(parts: EngineParts, worker: number, realm: Realm): LaneRunner {
+  return new LaneRunner({
+    program: parts.program,
+    store: parts.store,
+    log: parts.logs[worker]!,
+    requests: parts.requests,
+    responses: parts.responses[worker]!,
+    control: parts.control,
+    record: parts.record,
+    realm,
+    worker,
+  })
+}
+
+export function makeSequencer(parts: EngineParts, lanes: LaneHost): Sequencer {
+  const { plan } = parts
+  const sealer = new Sealer({
+    control: parts.control,
+    frames: parts.frames,
+    logs: parts.logs,
+    store: parts.store,
+    isMemory: plan.isMemory,
+    hasLogThread: plan.hasLogThread,
+  })
+  return new Sequencer(
+    {
+      program: parts.program,
+      store: parts.store,
+      control: parts.control,
+      requests: parts.requests,
+      responses: parts.responses,
+      record: parts.record,
+      lanes,
+      sealer,
+      clock: makeClock(plan.clock, nodeEnvironment),
+      seed: plan.seed,
+      outcomeWindowMs: plan.outcomeWindowMs,
+    },
+    plan.firstBatch,
+    plan.previous,
+  )
+}
+
+/** The lanes of one worker: the partitions p with p mod workers = worker. */
+export function runOwnLanes(parts: EngineParts, runner: LaneRunner, worker: number): void {
+  const { store, control, record, plan } = parts
+  store.reclaim(worker, control.durable, record.batch, reclaimBudget)
+  runner.beginBatch()
+  const step = Math.max(1, plan.workers)
+  for (let partition = worker; partition < plan.partitions; partition += step) runner.runPartition(partition)
+}
+
+/** `workers: 0`: everything on the caller's thread. The globals are the transaction's for the length of the lanes (R38). */
+export class InlineLaneHost implements LaneHost {
+  readonly #parts: EngineParts
+  readonly #realm = new Realm()
+  readonly #runner: LaneRunner
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts
+    this.#runner = makeRunner(parts, 0, this.#realm)
+  }
+
+  runLanes(): void {
+    this.#within(() => runOwnLanes(this.#parts, this.#runner, 0))
+  }
+  runCross(strays: number): void {
+    this.#within(() => this.#runner.runCross(strays))
+  }
+
+  #within(work: () => void): void {
+    this.#realm.enter()
+    try {
+      work()
+    } finally {
+      this.#realm.leave()
+    }
+  }
+}
+
+/** The sequencer's worker: starts the others, runs its own lanes, waits for all. */
+export class ThreadLaneHost implements LaneHost {
+  readonly #parts: EngineParts
+  readonly #runner: LaneRunner
+  #epoch: number
+
+  constructor(parts: EngineParts, runner: LaneRunner) {
+    this.#parts = parts
+    this.#runner = runner
+    this.#epoch = parts.control.load('lanes')
+  }
+
+  runLanes(): void {
+    const { control, plan } = this.#parts
+    const others = plan.workers - 1
+    if (others > 0) {
+      control.store('lanesDone', 0)
+      this.#epoch = (this.#epoch + 1) | 0
+      control.store('lanes', this.#epoch)
+      for (let worker = 1; worker <= others; worker += 1) control.wakeWorker(worker)
+    }
+    let broken: unknown
+    try {
+      runOwnLanes(this.#parts, this.#runner, 0)
+    } catch (error) {
+      broken = error
+    }
+    if (others > 0) {
+      const done = (): boolean => control.load('lanesDone') === others
+      if (!control.spin(done, plan.spinLoads)) while (!done()) control.sleepWorker(0, done)
+      if (control.load('abandon') !== 0) {
+        control.store('abandon', 0)
+        broken ??= new BrokenBatch('a lane of another worker broke the batch')
+      }
+    }
+    if (broken !== undefined) throw broken
+  }
+
+  runCross(strays: number): void {
+    this.#runner.runCross(strays)
+  }
+}

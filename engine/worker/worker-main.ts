@@ -1,0 +1,108 @@
+/**
+ * Entry of a partition worker: a Piscina task that never returns while the database is open.
+ *
+ * It loads the application, makes its view of the shared memory, and then runs lanes: worker 0 is the sequencer's, the others
+ * wait for it. The loop turns its event loop before each sleep and every 50 ms under load (R39), so that console output and
+ * messages get through.
+ */
+import type { MessagePort } from 'node:worker_threads'
+import { nodeEnvironment } from '../base/environment-node.js'
+import { limits } from '../base/limits.js'
+import { databaseState } from '../shared/control.js'
+import { BrokenBatch } from '../txn/transaction.js'
+import { Realm } from '../txn/realm.js'
+import { EngineParts, type EnginePlan, withSystemTables } from './engine-plan.js'
+import { makeRunner, makeSequencer, runOwnLanes, ThreadLaneHost } from './lane-hosts.js'
+import { loadProgram } from './load-program.js'
+
+export interface WorkerTask {
+  readonly worker: number
+  readonly plan: EnginePlan
+  readonly module: string
+  /** What main loaded, as text: the worker must have loaded the same. */
+  readonly description: string
+  readonly port: MessagePort
+}
+export type WorkerMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'look' }
+
+export default async function partitionWorker(task: WorkerTask): Promise<void> {
+  const { worker, plan, port } = task
+  const send = (message: WorkerMessage): void => port.postMessage(message)
+  let parts: EngineParts
+  try {
+    const program = await loadProgram(task.module, task.description)
+    parts = new EngineParts(withSystemTables(program), plan, worker)
+  } catch (error) {
+    send({ kind: 'refused', message: error instanceof Error ? error.message : String(error) })
+    return
+  }
+  // From here on the realm is the transactions' (design §3): replaced once, looking at what runs.
+  const realm = new Realm()
+  realm.enter()
+  send({ kind: 'ready' })
+  await (worker === 0 ? runSequencer(parts, realm, send) : runLanes(parts, worker, realm))
+  port.close()
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => nodeEnvironment.soon(resolve))
+
+async function runSequencer(parts: EngineParts, realm: Realm, send: (message: WorkerMessage) => void): Promise<void> {
+  const { control, plan } = parts
+  const runner = makeRunner(parts, 0, realm)
+  const sequencer = makeSequencer(parts, new ThreadLaneHost(parts, runner))
+  const isOpen = (): boolean => control.load('state') === databaseState.open
+  const mustLook = (): boolean => !isOpen() || (sequencer.hasWork() && sequencer.mayRun())
+  let turned = nodeEnvironment.monotonicMs()
+  while (isOpen()) {
+    if (sequencer.hasWork() && sequencer.mayRun()) {
+      sequencer.runBatch()
+      // With a log thread it is the frame that main waits for; without one, or without a frame, it is this.
+      if (control.mainMustBeRung()) send({ kind: 'look' })
+      const now = nodeEnvironment.monotonicMs()
+      if (now - turned > limits.turnEveryMs) {
+        turned = now
+        await turn()
+      }
+      continue
+    }
+    if (control.spin(mustLook, plan.spinLoads)) continue
+    await turn()
+    turned = nodeEnvironment.monotonicMs()
+    control.sleepWorker(0, mustLook)
+  }
+  for (let worker = 1; worker < plan.workers; worker += 1) control.wakeWorker(worker)
+}
+
+async function runLanes(parts: EngineParts, worker: number, realm: Realm): Promise<void> {
+  const { control, plan } = parts
+  const runner = makeRunner(parts, worker, realm)
+  let epoch = 0
+  let turned = nodeEnvironment.monotonicMs()
+  const isOpen = (): boolean => control.load('state') === databaseState.open
+  const mustLook = (): boolean => !isOpen() || control.load('lanes') !== epoch
+  for (;;) {
+    if (control.load('lanes') !== epoch) {
+      epoch = control.load('lanes')
+      try {
+        runOwnLanes(parts, runner, worker)
+      } catch (error) {
+        if (!(error instanceof BrokenBatch)) throw error
+        control.store('abandon', 1)
+      }
+      control.setLaneHead(worker, parts.responses[worker]!.head)
+      control.add('lanesDone', 1)
+      control.wakeWorker(0)
+      continue
+    }
+    if (!isOpen()) return
+    if (control.spin(mustLook, plan.spinLoads)) continue
+    const now = nodeEnvironment.monotonicMs()
+    await turn()
+    turned = now
+    control.sleepWorker(worker, mustLook)
+  }
+  void turned
+}

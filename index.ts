@@ -1,0 +1,19 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// The line above brings Symbol.asyncDispose to users of any `lib`; without `preserve` tsc would drop it.
+
+/** SluiceDB: an in-memory, multi-version database whose write-ahead log is the event bus. */
+export { SluiceError } from './engine/base/errors.js'
+export type { ErrorCode } from './engine/base/errors.js'
+export { app, column, open, Position, service, table } from './bindings/index.js'
+export type {
+  AbortError, AbortType, Accessor, AnyChange, AnyEvent, App, BigintColumn, CallManyOptions, CallOptions,
+  Change, ChangeOf, Clock, Column, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf, Consumer,
+  Database, Delivered, Deltas, Draft, DraftTable, Durability, Duration, Emitted, EventOf, EventType, Frozen,
+  Get, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf,
+  Later, Live, Messages, NewRow, NewRowOf, NumberColumn, OnDelete, OpenOptions, OrderedDraftTable,
+  OrderedReader, OrderedReadTable, OrderedTxTable, Outcome, OutputOf, PartitionKey, Patch, PayloadOf,
+  Procedure, Put, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, Retries, Row, RowOf, Run,
+  RunStatus, Scalar, Scan, Service, ServiceShape, Signal, SignalLike, Snapshot, StandardSchema, Start,
+  Stream, StreamFilter, StreamOptions, Table, TableShape, TextColumn, Tx, TxOf, TxTable, UniqueGet,
+  Workflow, WorkflowContext, WorkflowStep, Write,
+} from './bindings/index.js'

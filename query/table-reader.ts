@@ -1,0 +1,99 @@
+/**
+ * A table outside of transactions: single reads, index reads, scans, over one view or over the newest durable batch.
+ *
+ * `ReadSource` says which view: a snapshot answers with its own each time; the database answers single reads with main's view of
+ * the newest batch, and opens a view of its own for an iteration, so that a loop with awaits in it sees one moment.
+ */
+import { SluiceError } from '../engine/base/errors.js'
+import type { PlainRow, SnapshotView, TableStore, TreePlan } from '../engine/index.js'
+
+export interface ReadSource {
+  /** The view for a read that ends before anything else runs. */
+  view(): SnapshotView
+  /** A view for an iteration, and what to do when it ends. */
+  lease(): { readonly view: SnapshotView; readonly end: () => void }
+}
+
+export class TableReader implements Iterable<PlainRow> {
+  readonly index: Readonly<Record<string, IndexReader>>
+  readonly #source: ReadSource
+  readonly #table: TableStore
+  readonly #columns: ReadonlyMap<string, number>
+
+  constructor(source: ReadSource, table: TableStore) {
+    this.#source = source
+    this.#table = table
+    this.#columns = new Map(table.descriptor.columns.map((column, n) => [column.name, n]))
+    const readers = Object.create(null) as Record<string, IndexReader>
+    for (const plan of table.trees) if (plan.name !== '') readers[plan.name] = new IndexReader(source, table, plan)
+    this.index = Object.freeze(readers)
+  }
+
+  get(key: unknown): PlainRow | undefined {
+    return this.#source.view().get(this.#table, key)
+  }
+
+  value(key: unknown, column: string): unknown {
+    const ordinal = this.#columns.get(column)
+    if (ordinal === undefined) {
+      throw SluiceError.of('INVALID_USE', `"${this.#table.name}" has no column "${String(column)}"; it has ${[...this.#columns.keys()].join(', ')}.`)
+    }
+    return this.#source.view().value(this.#table, key, ordinal)
+  }
+
+  has(key: unknown): boolean {
+    return this.#source.view().find(this.#table, key) !== 0
+  }
+
+  count(): number {
+    return this.#source.view().count(this.#table)
+  }
+
+  scan(range?: unknown): Iterable<PlainRow> {
+    const table = this.#table
+    if (!table.ordered) throw SluiceError.of('INVALID_USE', `"${table.name}" has no order: declare the table with \`ordered: true\` to scan it.`)
+    const plan = table.trees[0]!
+    this.#source.view().checkRange(table, plan, range)
+    return iterate(this.#source, (view) => view.scan(table, plan, range))
+  }
+
+  [Symbol.iterator](): Iterator<PlainRow> {
+    return iterate(this.#source, (view) => view.all(this.#table))[Symbol.iterator]()
+  }
+}
+
+export class IndexReader {
+  readonly #source: ReadSource
+  readonly #table: TableStore
+  readonly #plan: TreePlan
+
+  constructor(source: ReadSource, table: TableStore, plan: TreePlan) {
+    this.#source = source
+    this.#table = table
+    this.#plan = plan
+  }
+
+  get(values: unknown): readonly PlainRow[] {
+    return this.#source.view().indexGet(this.#table, this.#plan, values)
+  }
+
+  scan(range?: unknown): Iterable<PlainRow> {
+    if (!this.#plan.range) throw SluiceError.of('INVALID_USE', `Index "${this.#plan.name}" of "${this.#table.name}" has no order: declare it with \`range: true\`.`)
+    this.#source.view().checkRange(this.#table, this.#plan, range)
+    return iterate(this.#source, (view) => view.scan(this.#table, this.#plan, range))
+  }
+}
+
+/** A wrong range is refused at the call; the view is held from the first step of the loop to the last. */
+function iterate(source: ReadSource, rows: (view: SnapshotView) => Iterable<PlainRow>): Iterable<PlainRow> {
+  return {
+    *[Symbol.iterator]() {
+      const { view, end } = source.lease()
+      try {
+        yield* rows(view)
+      } finally {
+        end()
+      }
+    },
+  }
+}

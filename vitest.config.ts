@@ -1,0 +1,17 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+/**
+ * Tests of the public surface run against the build (`dist`), because workers can only load JavaScript: `npm test` builds first.
+ * Tests of internals import the TypeScript sources.
+ */
+export default defineConfig({
+  resolve: { alias: { sluicedb: fileURLToPath(new URL('./dist/index.js', import.meta.url)) } },
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    server: { deps: { external: [/\/dist\//] } },
+  },
+})

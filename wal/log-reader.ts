@@ -1,0 +1,171 @@
+/**
+ * The reading end of the log: a cursor that starts at any batch and goes on as far as it is told, while the writer
+ * appends behind it. It holds one file and one window of bytes; the files are never locked.
+ *
+ * It may read up to a batch that is *durable* and has a frame (`LogWriter.durableUpTo`): all bytes up to there are in
+ * the files, so whatever the cursor does not understand before it is damage, never a frame that is just being written.
+ * Bytes that it fetched earlier may be older than the writer's last word, so a window that ends the log is fetched
+ * again before it is believed.
+ *
+ * Bodies stay valid as long as they are held: every window is a new buffer.
+ */
+import { assert } from '../engine/base/assert.js'
+import { SluiceError } from '../engine/base/errors.js'
+import { limits } from '../engine/base/limits.js'
+import { logCorrupt } from './damage.js'
+import type { ReadEnvelope } from './envelope.js'
+import { continues, placeAfterHead, scanStep, SegmentWindow, type LogFrame, type LogPlace } from './frame-scanner.js'
+import { listSegments, readSegmentHead, readSegmentHeadOf, segmentName } from './segment.js'
+import type { LogFile, LogStorage } from './storage.js'
+
+/** The first fetch of a call is small: a cursor at the tail reads one frame at a time. */
+const firstFetchBytes = 64 * 1_024
+
+export interface LogReaderOptions {
+  readonly databaseId: Uint8Array
+  /** The first batch that is wanted. */
+  readonly batch: number
+}
+
+export class LogReader {
+  readonly #storage: LogStorage
+  readonly #databaseId: Uint8Array
+  readonly #from: number
+  readonly #window = new SegmentWindow(false)
+  #place: LogPlace
+  #file: LogFile
+  #bytes: number
+  #reading = false
+  #closed = false
+
+  private constructor(storage: LogStorage, options: LogReaderOptions, file: LogFile, head: ReadEnvelope) {
+    this.#storage = storage
+    this.#databaseId = options.databaseId
+    this.#from = options.batch
+    this.#file = file
+    this.#bytes = file.size()
+    this.#place = placeAfterHead(head)
+  }
+
+  /** A cursor in front of the first frame at or above `batch`; `HISTORY_GONE` when the log begins after it. */
+  static readFrom(storage: LogStorage, options: LogReaderOptions): LogReader {
+    const segments = listSegments(storage)
+    for (const segment of segments.reverse()) {
+      const head = headOf(storage, segment, options.databaseId)
+      // Batches begin at 1.
+      if (head === undefined || head.previous >= Math.max(1, options.batch)) continue
+      const file = storage.open(segmentName(segment), 'read')
+      return new LogReader(storage, options, file, head)
+    }
+    throw historyGone(options.batch)
+  }
+
+  /** The newest batch that was handed out or passed over. */
+  get batch(): number {
+    return this.#place.batch
+  }
+
+  /**
+   * The frames up to `upTo`, and the schemas between them. A later call goes on where this one ended. `upTo` is a
+   * durable batch with a frame; at or below `batch` there is nothing to read.
+   */
+  async *frames(upTo: number): AsyncGenerator<LogFrame, void, void> {
+    assert(!this.#reading && !this.#closed, 'a cursor is read by one reader at a time')
+    this.#reading = true
+    let fetchBytes = firstFetchBytes
+    let fresh = false
+    try {
+      while (this.#place.batch < upTo) {
+        const step = scanStep(this.#place, this.#databaseId, this.#window.bytes, this.#window.at, this.#bytes)
+        if (step.kind === 'part') {
+          this.#place = step.after
+          const { kind, batch, previous, segment, offset } = step.envelope
+          const wanted = kind === 'schema' || (kind === 'frame' && batch >= this.#from)
+          if (wanted) yield { kind, batch, previous, body: step.body, segment, offset }
+          if (this.#closed) return
+        } else if (step.kind === 'need' || !fresh) {
+          const bytes = step.kind === 'need' ? step.bytes : 0
+          const read = await this.#fetch(bytes, fetchBytes)
+          if (read < bytes) throw this.#damaged(upTo, 'the file is shorter than it says')
+          fetchBytes = Math.min(fetchBytes * 4, limits.streamReadBytes)
+          fresh = true
+        } else {
+          this.#enterNext(upTo, step.why)
+        }
+      }
+    } finally {
+      this.#reading = false
+      if (this.#closed) this.#file.close()
+    }
+  }
+
+  /** Lets go of the file; an iteration that is under way ends at its next step. */
+  close(): void {
+    this.#closed = true
+    if (!this.#reading) this.#file.close()
+  }
+
+  async #fetch(bytes: number, ahead: number): Promise<number> {
+    const { offset } = this.#place
+    const buffer = this.#window.prepare(offset, bytes, ahead, this.#bytes)
+    const read = await this.#file.readAsync(buffer, offset)
+    this.#window.filled(buffer, read, offset)
+    return read
+  }
+
+  #enterNext(upTo: number, why: string): void {
+    const segment = this.#place.segment + 1
+    const file = openIfThere(this.#storage, segment)
+    if (file === undefined) throw this.#missing(upTo, why)
+    const head = readSegmentHead(file, segment, this.#databaseId)
+    if (head === undefined || !continues(head, this.#place)) {
+      file.close()
+      throw this.#damaged(upTo, why)
+    }
+    this.#file.close()
+    this.#file = file
+    this.#bytes = file.size()
+    this.#window.clear()
+    this.#place = placeAfterHead(head)
+  }
+
+  /** A segment that is not there was removed, if there are later ones; else the log ends too early. */
+  #missing(upTo: number, why: string): SluiceError {
+    const later = listSegments(this.#storage).some((segment) => segment > this.#place.segment)
+    return later ? historyGone(this.#place.batch + 1) : this.#damaged(upTo, why)
+  }
+
+  #damaged(upTo: number, why: string): SluiceError {
+    const { segment, offset, batch } = this.#place
+    return logCorrupt({ segment, offset, batch, durableUpTo: upTo, why })
+  }
+}
+
+/** Retention may remove a segment at any moment. */
+function openIfThere(storage: LogStorage, segment: number): LogFile | undefined {
+  try {
+    return storage.open(segmentName(segment), 'read')
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+function headOf(storage: LogStorage, segment: number, databaseId: Uint8Array): ReadEnvelope | undefined {
+  try {
+    return readSegmentHeadOf(storage, segment, databaseId)
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as { readonly code?: unknown } | null)?.code === 'ENOENT'
+}
+
+function historyGone(batch: number): SluiceError {
+  return SluiceError.of('HISTORY_GONE', `The log no longer holds batch ${batch}. Start again from a snapshot.`, {
+    details: { batch },
+  })
+}

@@ -1,0 +1,92 @@
+/**
+ * The blocking walk over the log that recovery makes: part by part, from segment to segment, with one window of bytes
+ * that is used again, so memory is bounded by the longest frame. (`LogReader` is the walk that waits.)
+ */
+import type { ReadEnvelope } from './envelope.js'
+import {
+  continues,
+  placeAfterHead,
+  scanStep,
+  SegmentWindow,
+  type LogPlace,
+  type ScanStep,
+} from './frame-scanner.js'
+import { readSegmentHead, segmentName } from './segment.js'
+import type { LogFile, LogStorage } from './storage.js'
+
+const fetchBytes = 4 * 1_024 * 1_024
+
+type Part = Extract<ScanStep, { kind: 'part' }>
+
+/** Goes through the parts of the log, from segment to segment, up to the first bytes that are none. */
+export class LogScan {
+  place: LogPlace
+  /** The highest `durableUpTo` of the accepted envelopes. */
+  certified: number
+  /** Why the scan ended. */
+  why = ''
+  readonly #storage: LogStorage
+  readonly #databaseId: Uint8Array
+  readonly #window = new SegmentWindow(true)
+  #file: LogFile
+  #bytes: number
+
+  constructor(storage: LogStorage, databaseId: Uint8Array, from: LogPlace | ReadEnvelope) {
+    this.#storage = storage
+    this.#databaseId = databaseId
+    const isHead = 'kind' in from
+    this.place = isHead ? placeAfterHead(from) : from
+    this.certified = isHead ? from.durableUpTo : 0
+    this.#file = storage.open(segmentName(from.segment), 'read')
+    this.#bytes = this.#file.size()
+  }
+
+  next(): Part | undefined {
+    for (;;) {
+      const step = scanStep(this.place, this.#databaseId, this.#window.bytes, this.#window.at, this.#bytes)
+      if (step.kind === 'part') {
+        this.place = step.after
+        this.certified = Math.max(this.certified, step.envelope.durableUpTo)
+        return step
+      }
+      if (step.kind === 'end') {
+        this.why = step.why
+        if (!this.#enterNext()) return undefined
+      } else if (!this.#read(step.bytes)) {
+        this.why = 'the file is shorter than it says'
+        return undefined
+      }
+    }
+  }
+
+  close(): void {
+    this.#file.close()
+  }
+
+  #read(bytes: number): boolean {
+    const buffer = this.#window.prepare(this.place.offset, bytes, fetchBytes, this.#bytes)
+    const read = this.#file.read(buffer, this.place.offset)
+    this.#window.filled(buffer, read, this.place.offset)
+    return read >= bytes
+  }
+
+  /** The next segment goes on where this one ends when its head repeats batch and chain. */
+  #enterNext(): boolean {
+    const segment = this.place.segment + 1
+    const name = segmentName(segment)
+    if (!this.#storage.list().includes(name)) return false
+    const file = this.#storage.open(name, 'read')
+    const head = readSegmentHead(file, segment, this.#databaseId)
+    if (head === undefined || !continues(head, this.place)) {
+      file.close()
+      return false
+    }
+    this.#file.close()
+    this.#file = file
+    this.#bytes = file.size()
+    this.#window.clear()
+    this.place = placeAfterHead(head)
+    this.certified = Math.max(this.certified, head.durableUpTo)
+    return true
+  }
+}

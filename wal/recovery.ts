@@ -1,0 +1,357 @@
+/**
+ * Opening a log: hands out every whole frame in order, then decides what the bytes after the last one are.
+ *
+ * Let e be the last frame that the rule of frame-scanner.ts accepts. What follows is a *torn tail* or *damage*:
+ *
+ *   damage  when any valid envelope behind e, at its own place, of this database and of no older incarnation, has a
+ *           `durableUpTo` above e (or the caller knows that much from elsewhere). A frame above e had been on disk.
+ *           Nothing is changed; the log is refused, or, for a salvage, read up to e.
+ *   torn    otherwise. What lies behind e was never acknowledged: it is cut, that is, overwritten with zeros.
+ *
+ * "A good frame behind a bad one means damage" would be wrong: several frames are in flight at once, and the disk may
+ * take them in any order. A normal power cut would make the database refuse to open. What stays ambiguous is the very
+ * last sync: a frame that was acknowledged, damaged later, and followed by nothing looks torn. Certificates in idle
+ * times and at close make that window small.
+ *
+ * Readable is not on disk: the process may have died between write and sync, and after a failed sync the pages even
+ * claim to be clean. So everything behind the newest frame that an envelope certifies is written once more, the same
+ * bytes, synced, and read once more (the second reading must find what the first one handed out), before anyone may
+ * serve, answer or deliver.
+ *
+ * A crash during all this leaves a log with the same e: repair only rewrites what is accepted and shrinks what is not.
+ */
+import {
+  envelopeBytes,
+  envelopeFormat,
+  envelopeMagic,
+  isAtHome,
+  isZero,
+  readEnvelope,
+  sameBytes,
+  segmentHeadBytes,
+  type ReadEnvelope,
+} from './envelope.js'
+import { logCorrupt, type LogDamage } from './damage.js'
+import type { LogFrame, LogPlace } from './frame-scanner.js'
+import { LogScan } from './log-scan.js'
+import { listSegments, readSegmentHeadOf, segmentName } from './segment.js'
+import type { LogFile, LogStorage } from './storage.js'
+
+const scanChunkBytes = 4 * 1_024 * 1_024
+const uncertifiedMax = 4_096
+
+export interface RecoveryOptions {
+  /** Refuse the log of another database. Without it, the id is taken from the log. */
+  readonly databaseId?: Uint8Array | undefined
+  /** Hand out the frames above this batch: the one that the checkpoint holds. All of them must be there. */
+  readonly after?: number | undefined
+  /** A batch that is known to be on disk from elsewhere: a log that ends below it is damaged. */
+  readonly knownDurable?: number | undefined
+  /** `'salvage'` changes nothing and ends at damage instead of throwing; the tail then names it. */
+  readonly mode?: 'repair' | 'salvage' | undefined
+}
+
+/** Where the next frame goes, and what a writer must know to go on. */
+export interface LogTail extends LogPlace {
+  /** Undefined when there is no log yet; `segment` is 0 then. */
+  readonly databaseId: Uint8Array | undefined
+  /** The newest batch that an envelope in the log certifies. */
+  readonly certified: number
+  /** The newest schema of the last segment, if it got as far. */
+  readonly schema: Uint8Array | undefined
+  /** How many bytes of a torn tail were cut. */
+  readonly cutBytes: number
+  /** How many bytes were written once more because nothing certified them. */
+  readonly rewrittenBytes: number
+  /** Of a salvage. */
+  readonly damage: LogDamage | undefined
+}
+
+/**
+ * Reads the log, repairs its tail and returns it. Bodies are valid until the next step. The repair happens in the step
+ * that ends the iteration: who stops earlier has changed nothing.
+ */
+export function* recoverLog(storage: LogStorage, options: RecoveryOptions = {}): Generator<LogFrame, LogTail, void> {
+  const { after = 0, knownDurable = 0, mode = 'repair' } = options
+  const segments = listSegments(storage)
+  const start = findStart(storage, segments, after, options.databaseId)
+  if (start.kind === 'nothing') {
+    return emptyTail(storage, segments, options, mode === 'repair')
+  }
+  const { head, databaseId } = start
+  if (head.previous > after) {
+    const why = `the log begins after batch ${head.previous}, and the frames after batch ${after} are asked for`
+    throw logCorrupt({ segment: head.segment, offset: 0, batch: after, durableUpTo: head.previous, why })
+  }
+
+  const scan = new LogScan(storage, databaseId, head)
+  const uncertified = new Uncertified(scan.place)
+  let schema: Uint8Array | undefined
+  let schemaSegment = 0
+  try {
+    for (let part = scan.next(); part !== undefined; part = scan.next()) {
+      const { envelope, body } = part
+      uncertified.certify(scan.certified)
+      if (envelope.kind === 'frame') uncertified.add(part.after)
+      if (envelope.kind === 'schema') {
+        schema = body.slice()
+        schemaSegment = envelope.segment
+      }
+      if (envelope.kind === 'schema' || (envelope.kind === 'frame' && envelope.batch > after)) {
+        const { kind, batch, previous, segment, offset } = envelope
+        yield { kind, batch, previous, body, segment, offset }
+      }
+    }
+    uncertified.certify(scan.certified)
+  } finally {
+    scan.close()
+  }
+
+  const place = scan.place
+  const behind = searchBehind(storage, segments, place, databaseId)
+  const durableUpTo = Math.max(behind.durableUpTo, knownDurable)
+  let damage: LogDamage | undefined
+  if (durableUpTo > place.batch) {
+    damage = { segment: place.segment, offset: place.offset, batch: place.batch, durableUpTo, why: scan.why }
+    if (mode === 'repair') throw logCorrupt(damage)
+  }
+
+  let rewrittenBytes = 0
+  if (mode === 'repair') {
+    rewrittenBytes = repair(storage, uncertified.from, place, behind)
+    verifyAgain(storage, databaseId, uncertified.from, place)
+    removeBehind(storage, segments, place.segment, behind)
+  }
+  return {
+    ...place,
+    incarnation: Math.max(place.incarnation, behind.incarnation),
+    databaseId,
+    certified: scan.certified,
+    schema: schemaSegment === place.segment ? schema : undefined,
+    cutBytes: mode === 'repair' ? behind.bytes : 0,
+    rewrittenBytes,
+    damage,
+  }
+}
+
+type Start =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'segment'; readonly head: ReadEnvelope; readonly databaseId: Uint8Array }
+
+/** The last segment that begins at or below `after`, else the first one. */
+function findStart(
+  storage: LogStorage,
+  segments: readonly number[],
+  after: number,
+  wanted: Uint8Array | undefined,
+): Start {
+  const lowest = segments[0]
+  if (lowest === undefined) return { kind: 'nothing' }
+  const first = readSegmentHeadOf(storage, lowest)
+  if (first === undefined) {
+    // The head of the first segment is synced before any frame is written: with frames behind it, it is damaged.
+    const nowhere = { segment: lowest, offset: 0, batch: 0, chain: 0, incarnation: 0 }
+    const behind = searchBehind(storage, segments, nowhere, wanted)
+    if (lowest === 1 && !behind.found) return { kind: 'nothing' }
+    const why = 'the head of the first segment is not whole'
+    throw logCorrupt({ segment: lowest, offset: 0, batch: 0, durableUpTo: behind.durableUpTo, why })
+  }
+  const { durableUpTo, previous } = first
+  if (first.format !== envelopeFormat) {
+    const why = `it is written in format ${first.format}, and this version of sluicedb reads format ${envelopeFormat}`
+    throw logCorrupt({ segment: lowest, offset: 0, batch: previous, durableUpTo, why })
+  }
+  const databaseId = first.databaseId.slice()
+  if (wanted !== undefined && !sameBytes(databaseId, wanted)) {
+    const why = 'it is the log of another database'
+    throw logCorrupt({ segment: lowest, offset: 0, batch: 0, durableUpTo, why })
+  }
+  for (let i = segments.length - 1; i > 0; i -= 1) {
+    const head = readSegmentHeadOf(storage, segments[i]!, databaseId)
+    if (head !== undefined && head.previous <= after) return { kind: 'segment', head, databaseId }
+  }
+  return { kind: 'segment', head: first, databaseId }
+}
+
+/** No log yet: no segment, or one whose making was cut short. */
+function emptyTail(
+  storage: LogStorage,
+  segments: readonly number[],
+  options: RecoveryOptions,
+  mayRepair: boolean,
+): LogTail {
+  const place: LogPlace = { segment: 0, offset: 0, batch: 0, chain: 0, incarnation: 0 }
+  const known = options.knownDurable ?? 0
+  let damage: LogDamage | undefined
+  if (known > 0) {
+    damage = { segment: 0, offset: 0, batch: 0, durableUpTo: known, why: 'there is no log' }
+    if (mayRepair) throw logCorrupt(damage)
+  }
+  const behind = searchBehind(storage, segments, place, options.databaseId)
+  if (mayRepair) removeBehind(storage, segments, 0, behind)
+  return {
+    ...place,
+    incarnation: behind.incarnation,
+    databaseId: options.databaseId,
+    certified: 0,
+    schema: undefined,
+    cutBytes: mayRepair ? behind.bytes : 0,
+    rewrittenBytes: 0,
+    damage,
+  }
+}
+
+/**
+ * From where on nothing certifies the log. Keeps the places behind the frames that are not certified yet; when there
+ * are too many (a log written without syncs), every second one is forgotten: a little more is rewritten then.
+ */
+class Uncertified {
+  from: LogPlace
+  #places: LogPlace[] = []
+
+  constructor(start: LogPlace) {
+    this.from = start
+  }
+
+  add(place: LogPlace): void {
+    if (this.#places.length >= uncertifiedMax) this.#places = this.#places.filter((_, index) => index % 2 === 0)
+    this.#places.push(place)
+  }
+
+  certify(batch: number): void {
+    let certified = 0
+    while (certified < this.#places.length && this.#places[certified]!.batch <= batch) certified += 1
+    if (certified === 0) return
+    this.from = this.#places[certified - 1]!
+    this.#places.splice(0, certified)
+  }
+}
+
+interface Behind {
+  /** Some valid envelope was found, and the highest of what they claim. */
+  readonly found: boolean
+  readonly durableUpTo: number
+  readonly incarnation: number
+  /** Where the bytes that are not zero end, by segment. */
+  readonly ends: ReadonlyMap<number, number>
+  /** How many bytes there are from the place up to those ends. */
+  readonly bytes: number
+}
+
+/** Looks at everything behind `place`: the rest of its segment, and all later ones. */
+function searchBehind(
+  storage: LogStorage,
+  segments: readonly number[],
+  place: LogPlace,
+  databaseId: Uint8Array | undefined,
+): Behind {
+  let found = false
+  let durableUpTo = 0
+  let incarnation = 0
+  let total = 0
+  const ends = new Map<number, number>()
+
+  for (const segment of segments) {
+    if (segment < place.segment) continue
+    const start = segment === place.segment ? place.offset : 0
+    const end = searchSegment(storage, segment, start, (envelope, offset) => {
+      if (!isAtHome(envelope, databaseId ?? envelope.databaseId, segment, offset)) return
+      if (envelope.incarnation < place.incarnation) return
+      found = true
+      durableUpTo = Math.max(durableUpTo, envelope.durableUpTo)
+      incarnation = Math.max(incarnation, envelope.incarnation)
+    })
+    if (end > start) {
+      ends.set(segment, end)
+      total += end - start
+    }
+  }
+  return { found, durableUpTo, incarnation, ends, bytes: total }
+}
+
+/** Calls `visit` for each whole envelope at a multiple of 8; returns where the bytes that are not zero end. */
+function searchSegment(
+  storage: LogStorage,
+  segment: number,
+  start: number,
+  visit: (envelope: ReadEnvelope, offset: number) => void,
+): number {
+  const file = storage.open(segmentName(segment), 'read')
+  const buffer = new Uint8Array(Math.min(scanChunkBytes, Math.max(0, file.size() - start)) + envelopeBytes)
+  const chunkBytes = buffer.length - envelopeBytes
+  const words = new Uint32Array(buffer.buffer, 0, Math.floor(buffer.length / 4))
+  let end = start
+  try {
+    for (let at = start; ; at += chunkBytes) {
+      // An envelope may begin at the end of a chunk: each read takes the first bytes of the next one along.
+      const read = file.read(buffer, at)
+      const chunk = buffer.subarray(0, read)
+      if (!isZero(chunk)) {
+        for (let word = 0; word * 4 < Math.min(read, chunkBytes); word += 2) {
+          if (words[word] !== envelopeMagic) continue
+          const envelope = readEnvelope(chunk, word * 4)
+          if (envelope !== undefined) visit(envelope, at + word * 4)
+        }
+        let last = read
+        while (chunk[last - 1] === 0) last -= 1
+        end = at + last
+      }
+      if (read < buffer.length || chunkBytes === 0) return end
+    }
+  } finally {
+    file.close()
+  }
+}
+
+/** Writes the accepted bytes from `from` to `place` once more, zeros over what is behind, and syncs. */
+function repair(storage: LogStorage, from: LogPlace, place: LogPlace, behind: Behind): number {
+  let rewritten = 0
+  const zeros = new Uint8Array(Math.min(scanChunkBytes, behind.bytes))
+  for (let segment = from.segment; segment <= place.segment; segment += 1) {
+    const file = storage.open(segmentName(segment), 'write')
+    try {
+      // The head of a segment is certified by nothing either as long as no frame of it is.
+      const start = segment === from.segment && from.offset > segmentHeadBytes ? from.offset : 0
+      const end = segment === place.segment ? place.offset : file.size()
+      const cutEnd = segment === place.segment ? (behind.ends.get(segment) ?? end) : end
+      if (start >= end && cutEnd <= end) continue
+      rewritten += rewrite(file, start, end)
+      for (let at = end; at < cutEnd; at += zeros.length) file.write([zeros.subarray(0, cutEnd - at)], at)
+      file.sync()
+    } finally {
+      file.close()
+    }
+  }
+  return rewritten
+}
+
+function rewrite(file: LogFile, start: number, end: number): number {
+  const buffer = new Uint8Array(Math.min(scanChunkBytes, Math.max(0, end - start)))
+  for (let at = start; at < end; at += buffer.length) {
+    const chunk = buffer.subarray(0, Math.min(buffer.length, end - at))
+    const read = file.read(chunk, at)
+    file.write([chunk.subarray(0, read)], at)
+  }
+  return Math.max(0, end - start)
+}
+
+/** The pages that were rewritten may have been fetched from the disk anew: they must say what was handed out. */
+function verifyAgain(storage: LogStorage, databaseId: Uint8Array, from: LogPlace, place: LogPlace): void {
+  const scan = new LogScan(storage, databaseId, from)
+  try {
+    while (scan.next() !== undefined);
+    const now = scan.place
+    if (now.segment === place.segment && now.offset === place.offset && now.chain === place.chain) return
+    const why = `the disk gave other bytes when they were read again (${scan.why})`
+    throw logCorrupt({ segment: now.segment, offset: now.offset, batch: now.batch, durableUpTo: place.batch, why })
+  } finally {
+    scan.close()
+  }
+}
+
+/** Later segments go, last one first; a next one that is all zeros stays, for the writer to take over. */
+function removeBehind(storage: LogStorage, segments: readonly number[], last: number, behind: Behind): void {
+  const doomed = segments.filter((segment) => segment > last && (segment > last + 1 || behind.ends.has(segment)))
+  for (const segment of doomed.reverse()) storage.remove(segmentName(segment))
+  if (doomed.length > 0) storage.syncDirectory()
+}

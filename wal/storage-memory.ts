@@ -1,0 +1,267 @@
+/**
+ * A log in memory: for databases without a path, and, with `crashable`, a disk that can lose power.
+ *
+ * A crashable disk keeps two images of every file: what a reader sees, and what is on the platters. A write changes the
+ * first and is remembered; a sync carries the remembered writes of that file over. `crash` gives the disk as it is
+ * found afterwards: the platters, and of the writes that nobody synced a subset of sectors, chosen by the caller. A
+ * subset in order is every order: a sector that an older write reached last is one whose newer write was lost.
+ *
+ * A failed sync behaves as on Linux: what was to be written stays readable, counts as clean, and never reaches the
+ * platters. `onOperation` sees every operation that can fail before it happens, and may make it fail.
+ */
+import { assert } from '../engine/base/assert.js'
+import { isStorageName, type LogFile, type LogStorage } from './storage.js'
+
+const sectorBytes = 512
+
+export interface StorageOperation {
+  /** Counts all operations of this disk, from 0. */
+  readonly index: number
+  readonly kind: 'create' | 'read' | 'write' | 'sync' | 'remove' | 'sync-directory'
+  readonly name: string
+  readonly bytes: number
+}
+
+export interface StorageFault {
+  readonly code: 'EIO' | 'ENOSPC' | 'EDQUOT'
+  /** Of a write: how much of it happens before the error. */
+  readonly writtenBytes?: number
+}
+
+export interface MemoryStorageOptions {
+  readonly crashable?: boolean
+  readonly onOperation?: (operation: StorageOperation) => StorageFault | undefined
+}
+
+export class MemoryLogStorage implements LogStorage {
+  readonly #names = new Map<string, FileImage>()
+  /** What the folder on the platters holds. */
+  #durableNames = new Map<string, FileImage>()
+  readonly #options: MemoryStorageOptions
+  #operations = 0
+
+  constructor(options: MemoryStorageOptions = {}) {
+    this.#options = options
+  }
+
+  get operations(): number {
+    return this.#operations
+  }
+
+  list(): string[] {
+    return [...this.#names.keys()].sort()
+  }
+
+  create(name: string): LogFile {
+    assert(isStorageName(name), 'R66: file names are ours')
+    if (this.#names.has(name)) throw systemError('EEXIST', name)
+    this.#step('create', name, 0)
+    const image = new FileImage(this.#options.crashable === true)
+    this.#names.set(name, image)
+    return this.#handle(name, image, 'write')
+  }
+
+  open(name: string, access: 'read' | 'write'): LogFile {
+    return this.#handle(name, this.#image(name), access)
+  }
+
+  remove(name: string): void {
+    this.#image(name)
+    this.#step('remove', name, 0)
+    this.#names.delete(name)
+  }
+
+  syncDirectory(): void {
+    this.#step('sync-directory', '', 0)
+    if (this.#options.crashable === true) this.#durableNames = new Map(this.#names)
+  }
+
+  /** The bytes that a reader sees, for tests that damage them in place. */
+  bytesOf(name: string): Uint8Array {
+    return this.#image(name).visible()
+  }
+
+  /** The disk after a power cut. `keeps` is asked for every unsynced sector, new file and removed file. */
+  crash(keeps: () => boolean, options: MemoryStorageOptions = this.#options): MemoryLogStorage {
+    assert(this.#options.crashable === true, 'only a crashable disk remembers what it has not synced')
+    const after = new MemoryLogStorage(options)
+    const names = new Set([...this.#durableNames.keys(), ...this.#names.keys()])
+    for (const name of [...names].sort()) {
+      const now = this.#names.get(name)
+      const onDisk = this.#durableNames.get(name)
+      const found = now === onDisk || keeps() ? now : onDisk
+      if (found !== undefined) after.#names.set(name, found.afterCrash(keeps))
+    }
+    after.#durableNames = new Map(after.#names)
+    return after
+  }
+
+  /** A disk with the same bytes, all of them on the platters: what reading and writing the image of a disk gives. */
+  copy(options: MemoryStorageOptions = this.#options): MemoryLogStorage {
+    const copy = new MemoryLogStorage(options)
+    for (const [name, image] of this.#names) copy.#names.set(name, image.copy(options.crashable === true))
+    copy.#durableNames = new Map(copy.#names)
+    return copy
+  }
+
+  #image(name: string): FileImage {
+    const image = this.#names.get(name)
+    if (image === undefined) throw systemError('ENOENT', name)
+    return image
+  }
+
+  #handle(name: string, image: FileImage, access: 'read' | 'write'): LogFile {
+    return new MemoryFile(name, image, access, (kind, bytes, onFault) => this.#step(kind, name, bytes, onFault))
+  }
+
+  #step(
+    kind: StorageOperation['kind'],
+    name: string,
+    bytes: number,
+    onFault?: (fault: StorageFault) => void,
+  ): void {
+    const operation = { index: this.#operations, kind, name, bytes }
+    this.#operations += 1
+    const fault = this.#options.onOperation?.(operation)
+    if (fault === undefined) return
+    onFault?.(fault)
+    throw systemError(fault.code, `${kind} ${name}`)
+  }
+}
+
+type Step = (kind: StorageOperation['kind'], bytes: number, onFault?: (fault: StorageFault) => void) => void
+
+class MemoryFile implements LogFile {
+  readonly name: string
+  readonly #image: FileImage
+  readonly #access: 'read' | 'write'
+  readonly #step: Step
+  #open = true
+
+  constructor(name: string, image: FileImage, access: 'read' | 'write', step: Step) {
+    this.name = name
+    this.#image = image
+    this.#access = access
+    this.#step = step
+  }
+
+  size(): number {
+    return this.#image.visible().length
+  }
+
+  read(target: Uint8Array, at: number): number {
+    if (!this.#open) throw systemError('EBADF', this.name)
+    this.#step('read', target.length)
+    const found = this.#image.visible().subarray(at, at + target.length)
+    target.set(found)
+    return found.length
+  }
+
+  async readAsync(target: Uint8Array, at: number): Promise<number> {
+    await Promise.resolve()
+    return this.read(target, at)
+  }
+
+  write(parts: readonly Uint8Array[], at: number): void {
+    if (!this.#open || this.#access === 'read') throw systemError('EBADF', this.name)
+    const data = joined(parts)
+    this.#step('write', data.length, (fault) => this.#image.write(data.subarray(0, fault.writtenBytes ?? 0), at))
+    this.#image.write(data, at)
+  }
+
+  sync(): void {
+    if (!this.#open) throw systemError('EBADF', this.name)
+    this.#step('sync', 0, () => this.#image.forget())
+    this.#image.sync()
+  }
+
+  close(): void {
+    this.#open = false
+  }
+}
+
+class FileImage {
+  #bytes = new Uint8Array(0)
+  #length = 0
+  #durable = new Uint8Array(0)
+  #unsynced: { readonly at: number; readonly data: Uint8Array }[] = []
+  readonly #crashable: boolean
+
+  constructor(crashable: boolean) {
+    this.#crashable = crashable
+  }
+
+  visible(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length)
+  }
+
+  write(data: Uint8Array, at: number): void {
+    if (data.length === 0) return
+    const end = at + data.length
+    if (end > this.#bytes.length) this.#bytes = enlarged(this.#bytes, Math.max(end, this.#bytes.length * 2))
+    this.#bytes.set(data, at)
+    this.#length = Math.max(this.#length, end)
+    if (this.#crashable) this.#unsynced.push({ at, data })
+  }
+
+  sync(): void {
+    for (const { at, data } of this.#unsynced) this.#durable = withBytes(this.#durable, data, at)
+    this.#unsynced = []
+  }
+
+  /** A failed sync: the pages count as clean. */
+  forget(): void {
+    this.#unsynced = []
+  }
+
+  afterCrash(keeps: () => boolean): FileImage {
+    let bytes = this.#durable.slice()
+    for (const { at, data } of this.#unsynced) {
+      for (let from = 0; from < data.length; ) {
+        const end = Math.min(data.length, from + sectorBytes - ((at + from) % sectorBytes))
+        if (keeps()) bytes = withBytes(bytes, data.subarray(from, end), at + from)
+        from = end
+      }
+    }
+    return FileImage.of(bytes, true)
+  }
+
+  copy(crashable: boolean): FileImage {
+    return FileImage.of(this.visible().slice(), crashable)
+  }
+
+  static of(bytes: Uint8Array<ArrayBuffer>, crashable: boolean): FileImage {
+    const image = new FileImage(crashable)
+    image.#bytes = bytes
+    image.#length = bytes.length
+    if (crashable) image.#durable = bytes.slice()
+    return image
+  }
+}
+
+function withBytes(bytes: Uint8Array<ArrayBuffer>, data: Uint8Array, at: number): Uint8Array<ArrayBuffer> {
+  const end = at + data.length
+  const result = end > bytes.length ? enlarged(bytes, end) : bytes
+  result.set(data, at)
+  return result
+}
+
+function enlarged(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(length)
+  larger.set(bytes)
+  return larger
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const data = new Uint8Array(parts.reduce((bytes, part) => bytes + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    data.set(part, at)
+    at += part.length
+  }
+  return data
+}
+
+function systemError(code: string, message: string): Error {
+  return Object.assign(new Error(`${code}: ${message}`), { code })
+}

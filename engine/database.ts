@@ -22,6 +22,7 @@ import type { Sequencer } from './sequencer/sequencer.js'
 import { committed, decodeError, outcomeKindMask, repeatedFlag } from './txn/outcome.js'
 import type { EngineParts } from './worker/engine-plan.js'
 import { InlineLaneHost, makeSequencer } from './worker/lane-hosts.js'
+import { Supervisor } from './worker/supervisor.js'
 import type { ThreadHost } from './worker/thread-host.js'
 
 export interface SubmitOptions {
@@ -52,6 +53,7 @@ export class Engine {
   readonly environment: Environment
   readonly threads: ThreadHost
   readonly newest: SnapshotView
+  readonly supervisor: Supervisor
   readonly #calls = new CallTable()
   readonly #inputs: readonly RecordCodec[]
   readonly #writer = new ByteWriter(1_024)
@@ -85,6 +87,7 @@ export class Engine {
     this.newest = new SnapshotView(store, slot, store.snapshots.holdNewest(slot, this.#durable))
     this.#seenDurable = control.durable
     this.#momentCounter = parts.frames.tail
+    this.supervisor = new Supervisor(parts, threads, environment, (error) => this.stopped(error))
     if (parts.plan.workers === 0) this.#inline = makeSequencer(parts, new InlineLaneHost(parts))
   }
 
@@ -189,6 +192,7 @@ export class Engine {
     if (this.#isPumping || !this.#isWaiting()) return
     this.#isPumping = true
     this.#idleTurns = 0
+    this.supervisor.watch()
     this.environment.soon(this.#pump)
   }
 
@@ -201,6 +205,7 @@ export class Engine {
     else this.#idleTurns += 1
     if (!this.#isWaiting()) {
       this.#isPumping = false
+      this.supervisor.rest()
       this.threads.hold(false)
       return
     }

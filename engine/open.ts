@@ -128,8 +128,7 @@ async function openLocked(program: Program, options: EngineOptions, environment:
   const threads = new ThreadHost(control, {
     look: () => engine?.rung(),
     logFailed: (message) => engine?.logFailed(message),
-    workerLost: (worker, error) =>
-      engine?.stopped(SluiceError.of('WORKER_LOST', `Partition worker ${worker} ended unexpectedly: ${error instanceof Error ? error.message : String(error)}. Close the database and open it again.`, { cause: error })),
+    workerLost: (worker, error) => engine?.supervisor.lost(worker, error),
   })
   const databaseId = recovered?.tail.databaseId ?? environment.randomBytes(databaseIdBytes)
   try {

@@ -18,7 +18,7 @@ const killedAfter = 0.45
 const killedAfterTransactions = 2_000
 const patienceMs = 20_000
 /** Bounds memory, log and the time of the replay on a machine much faster than ours. */
-const plansMax = 120_000
+const plansMax = 60_000
 const memoryBytes = 3 * 2 ** 30
 
 const shortNames = { load: 'load', down: 'recovery', audit: 'audit' } as const

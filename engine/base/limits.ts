@@ -33,7 +33,6 @@ export const limits = {
   frameBytesMax: 1 * GiB,
   segmentBytes: 64 * MiB,
   memoryLogBytes: 64 * MiB,
-  frameRingBytes: 16 * MiB,
 
   // memory
   memoryBytesDefaultMax: 4 * GiB,

@@ -21,6 +21,7 @@ import type { Store } from '../store/store.js'
 import { committed, encodeError, errorOf, outcomeOfCode } from '../txn/outcome.js'
 import { requestHashOf } from '../txn/request-hash.js'
 import type { Realm } from '../txn/realm.js'
+import { makeServiceScope } from '../txn/service-scope.js'
 import { BrokenBatch, crossLane, Transaction } from '../txn/transaction.js'
 
 export interface LaneRunnerParts {
@@ -45,7 +46,7 @@ export class LaneRunner {
 
   constructor(parts: LaneRunnerParts) {
     this.#parts = parts
-    this.transaction = new Transaction(parts.program, parts.store, parts.log)
+    this.transaction = new Transaction(parts.program, parts.store, parts.log, makeServiceScope)
     this.#reader = new ByteReader(parts.requests.bytes)
     this.#laneCostMax = laneCostMax(parts.store.partitions)
   }
@@ -90,7 +91,7 @@ export class LaneRunner {
     const procedure = requests.i32[at + 2]!
     const place = record.place(index)
     if (flag >= requestFlag.settled) {
-      this.#refuse(index, slot, procedure, place, offset, flag - requestFlag.settled)
+      this.#refuse(slot, procedure, place, offset, flag - requestFlag.settled)
       return
     }
     if (flag === requestFlag.putOff) return
@@ -192,8 +193,7 @@ export class LaneRunner {
   }
 
   /** Answers a request that must not run again: the watchdog or a broken batch found it guilty. */
-  #refuse(index: number, slot: number, procedure: number, place: number, offset: number, kind: number): void {
-    void index
+  #refuse(slot: number, procedure: number, place: number, offset: number, kind: number): void {
     const code = errorCodes[kind - 1] ?? 'PROCEDURE_FAILED'
     const name = this.#nameOf(procedure)
     const message = {

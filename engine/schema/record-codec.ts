@@ -64,13 +64,13 @@ export function compileRecordCodec(descriptor: RecordDescriptor, rules: ColumnRu
   }
   const shared = new Shared(columns, rules, what)
   return {
-    normalize: compile<Normalize>(normalizeSource(columns), shared),
-    encode: compile<Encode>(encodeSource(columns, rules), shared),
-    decode: compile<Decode>(decodeSource(columns), shared),
+    normalize: compileSource<Normalize>(normalizeSource(columns), shared),
+    encode: compileSource<Encode>(encodeSource(columns, rules), shared),
+    decode: compileSource<Decode>(decodeSource(columns), shared),
   }
 }
 
-function compile<Compiled>(source: string, shared: Shared): Compiled {
+function compileSource<Compiled>(source: string, shared: Shared): Compiled {
   return new Function('shared', `'use strict'\n${source}`)(shared) as Compiled
 }
 

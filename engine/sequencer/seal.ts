@@ -63,7 +63,9 @@ export class Sealer {
 
   /** The lanes recorded more than one frame may hold. */
   isTooLong(): boolean {
-    return layoutBody(countsOf(this.#join())).total > limits.frameBytesMax
+    let cost = 0
+    for (const log of this.#parts.logs) cost += log.cost
+    return cost > limits.frameBytesMax / 2 && layoutBody(countsOf(this.#join())).total > limits.frameBytesMax
   }
 
   seal(record: BatchRecord): Sealed {
@@ -81,7 +83,7 @@ export class Sealer {
     const layout = layoutBody(countsOf(kept))
     const { bytes, at } = frames.reserve(layout.total)
     writeBodyHead(this.#viewOf(bytes), at, layout, { batch: record.batch, now: record.now, seed: record.seed })
-    copyLanes(kept, layout, bytes, at, new Int32Array(bytes.buffer))
+    copyLanes(kept, layout, at, new Int32Array(bytes.buffer))
     frames.publish(record.batch, record.previous, record.now, recorded, layout.total)
     return { hasFrame: true, laneBase }
   }
@@ -163,7 +165,7 @@ function countsOf(lanes: readonly JoinedLane[]): { lanes: number; transactions: 
   return counts
 }
 
-function copyLanes(lanes: readonly JoinedLane[], layout: BodyLayout, bytes: Uint8Array, at: number, ints: Int32Array): void {
+function copyLanes(lanes: readonly JoinedLane[], layout: BodyLayout, at: number, ints: Int32Array): void {
   let lane = (at + layout.lanesAt) >>> 2
   let transactions = (at + layout.transactionsAt) >>> 2
   let changes = (at + layout.changesAt) >>> 2
@@ -182,7 +184,6 @@ function copyLanes(lanes: readonly JoinedLane[], layout: BodyLayout, bytes: Uint
     copyInts(ints, rest >>> 2, log.byteWords, piece.bytesAt >>> 2, piece.bytes >>> 2)
     rest += piece.bytes
   }
-  void bytes
 }
 
 /** Below some dozens of words a loop is quicker than making a view for `set`. */

@@ -26,6 +26,9 @@ import type { Sealer } from './seal.js'
 
 /** Runs lanes. Inline it is one runner; with threads it is all of them and a barrier. */
 export interface LaneHost {
+  /** Around everything that a batch runs: the globals are the transactions' meanwhile. */
+  enter(): void
+  leave(): void
   /** Runs every partition lane of the recorded batch to its end. Throws BrokenBatch when one of them broke it. */
   runLanes(): void
   /** Runs the cross-partition lane, on the sequencer's own thread. */
@@ -81,7 +84,10 @@ export class Sequencer {
   #hasIds = false
   #responseStart: number[] = []
 
-  /** `batch` is the first one to run, `previous` the newest one with a frame. */
+  /**
+   * `batch` is the first one to run, `previous` the newest one with a frame. A sequencer that follows one that died takes the
+   * requests of its unfinished batch from the ring again: they are freed after the seal (R34).
+   */
   constructor(parts: SequencerParts, batch: number, previous: number) {
     this.#parts = parts
     this.#batch = batch
@@ -104,7 +110,7 @@ export class Sequencer {
 
   /** Runs one batch, if there are requests. Answers how many it took. */
   runBatch(): number {
-    const { store, record, control, requests, sealer, clock, responses } = this.#parts
+    const { store, record, control, requests, sealer, clock, responses, lanes } = this.#parts
     const taken = this.#intake()
     if (taken === 0) return 0
     const batch = this.#batch
@@ -113,11 +119,19 @@ export class Sequencer {
     record.begin(batch, this.#previous, now, this.#parts.seed, taken)
     for (const domain of store.domains) domain.beginBatch()
     this.#responseStart = responses.map((_, worker) => control.responseHead(worker))
-    this.#run(taken)
+    lanes.enter()
+    try {
+      this.#run(taken)
+    } finally {
+      lanes.leave()
+    }
     this.#finishIds(batch, now)
     const sealed = sealer.seal(record)
     for (const domain of store.domains) domain.endBatch(batch)
-    if (sealed.hasFrame) this.#previous = batch
+    if (sealed.hasFrame) {
+      this.#previous = batch
+      control.frameBatch = batch
+    }
     control.executed = batch
     sealer.publish(batch)
     for (let worker = 0; worker < responses.length; worker += 1) {
@@ -213,6 +227,8 @@ export class Sequencer {
       const index = sizes[this.#lanes[n]!]!
       sizes[this.#lanes[n]!] = index + 1
       record.setRequest(index, this.#offsets[n]!, n)
+      const verdict = requests.verdict(this.#offsets[n]!)
+      if (verdict !== 0) record.setFlag(index, requestFlag.settled + verdict)
     }
   }
 
@@ -309,7 +325,9 @@ export class Sequencer {
     for (let n = 0; n < taken; n += 1) {
       if (record.flag(n) === requestFlag.putOff) this.#putOff.push(this.#counters[record.place(n)]!)
     }
+    if (this.#putOff.length === 0) return
     this.#putOff.sort((a, b) => (a - b) | 0)
+    for (let n = 0; n < taken; n += 1) if (record.flag(n) !== requestFlag.putOff) this.#parts.requests.markDone(record.offset(n))
   }
 }
 

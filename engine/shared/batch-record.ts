@@ -78,6 +78,11 @@ export class BatchRecord {
     this.#i32[this.#flags + index] = flag
   }
 
+  /** Settles a request without running it: its worker died of it. */
+  condemn(index: number, outcome: number): void {
+    this.setFlag(index, requestFlag.settled + outcome)
+  }
+
   /** Lane `partitions` is the cross-partition lane. */
   laneStart(lane: number): number {
     return this.#i32[this.#starts + lane]!

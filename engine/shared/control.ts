@@ -15,7 +15,8 @@
  *    9    frameHead                          sequencer
  *   10    frameWritten                       log thread
  *   11    frameTail                          sequencer, before it overwrites
- *   12    abandon                            main (R36)
+ *   12    abandon                            main, a lane (R36)
+ *   13    frameBatch (BigInt64)              sequencer: the newest batch with a frame
  *   16+2w sleeps | responseHead of worker w  the worker | sequencer
  *   17+2w responseTail | running, ticks, laneHead   main | the worker: index + 1 of the running request, 0 between them
  *
@@ -27,13 +28,13 @@ import { assert } from '../base/assert.js'
 const line = 16
 const at = {
   executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, lanesDone: 6, requestHead: 7, requestTail: 8,
-  frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12,
+  frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12, frameBatch: 13,
 } as const
 const perWorkerAt = 16
 
 export const databaseState = { open: 0, stopping: 1, failed: 2 } as const
 
-export type SharedWord = Exclude<keyof typeof at, 'executed' | 'durable'>
+export type SharedWord = Exclude<keyof typeof at, 'executed' | 'durable' | 'frameBatch'>
 
 export class Control {
   readonly buffer: SharedArrayBuffer
@@ -66,6 +67,14 @@ export class Control {
   set durable(batch: number) {
     assert(batch >= this.durable, 'durable never decreases')
     Atomics.store(this.#i64, (at.durable * line) / 2, BigInt(batch))
+  }
+
+  /** The newest batch with a frame, durable or not; 0 before the first. */
+  get frameBatch(): number {
+    return Number(Atomics.load(this.#i64, (at.frameBatch * line) / 2))
+  }
+  set frameBatch(batch: number) {
+    Atomics.store(this.#i64, (at.frameBatch * line) / 2, BigInt(batch))
   }
 
   // ── plain words ───────────────────────────────────────────────────────────────────────────────────────

@@ -213,6 +213,14 @@ export class LaneLog {
   get lanes(): number {
     return this.#lanes[0]!
   }
+  /** What all lanes have written, in bytes, rather more than less. */
+  get cost(): number {
+    const count = this.#lanes[0]!
+    if (count === 0) return 0
+    const at = laneInts * count
+    const lanes = this.#lanes
+    return lanes[at + 7]! + lanes[at + 8]! + recordCostBytes * (lanes[at + 1]! + lanes[at + 2]! + lanes[at + 3]! + lanes[at + 4]! + lanes[at + 5]! + lanes[at + 6]!)
+  }
   piece(lane: number, into: LanePiece): LanePiece {
     const at = laneInts * (1 + lane)
     const lanes = this.#lanes

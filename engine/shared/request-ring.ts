@@ -1,11 +1,12 @@
 /**
  * Requests on their way from main to the sequencer: one producer, one consumer, whole entries of bytes.
  *
- *   entry (8-byte aligned)   i32: bytes in all, call slot, procedure, partition, id bytes, input bytes, state, spare
+ *   entry (8-byte aligned)   i32: bytes in all, call slot, procedure, partition, id bytes, input bytes, state, verdict
  *                            id | input
  *
  * The state says whether a batch has taken the request: until then main may withdraw it (R46). Both ask with one
- * compare-and-exchange, so that exactly one of them gets it.
+ * compare-and-exchange, so that exactly one of them gets it. The verdict is set on a request that a worker died of: an outcome
+ * with which the next batch answers it without running it.
  *
  * An entry that does not fit before the end is preceded by a filler (procedure -1). Main writes entries and publishes them
  * together (`publish`); the sequencer runs a batch in place and frees its entries after the seal (R34).
@@ -15,7 +16,8 @@ import type { Control } from './control.js'
 
 const headerInts = 8
 const stateAt = 6
-const requestState = { waiting: 0, taken: 1, withdrawn: 2 } as const
+const verdictAt = 7
+const requestState = { waiting: 0, taken: 1, withdrawn: 2, done: 3 } as const
 export const requestHeaderBytes = headerInts * 4
 const filler = -1
 /** Partition of a request that goes to the cross-partition lane from the start. */
@@ -68,6 +70,7 @@ export class RequestRing {
     this.i32[at + 4] = idBytes
     this.i32[at + 5] = inputBytes
     this.i32[at + stateAt] = requestState.waiting
+    this.i32[at + verdictAt] = 0
     this.lastWritten = offset
     let to = offset + requestHeaderBytes
     if (id !== undefined) {
@@ -105,10 +108,21 @@ export class RequestRing {
   offsetOf(counter: number): number {
     return counter & this.#mask
   }
-  /** Takes a request into a batch; false when it was withdrawn. */
+  /** Takes a request into a batch; false when it was withdrawn, or is done and only waits for the ring to move on. */
   take(offset: number): boolean {
     const at = (offset >>> 2) + stateAt
-    return Atomics.compareExchange(this.i32, at, requestState.waiting, requestState.taken) !== requestState.withdrawn
+    return Atomics.compareExchange(this.i32, at, requestState.waiting, requestState.taken) <= requestState.taken
+  }
+  /** A request that stays in the ring behind one that was put off must not be taken again by a new sequencer. */
+  markDone(offset: number): void {
+    Atomics.store(this.i32, (offset >>> 2) + stateAt, requestState.done)
+  }
+  verdict(offset: number): number {
+    return this.i32[(offset >>> 2) + verdictAt]!
+  }
+  /** The outcome for a request that killed its worker. Any thread, while no lane runs it. */
+  condemn(offset: number, outcome: number): void {
+    this.i32[(offset >>> 2) + verdictAt] = outcome
   }
   bytesAt(offset: number): number {
     return this.i32[offset >>> 2]!

@@ -8,8 +8,9 @@
  * So an update carries one whole row and what is needed to see the other (R47), and a wide row with one new number costs
  * two words more than its image.
  */
+import { limits } from '../base/limits.js'
 import type { LaneLog } from '../shared/lane-log.js'
-import { inlineBytesMax, lengthMask, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
+import { type ColumnLayout, inlineBytesMax, lengthMask, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
 import { type CellMemory, longAddress } from './row-codec.js'
 import type { TableStore } from './table-store.js'
 
@@ -50,55 +51,55 @@ export function writeImage(log: LaneLog, table: TableStore, memory: CellMemory, 
   return log.offsetInLane(offset)
 }
 
+/** Words of the columns that differ: scratch of one `writeBefore`. */
+const changedWords = new Int32Array(limits.rowBytesMax / 8)
+
 /** Appends what `now` does not tell of `before`; answers the offset, or -1 when the two are equal. */
 export function writeBefore(log: LaneLog, table: TableStore, memory: CellMemory, before: ImageAt, now: ImageAt, lengthOut: { bytes: number }): number {
   const words = table.layout.words - rowHeaderWords
-  const maskBytes = pad8(Math.ceil(words / 8))
+  const was = before.words
+  const is = now.words
+  const wasAt = before.at + headerInts
+  const isAt = now.at + headerInts
   let changed = 0
-  const differs = (word: number): boolean => {
-    const n = headerInts + word * 2
-    return before.words[before.at + n] !== now.words[now.at + n] || before.words[before.at + n + 1] !== now.words[now.at + n + 1]
+  for (let n = 0; n < words * 2; n += 2) {
+    if (was[wasAt + n] === is[isAt + n] && was[wasAt + n + 1] === is[isAt + n + 1]) continue
+    changedWords[changed] = n >>> 1
+    changed += 1
   }
-  for (let word = 0; word < words; word += 1) if (differs(word)) changed += 1
   if (changed === 0) return -1
-  let long = 0
-  for (const column of table.layout.vars) {
+  const replaced = table.layout.vars.filter((column) => {
     const cell = before.at + column.at
-    if (differs((column.at - headerInts) >>> 1) && longAddress(before.words, cell) !== 0) long += pad8(before.words[cell]! & lengthMask)
-  }
+    // A long value that was replaced stands at another address: the first word of its cell differs.
+    return longAddress(was, cell) !== 0 && (was[cell] !== is[now.at + column.at] || was[cell + 1] !== is[now.at + column.at + 1])
+  })
+  let long = 0
+  for (const column of replaced) long += pad8(was[before.at + column.at]! & lengthMask)
+  const maskBytes = maskBytesOf(words)
   const total = maskBytes + changed * 8 + long
   const offset = log.takeBytes(total)
   const to = log.byteWords
   const mask = offset >>> 2
   for (let n = 0; n < maskBytes >>> 2; n += 1) to[mask + n] = 0
   let w = (offset + maskBytes) >>> 2
-  let next = offset + maskBytes + changed * 8
-  for (let word = 0; word < words; word += 1) {
-    if (!differs(word)) continue
+  for (let n = 0; n < changed; n += 1, w += 2) {
+    const word = changedWords[n]!
     to[mask + (word >>> 5)]! |= 1 << (word & 31)
-    const n = before.at + headerInts + word * 2
-    to[w] = before.words[n]!
-    to[w + 1] = before.words[n + 1]!
-    w += 2
+    to[w] = was[wasAt + word * 2]!
+    to[w + 1] = isReplaced(replaced, word) ? 0 : was[wasAt + word * 2 + 1]!
   }
-  if (long > 0 || table.layout.vars.length > 0) {
-    // Cells of long values lose their address; the values follow in column order.
-    let at = (offset + maskBytes) >>> 2
-    for (let word = 0; word < words; word += 1) {
-      if ((to[mask + (word >>> 5)]! & (1 << (word & 31))) === 0) continue
-      const column = table.layout.vars.find((c) => c.at === headerInts + word * 2)
-      if (column !== undefined && longAddress(before.words, before.at + column.at) !== 0) {
-        to[at + 1] = 0
-      }
-      at += 2
-    }
-    for (const column of table.layout.vars) {
-      const cell = before.at + column.at
-      if (differs((column.at - headerInts) >>> 1) && longAddress(before.words, cell) !== 0) next = copyLong(log, memory, before.words, cell, next)
-    }
-  }
+  let next = offset + maskBytes + changed * 8
+  for (const column of replaced) next = copyLong(log, memory, was, before.at + column.at, next)
   lengthOut.bytes = total
   return log.offsetInLane(offset)
+}
+
+const maskBytesOf = (words: number): number => pad8((words + 7) >>> 3)
+
+/** The word is the first of a long value's cell: its second half is an address, which the log never holds. */
+function isReplaced(replaced: readonly ColumnLayout[], word: number): boolean {
+  for (const column of replaced) if (column.at === headerInts + word * 2) return true
+  return false
 }
 
 function copyLong(log: LaneLog, memory: CellMemory, words: Int32Array, cell: number, to: number): number {
@@ -111,10 +112,7 @@ function copyLong(log: LaneLog, memory: CellMemory, words: Int32Array, cell: num
   return to + padded
 }
 
-/**
- * Reads images out of frames: lays an image out as a row in a scratch region of its own, long values behind it, so that the
- * table's own decoder reads it.
- */
+/** Frames are read by laying an image out as a row in a scratch region, so that the table's own decoder reads it. */
 export interface ImageSource {
   /** The frame body as ints; byte offsets are multiples of 8. */
   readonly ints: Int32Array
@@ -146,7 +144,7 @@ export function layImage(table: { readonly layout: RowLayout }, source: ImageSou
 /** Turns the row laid at `now` into the row before the update, at `row`. Long values of unchanged cells are shared. */
 export function layBefore(table: { readonly layout: RowLayout }, source: ImageSource, at: number, into: Int32Array, now: number, row: number): number {
   const words = table.layout.words - rowHeaderWords
-  const maskInts = pad8(Math.ceil(words / 8)) >>> 2
+  const maskInts = maskBytesOf(words) >>> 2
   const mask = at >>> 2
   let from = mask + maskInts
   const start = row * 2

@@ -22,52 +22,71 @@ const forbiddenNames = ['setTimeout', 'setInterval', 'setImmediate', 'queueMicro
 
 type Globals = Record<string, unknown>
 
+/** The names that are swapped, one property each: a store to a global that is spelled out costs 2 ns, one by name 100 ns. */
+interface SwappedGlobals {
+  Date: unknown
+  crypto: unknown
+  performance: unknown
+  setTimeout: unknown
+  setInterval: unknown
+  setImmediate: unknown
+  queueMicrotask: unknown
+  fetch: unknown
+}
+const realm = globalThis as unknown as SwappedGlobals
+
 export class Realm {
   /** The transaction whose procedure runs, if any. */
   active: RealmTransaction | undefined
-  readonly #own: Globals = {}
-  readonly #real: Globals = {}
+  readonly #own: SwappedGlobals
+  readonly #real: SwappedGlobals
   readonly #ownRandom: () => number
   readonly #realRandom = Math.random
 
   constructor() {
-    const realm = this
     const global = globalThis as Globals
-    this.#ownRandom = () => (realm.active === undefined ? realm.#realRandom.call(Math) : realm.active.random())
-    this.#own['Date'] = dateOf(realm)
-    this.#own['crypto'] = cryptoOf(realm)
-    this.#own['performance'] = performanceOf(realm)
+    this.#ownRandom = () => (this.active === undefined ? this.#realRandom.call(Math) : this.active.random())
+    const own: Globals = { Date: dateOf(this), crypto: cryptoOf(this), performance: performanceOf(this) }
     for (const name of forbiddenNames) {
       const real = global[name] as (...args: unknown[]) => unknown
-      this.#own[name] = (...args: unknown[]) => {
-        if (realm.active !== undefined) {
+      own[name] = (...args: unknown[]) => {
+        if (this.active !== undefined) {
           throw SluiceError.of('INVALID_USE', `${name}() was called inside a procedure, which is synchronous and sees only tx: do it before the call, or after it, or in a workflow step.`)
         }
         return real.apply(globalThis, args)
       }
     }
-    for (const name of Object.keys(this.#own)) {
+    const kept: Globals = {}
+    for (const name of Object.keys(own)) {
       const value = global[name]
-      this.#real[name] = value
+      kept[name] = value
       // Some are accessors; as plain properties they can be swapped for nanoseconds.
       Object.defineProperty(globalThis, name, { value, configurable: true, writable: true, enumerable: name !== 'Date' })
     }
+    this.#own = own as unknown as SwappedGlobals
+    this.#real = kept as unknown as SwappedGlobals
   }
 
   enter(): void {
     Math.random = this.#ownRandom
-    this.#put(this.#own)
+    put(this.#own)
   }
 
   leave(): void {
     Math.random = this.#realRandom
-    this.#put(this.#real)
+    put(this.#real)
   }
+}
 
-  #put(values: Globals): void {
-    const global = globalThis as Globals
-    for (const name in values) global[name] = values[name]
-  }
+function put(values: SwappedGlobals): void {
+  realm.Date = values.Date
+  realm.crypto = values.crypto
+  realm.performance = values.performance
+  realm.setTimeout = values.setTimeout
+  realm.setInterval = values.setInterval
+  realm.setImmediate = values.setImmediate
+  realm.queueMicrotask = values.queueMicrotask
+  realm.fetch = values.fetch
 }
 
 function dateOf(realm: Realm): DateConstructor {

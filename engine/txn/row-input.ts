@@ -2,17 +2,14 @@
 import { SluiceError } from '../base/errors.js'
 import type { OnViolation } from '../schema/column-check.js'
 import type { TableStore } from '../store/table-store.js'
-import type { Transaction } from './transaction.js'
 
 export class RowInput {
-  readonly #transaction: Transaction
   readonly #table: TableStore
   readonly #ordinals: ReadonlyMap<string, number>
   readonly #isKey: readonly boolean[]
   readonly #onViolation: readonly OnViolation[]
 
-  constructor(transaction: Transaction, table: TableStore) {
-    this.#transaction = transaction
+  constructor(table: TableStore) {
     this.#table = table
     const { columns, key } = table.descriptor
     this.#ordinals = new Map(columns.map((column, n) => [column.name, n]))

@@ -1,14 +1,9 @@
 /** `tx` as the procedures of one service see it. Made once for each worker and service; the transaction behind it changes. */
 import type { ServiceProgram } from '../schema/descriptor.js'
-import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
+import { compileRecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import { TableHandle } from './table-handle.js'
-import type { Transaction } from './transaction.js'
-
-export interface ServiceScope {
-  readonly tx: object
-  readonly aborts: ReadonlyMap<string, RecordCodec> | undefined
-}
+import type { ServiceScope, Transaction } from './transaction.js'
 
 export function makeServiceScope(transaction: Transaction, service: ServiceProgram): ServiceScope {
   const aborts =

@@ -25,7 +25,7 @@ export class TableHandle {
   constructor(transaction: Transaction, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
-    this.#input = new RowInput(transaction, table)
+    this.#input = new RowInput(table)
     this.#accessor = compileAccessor(transaction, table, this.#input)
     const handles = Object.create(null) as Record<string, IndexHandle>
     for (const plan of table.trees) {

@@ -16,7 +16,7 @@ import { ByteReader, ByteWriter } from '../base/bytes.js'
 import { CanonicalError, copyCanonical } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
-import type { Program } from '../schema/descriptor.js'
+import type { Program, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type PlainRecord, type RecordCodec } from '../schema/record-codec.js'
 import type { LaneLog } from '../shared/lane-log.js'
 import type { Store } from '../store/store.js'
@@ -24,7 +24,6 @@ import type { TablePart, TableStore } from '../store/table-store.js'
 import { TransactionRandom } from './random.js'
 import type { RealmTransaction } from './realm.js'
 import { RowWriter } from './row-writer.js'
-import { makeServiceScope, type ServiceScope } from './service-scope.js'
 
 /** The lane of transactions that may touch every partition. */
 export const crossLane = -1
@@ -37,6 +36,12 @@ export const straySignal: unique symbol = Symbol('this transaction left its part
 /** The batch cannot go on: its store operations were interrupted (R6). The culprit is the transaction that ran. */
 export class BrokenBatch extends Error {
   override readonly name = 'BrokenBatch'
+}
+
+/** What the procedures of one service get as `tx` (service-scope.ts), and how the details of its reasons are checked. */
+export interface ServiceScope {
+  readonly tx: object
+  readonly aborts: ReadonlyMap<string, RecordCodec> | undefined
 }
 
 export class Transaction implements RealmTransaction {
@@ -70,7 +75,8 @@ export class Transaction implements RealmTransaction {
   #rowsRead = 0
   #written = 0
 
-  constructor(program: Program, store: Store, log: LaneLog) {
+  /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
+  constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram) => ServiceScope) {
     this.program = program
     this.store = store
     this.log = log
@@ -79,7 +85,7 @@ export class Transaction implements RealmTransaction {
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
     this.#procedureByName = new Map(program.procedures.map((p, n) => [p.descriptor.name, n]))
     this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.event === event ? [n] : [])))
-    this.#scopes = program.services.map((service) => makeServiceScope(this, service))
+    this.#scopes = program.services.map((service) => scopeOf(this, service))
   }
 
   beginBatch(batch: number, now: number, seed: number): void {

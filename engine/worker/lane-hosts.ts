@@ -52,8 +52,9 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost): Sequencer {
       seed: plan.seed,
       outcomeWindowMs: plan.outcomeWindowMs,
     },
-    plan.firstBatch,
-    plan.previous,
+    // After a worker was lost, behind the batch it left unfinished: batch numbers are never reused (R16).
+    Math.max(plan.firstBatch, parts.control.executed + 1, parts.record.batch + 1),
+    Math.max(plan.previous, parts.control.frameBatch),
   )
 }
 
@@ -77,20 +78,17 @@ export class InlineLaneHost implements LaneHost {
     this.#runner = makeRunner(parts, 0, this.#realm)
   }
 
+  enter(): void {
+    this.#realm.enter()
+  }
+  leave(): void {
+    this.#realm.leave()
+  }
   runLanes(): void {
-    this.#within(() => runOwnLanes(this.#parts, this.#runner, 0))
+    runOwnLanes(this.#parts, this.#runner, 0)
   }
   runCross(strays: number): void {
-    this.#within(() => this.#runner.runCross(strays))
-  }
-
-  #within(work: () => void): void {
-    this.#realm.enter()
-    try {
-      work()
-    } finally {
-      this.#realm.leave()
-    }
+    this.#runner.runCross(strays)
   }
 }
 
@@ -105,6 +103,10 @@ export class ThreadLaneHost implements LaneHost {
     this.#runner = runner
     this.#epoch = parts.control.load('lanes')
   }
+
+  /** The realm of a worker is the transactions' all the time. */
+  enter(): void {}
+  leave(): void {}
 
   runLanes(): void {
     const { control, plan } = this.#parts

@@ -6,8 +6,6 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { SluiceError } from '../base/errors.js'
-import { nodeEnvironment } from '../base/environment-node.js'
-import { limits } from '../base/limits.js'
 import { Control, databaseState } from '../shared/control.js'
 import { FrameRing } from '../shared/frame-ring.js'
 import { FileLogStorage, LogWriter, type LogTail } from '../../wal/index.js'
@@ -79,8 +77,6 @@ function writeGroup(writer: LogWriter, from: number): number {
   return counter
 }
 
-void limits
-void nodeEnvironment
 try {
   run()
 } catch (error) {

@@ -20,7 +20,7 @@ export interface Bells {
   look(): void
   /** The log has failed for good. */
   logFailed(message: string): void
-  /** A worker died under the database. */
+  /** A worker is dead: its thread has exited. */
   workerLost(worker: number, error: unknown): void
 }
 
@@ -54,18 +54,34 @@ export class ThreadHost {
       // The parent's flags may name loaders that a worker of ours must not run twice.
       execArgv: [],
     })
-    const ready = Array.from({ length: plan.workers }, (_, worker) => this.#startWorker(this.#pool!, worker, plan, module, description))
+    this.#start = (worker) => this.#startWorker(this.#pool!, worker, plan, module, description)
+    const ready = Array.from({ length: plan.workers }, (_, worker) => this.startWorker(worker))
     await Promise.all(ready)
-    for (const thread of this.#pool.threads) thread.unref()
   }
+
+  /** Starts the worker of a place: at open, and when the one before it is gone. */
+  async startWorker(worker: number): Promise<void> {
+    await this.#start!(worker)
+    for (const thread of this.#pool!.threads) thread.unref()
+  }
+  #start: ((worker: number) => Promise<void>) | undefined
+
+  /** Stops a worker that does not come back. `workerLost` follows when its thread has exited. */
+  kill(worker: number): void {
+    const id = this.#threadIds[worker]
+    void this.#pool?.threads.find((thread) => thread.threadId === id)?.terminate()
+  }
+  readonly #threadIds: number[] = []
 
   #startWorker(pool: Piscina, worker: number, plan: EnginePlan, module: string, description: string): Promise<void> {
     const { port1, port2 } = new MessageChannel()
-    this.#ports.push(port1)
+    this.#ports[worker]?.close()
+    this.#ports[worker] = port1
     return new Promise((resolve, reject) => {
       port1.on('message', (message: WorkerMessage) => {
         if (message.kind === 'ready') {
-          port1.unref()
+          this.#threadIds[worker] = message.threadId
+          if (!this.#held || worker !== 0) port1.unref()
           resolve()
         } else if (message.kind === 'refused') reject(SluiceError.of('APP_NOT_LOADED', message.message, { details: { module } }))
         else this.#bells.look()
@@ -75,10 +91,22 @@ export class ThreadHost {
         () => reject(SluiceError.of('APP_NOT_LOADED', `Worker ${worker} ended before it was ready.`)),
         (error: unknown) => {
           reject(SluiceError.of('APP_NOT_LOADED', `Worker ${worker} could not start: ${error instanceof Error ? error.message : String(error)}`, { cause: error }))
-          if (!this.#isClosing) this.#bells.workerLost(worker, error)
+          // The rejection may come before the end of the thread, which may still be writing (R36).
+          if (!this.#isClosing && this.#threadIds[worker] !== undefined) void this.#exited(worker).then(() => this.#bells.workerLost(worker, error))
         },
       )
-      this.#tasks.push(ended)
+      this.#tasks[worker] = ended
+    })
+  }
+
+  /** Waits until the thread of a worker is gone. */
+  async #exited(worker: number): Promise<void> {
+    const id = this.#threadIds[worker]
+    const thread = this.#pool!.threads.find((one) => one.threadId === id)
+    if (thread === undefined) return
+    await new Promise<void>((resolve) => {
+      thread.once('exit', () => resolve())
+      void thread.terminate()
     })
   }
 

@@ -5,7 +5,7 @@
  * wait for it. The loop turns its event loop before each sleep and every 50 ms under load (R39), so that console output and
  * messages get through.
  */
-import type { MessagePort } from 'node:worker_threads'
+import { type MessagePort, threadId } from 'node:worker_threads'
 import { nodeEnvironment } from '../base/environment-node.js'
 import { limits } from '../base/limits.js'
 import { databaseState } from '../shared/control.js'
@@ -24,7 +24,7 @@ export interface WorkerTask {
   readonly port: MessagePort
 }
 export type WorkerMessage =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'ready'; readonly threadId: number }
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'look' }
 
@@ -42,8 +42,11 @@ export default async function partitionWorker(task: WorkerTask): Promise<void> {
   // From here on the realm is the transactions' (design §3): replaced once, looking at what runs.
   const realm = new Realm()
   realm.enter()
-  send({ kind: 'ready' })
-  await (worker === 0 ? runSequencer(parts, realm, send) : runLanes(parts, worker, realm))
+  // Before main hears of us: a worker that takes the place of a lost one has no part in the batch that is given up, and every
+  // part in the ones that follow.
+  const epoch = parts.control.load('lanes')
+  send({ kind: 'ready', threadId })
+  await (worker === 0 ? runSequencer(parts, realm, send) : runLanes(parts, worker, realm, epoch))
   port.close()
 }
 
@@ -76,11 +79,10 @@ async function runSequencer(parts: EngineParts, realm: Realm, send: (message: Wo
   for (let worker = 1; worker < plan.workers; worker += 1) control.wakeWorker(worker)
 }
 
-async function runLanes(parts: EngineParts, worker: number, realm: Realm): Promise<void> {
+async function runLanes(parts: EngineParts, worker: number, realm: Realm, startEpoch: number): Promise<void> {
   const { control, plan } = parts
   const runner = makeRunner(parts, worker, realm)
-  let epoch = 0
-  let turned = nodeEnvironment.monotonicMs()
+  let epoch = startEpoch
   const isOpen = (): boolean => control.load('state') === databaseState.open
   const mustLook = (): boolean => !isOpen() || control.load('lanes') !== epoch
   for (;;) {
@@ -99,10 +101,7 @@ async function runLanes(parts: EngineParts, worker: number, realm: Realm): Promi
     }
     if (!isOpen()) return
     if (control.spin(mustLook, plan.spinLoads)) continue
-    const now = nodeEnvironment.monotonicMs()
     await turn()
-    turned = now
     control.sleepWorker(worker, mustLook)
   }
-  void turned
 }

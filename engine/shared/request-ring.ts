@@ -1,7 +1,7 @@
 /**
  * Requests on their way from main to the sequencer: one producer, one consumer, whole entries of bytes.
  *
- *   entry (8-byte aligned)   i32: bytes in all, call slot, procedure, partition, id bytes, input bytes, state, verdict
+ *   entry (16-byte aligned)  i32: bytes in all, call slot, procedure, partition, id bytes, input bytes, state, verdict
  *                            id | input
  *
  * The state says whether a batch has taken the request: until then main may withdraw it (R46). Both ask with one
@@ -19,6 +19,8 @@ const stateAt = 6
 const verdictAt = 7
 const requestState = { waiting: 0, taken: 1, withdrawn: 2, done: 3 } as const
 export const requestHeaderBytes = headerInts * 4
+/** What is left before the end of the ring always holds the first words of a filler. */
+const alignment = 16
 const filler = -1
 /** Partition of a request that goes to the cross-partition lane from the start. */
 export const unplaced = -1
@@ -51,7 +53,7 @@ export class RequestRing {
   /** Writes an entry; false when there is no room. Nobody sees it before `publish`. */
   write(slot: number, procedure: number, partition: number, id: Uint8Array | undefined, input: Uint8Array, inputBytes: number): boolean {
     const idBytes = id === undefined ? 0 : id.length
-    const total = (requestHeaderBytes + idBytes + inputBytes + 7) & ~7
+    const total = (requestHeaderBytes + idBytes + inputBytes + alignment - 1) & ~(alignment - 1)
     const free = this.#size - ((this.#head - this.#control.load('requestTail')) | 0)
     let offset = this.#head & this.#mask
     const toEnd = this.#size - offset

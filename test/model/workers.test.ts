@@ -39,7 +39,7 @@ const fixed = { nowMs: 1_700_000_000_000, stepMs: 3, seed: 77 }
 
 const texts = ['', 'a', 'é☂😀', 'z'.repeat(11), 'y'.repeat(30), `${'long value '.repeat(20)}`, 'ß'.repeat(700), 'w'.repeat(5_000)]
 
-function lanesPlan(random: Random, batches: number): Batch[] {
+export function lanesPlan(random: Random, batches: number): Batch[] {
   const kinds = ['put', 'put', 'add', 'add', 'set', 'set', 'drop', 'line', 'line', 'line', 'clear', 'look', 'emit', 'read', 'draw'] as const
   const earlier: Request[] = []
   let number = 0
@@ -93,7 +93,7 @@ function modelPlan(random: Random, batches: number): Batch[] {
 const describeError = (error: unknown): string =>
   SluiceError.is(error) ? `${error.code} ${error.reason} ${error.message} ${canon(error.details)}` : `no SluiceError: ${String(error)}`
 
-async function answerOf(db: Database, { procedure, input, id }: Request): Promise<string> {
+export async function answerOf(db: Database, { procedure, input, id }: Request): Promise<string> {
   try {
     const { value, position, repeated } = await db.submit(procedure, input as never, id === undefined ? {} : { id })
     return `${canon(value)} ${repeated ? 'again ' : ''}at ${position}`

@@ -49,8 +49,8 @@ export interface LogWriterOptions {
   readonly segmentBytesMax?: number | undefined
 }
 
-/** Where the preparation of the next segment stands. */
-export type Preparation = 'ready' | 'underway' | 'no-space'
+/** Where the preparation of the next segment stands. `'later'`: more of it is due when this segment is fuller. */
+export type Preparation = 'ready' | 'underway' | 'later' | 'no-space'
 
 export interface FrameAt {
   readonly segment: number
@@ -186,7 +186,7 @@ export class LogWriter {
     this.#alive()
     const target = segmentBytesOf(this.#next.segment, this.#options.segmentBytesMax)
     if (this.#next.bytes >= target) return 'ready'
-    if (this.#next.bytes > 2 * this.#offset) return 'underway'
+    if (this.#next.bytes > 2 * this.#offset) return 'later'
     return this.#guard('prepareNext', () => {
       const full = this.#next.step(target)
       if (full !== undefined) return 'no-space'

@@ -44,6 +44,8 @@ export interface Follower {
 
 /** Turns of the event loop without news after which main sleeps. */
 const idleTurnsMax = 200
+/** Publications after which the clock is looked at. */
+const ticksBetweenLooks = 4
 /** How long batches may run on main before the event loop turns (`workers: 0`). */
 const inlineMsMax = 4
 
@@ -65,6 +67,8 @@ export class Engine {
   #moment = { batch: 0, records: 0, time: 0 }
   #momentCounter: number
   #toPublish = false
+  #ticks = 0
+  #turnedMs = 0
   #isPumping = false
   #idleTurns = 0
   #seenDurable: number
@@ -176,7 +180,18 @@ export class Engine {
   #publishSoon(): void {
     if (this.#toPublish) return
     this.#toPublish = true
-    queueMicrotask(this.#publish)
+    if (this.#inline !== undefined && this.#mustTurn()) this.environment.soon(this.#publish)
+    else this.environment.atEndOfTick(this.#publish)
+  }
+
+  /** With `workers: 0` answers and new calls could follow each other in microtasks for ever: now and then the loop turns. */
+  #mustTurn(): boolean {
+    this.#ticks += 1
+    if (this.#ticks % ticksBetweenLooks !== 0) return false
+    const nowMs = this.environment.monotonicMs()
+    if (nowMs - this.#turnedMs < inlineMsMax) return false
+    this.#turnedMs = nowMs
+    return true
   }
   readonly #publish = (): void => {
     this.#toPublish = false
@@ -255,9 +270,12 @@ export class Engine {
     const sequencer = this.#inline!
     const { control } = this.parts
     if (!sequencer.hasWork() || control.load('state') === databaseState.failed) return false
-    const started = this.environment.monotonicMs()
     let ran = false
+    let startedMs = 0
     while (sequencer.hasWork() && sequencer.mayRun()) {
+      // The clock is looked at from the second batch on: most ticks have one.
+      if (ran && startedMs === 0) startedMs = this.environment.monotonicMs()
+      else if (ran && this.environment.monotonicMs() - startedMs > inlineMsMax) break
       try {
         sequencer.runBatch()
       } catch (error) {
@@ -265,7 +283,6 @@ export class Engine {
         return true
       }
       ran = true
-      if (this.environment.monotonicMs() - started > inlineMsMax) break
     }
     return ran
   }

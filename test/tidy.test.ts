@@ -204,7 +204,6 @@ interface PowerException {
 }
 const powerExceptions: readonly PowerException[] = [
   { path: 'engine/txn/realm.ts', use: /./, why: 'it replaces these globals inside of transactions, so it must hold the real ones' },
-  { path: 'engine/database.ts', use: /^queueMicrotask$/, why: 'calls of one tick are one batch (R38); a procedure that calls the database must meet the refusal of its realm' },
   { path: 'engine/worker/app-guard.ts', use: /^process\.argv$/, why: "the guard compares the application with the program's entry" },
   { path: 'engine/worker/load-program.ts', use: /^process\.features$/, why: 'whether this Node loads TypeScript by itself' },
 ]

@@ -9,6 +9,7 @@
  */
 import { open, type RootDatabase } from 'lmdb'
 import { SluiceError } from '../engine/base/errors.js'
+import { FileLogStorage } from './storage-file.js'
 
 const heldHere = registry()
 
@@ -28,6 +29,7 @@ export class DirectoryLock {
     if (heldHere.has(directory)) throw locked(directory, 'this process')
     heldHere.add(directory)
     try {
+      makePrivate(`${directory}/lock`)
       const environment = open({ path: `${directory}/lock`, maxReaders: 16 })
       environment.readerCheck()
       const others = readersOf(environment)
@@ -51,6 +53,21 @@ export class DirectoryLock {
     this.#reading.done()
     await this.#environment.close()
     heldHere.delete(this.#directory)
+  }
+}
+
+/** R66: left alone, LMDB makes a folder and files that everybody can read, and follows links. Empty files are new ones to it. */
+function makePrivate(folder: string): void {
+  const storage = FileLogStorage.open(folder)
+  const names = storage.list()
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    try {
+      const file = names.includes(name) ? storage.open(name, 'read') : storage.create(name)
+      file.close()
+    } catch (error) {
+      // Another process was quicker: it makes the same file.
+      if ((error as { readonly code?: unknown }).code !== 'EEXIST') throw error
+    }
   }
 }
 

@@ -39,7 +39,7 @@ export function sections(modules, { number }) {
     {
       id: 'transfer-memory', kind: 'transfer', settings: { accounts }, unit: 'µs', better: 'lower', of: 'p50',
       title: 'A transfer in memory, one at a time: p50',
-      about: 'The same transfer, nothing on disk, each awaited before the next. The clock costs about 0.05 µs a call.',
+      about: 'The same transfer, nothing on disk, each awaited before the next. The clock adds about 0.05 µs.',
       entries: [
         transfer('sluicedb, workers: 0', sluicedb, many, { workers: 0, how: 'one' }, true),
         transfer('sluicedb, 1 worker', sluicedb, many, { workers: 1, how: 'one' }, true),

@@ -4,20 +4,26 @@ import type { Environment } from './environment.js'
 
 // Captured before any procedure runs: inside one, the globals of these names belong to the transaction.
 const wallClock = Date.now
-const hrtime = process.hrtime
+const clock = performance
 const immediate = setImmediate
 const timeout = setTimeout
 const cancel = clearTimeout
 
-/** The real world. `process.hrtime` has one origin for all threads of a process; `performance.now` has one for each. */
+/** `performance.now` begins anew on every thread; `process.hrtime` does not, and costs three times as much. */
+function monotonicOffsetMs(): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1_000 + nanoseconds / 1_000_000 - clock.now()
+}
+const offsetMs = monotonicOffsetMs()
+const resolved = Promise.resolve()
+
+/** The real world. */
 export const nodeEnvironment: Environment = {
   wallMs: () => wallClock(),
-  monotonicMs: () => {
-    const [seconds, nanoseconds] = hrtime()
-    return seconds * 1_000 + nanoseconds / 1_000_000
-  },
+  monotonicMs: () => clock.now() + offsetMs,
   randomBytes: (bytes) => randomFillSync(new Uint8Array(bytes)),
   soon: (work) => void immediate(work),
+  atEndOfTick: (work) => void resolved.then(work),
   later: (ms, work) => {
     const timer = timeout(work, ms)
     timer.unref()

@@ -6,6 +6,8 @@ export interface Environment {
   monotonicMs(): number
   /** `bytes` unpredictable bytes: database ids and seeds. */
   randomBytes(bytes: number): Uint8Array
+  /** Runs `work` when the code that runs now has come to its end: a microtask. */
+  atEndOfTick(work: () => void): void
   /** Runs `work` in the next turn of the event loop; keeps the process alive until then. */
   soon(work: () => void): void
   /** Runs `work` after some milliseconds, unless the answer is called first. Does not keep the process alive. */

@@ -120,8 +120,7 @@ export class LaneRunner {
         throw this.#broken(index)
       }
       if (transaction.isStray) {
-        transaction.undo()
-        record.setFlag(index, requestFlag.stray)
+        this.#leaveToCross(index)
         return
       }
       failure = errorOf(transaction.outcomeOf(thrown), this.#nameOf(procedure))
@@ -131,8 +130,7 @@ export class LaneRunner {
     if (transaction.isBroken) throw this.#broken(index)
     if (transaction.isStray) {
       // Its procedure swallowed the signal and returned as if nothing had happened.
-      transaction.undo()
-      record.setFlag(index, requestFlag.stray)
+      this.#leaveToCross(index)
       return
     }
     if (failure === undefined) {
@@ -146,10 +144,18 @@ export class LaneRunner {
     control.noteRunning(worker, -1)
   }
 
+  /** A stray: it runs again at the end of the batch (R25), and its worker is idle (R36). */
+  #leaveToCross(index: number): void {
+    this.transaction.undo()
+    this.#parts.record.setFlag(index, requestFlag.stray)
+    this.#parts.control.noteRunning(this.#parts.worker, -1)
+  }
+
   /** Marks the culprit, so that the next run of the batch answers it without running it (R6). */
   #broken(index: number): Error {
     if (this.transaction.bug !== undefined) return this.transaction.bug
     this.#parts.record.setFlag(index, requestFlag.settled + outcomeOfCode('PROCEDURE_FAILED'))
+    this.#parts.control.noteRunning(this.#parts.worker, -1)
     return new BrokenBatch('a transaction ended in the middle of a store operation')
   }
 

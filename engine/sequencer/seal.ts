@@ -33,23 +33,31 @@ export interface Sealed {
 }
 
 interface JoinedLane {
-  readonly log: LaneLog
-  readonly worker: number
-  readonly ordinal: number
+  log: LaneLog
+  worker: number
+  ordinal: number
   readonly piece: LanePiece
 }
 
+/** Every partition on one worker, and the cross-partition lane. */
+const lanesPerWorkerMax = limits.partitionsMax + 1
 const newPiece = (): LanePiece => ({ partition: 0, transactionsAt: 0, transactions: 0, changesAt: 0, changes: 0, eventsAt: 0, events: 0, bytesAt: 0, bytes: 0 })
+
+const hasRecords = ({ piece }: JoinedLane): boolean => piece.transactions > 0
+const rank = (partition: number): number => (partition < 0 ? Infinity : partition)
+const byPartition = (a: JoinedLane, b: JoinedLane): number => rank(a.piece.partition) - rank(b.piece.partition)
 
 export class Sealer {
   readonly #parts: SealerParts
   /** Sealed frames that were not durable when last looked at, oldest first. */
   readonly #ahead: number[] = []
   #hasFrame = false
+  readonly #laneBase: Int32Array[]
   readonly #views = new Map<Uint8Array, DataView>()
 
   constructor(parts: SealerParts) {
     this.#parts = parts
+    this.#laneBase = parts.logs.map(() => new Int32Array(lanesPerWorkerMax))
   }
 
   /** R43: at most 8 frames or 32 MiB between executed and durable. */
@@ -69,9 +77,9 @@ export class Sealer {
   }
 
   seal(record: BatchRecord): Sealed {
-    const { frames, logs } = this.#parts
+    const { frames } = this.#parts
     const lanes = this.#join()
-    const laneBase = logs.map((log) => new Int32Array(log.lanes))
+    const laneBase = this.#laneBase
     let recorded = 0
     for (const { worker, ordinal, piece } of lanes) {
       laneBase[worker]![ordinal] = recorded
@@ -79,7 +87,7 @@ export class Sealer {
     }
     this.#hasFrame = recorded > 0
     if (recorded === 0) return { hasFrame: false, laneBase }
-    const kept = lanes.filter(({ piece }) => piece.transactions > 0)
+    const kept = lanes.every(hasRecords) ? lanes : lanes.filter(hasRecords)
     const layout = layoutBody(countsOf(kept))
     const { bytes, at } = frames.reserve(layout.total)
     writeBodyHead(this.#viewOf(bytes), at, layout, { batch: record.batch, now: record.now, seed: record.seed })
@@ -134,15 +142,26 @@ export class Sealer {
     ring.write(slot, ofBatch === 0 ? batch : ofBatch, 0, outcome, -1, index, value, value.length, long)
   }
 
-  /** The lanes of all workers in the order of the batch: by partition, the cross-partition lane last. */
-  #join(): JoinedLane[] {
-    const lanes: JoinedLane[] = []
-    this.#parts.logs.forEach((log, worker) => {
-      for (let ordinal = 0; ordinal < log.lanes; ordinal += 1) lanes.push({ log, worker, ordinal, piece: log.piece(ordinal, newPiece()) })
-    })
-    const rank = (partition: number): number => (partition < 0 ? Infinity : partition)
-    return lanes.length < 2 ? lanes : lanes.sort((a, b) => rank(a.piece.partition) - rank(b.piece.partition))
+  /** The lanes of all workers in the order of the batch: by partition, the cross-partition lane last. Reused each time. */
+  #join(): readonly JoinedLane[] {
+    const { logs } = this.#parts
+    const lanes = this.#lanes
+    lanes.length = 0
+    for (let worker = 0; worker < logs.length; worker += 1) {
+      const log = logs[worker]!
+      for (let ordinal = 0; ordinal < log.lanes; ordinal += 1) {
+        const lane = (this.#pool[lanes.length] ??= { log, worker, ordinal, piece: newPiece() })
+        lane.log = log
+        lane.worker = worker
+        lane.ordinal = ordinal
+        log.piece(ordinal, lane.piece)
+        lanes.push(lane)
+      }
+    }
+    return lanes.length < 2 ? lanes : lanes.sort(byPartition)
   }
+  readonly #lanes: JoinedLane[] = []
+  readonly #pool: JoinedLane[] = []
 
   #viewOf(bytes: Uint8Array): DataView {
     let view = this.#views.get(bytes)

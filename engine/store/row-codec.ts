@@ -134,14 +134,6 @@ export class CellMemory {
     }
   }
 
-  /** Copies a block of raw bytes into the region (recovery, images). */
-  stageRaw(into: Int32Array, at: number, head: number, source: Uint8Array, from: number, domain: Domain): void {
-    const length = head & lengthMask
-    const address = domain.allocate(wordsFor(length))
-    this.#windowOf(address).set(source.subarray(from, from + length), this.region.byteOffsetOf(address))
-    stageLong(into, at, head, address)
-  }
-
   #windowOf(address: number): Buffer {
     return this.#windows[Math.floor(address / windowWords)]!
   }

@@ -14,7 +14,7 @@ import type { Program } from '../schema/descriptor.js'
 import { lengthMask } from '../schema/row-layout.js'
 import { Region, wordsFor } from '../shared/region.js'
 import { SnapshotTable } from '../shared/snapshot-table.js'
-import { Domain, domainWords, flagDeleted, flagQueued, headerWords, type RetireKind, retireKind } from './domain.js'
+import { Domain, domainWords, flagDeleted, flagQueued, type RetireKind, retireKind } from './domain.js'
 import type { OrderedIndex } from './ordered-index.js'
 import { CellMemory, longAddress } from './row-codec.js'
 import { partStateWords, type TablePart, TableStore } from './table-store.js'
@@ -132,7 +132,8 @@ export class Store {
     const domain = this.domains[ordinal]!
     const share = this.plan.historyBytes / 8 / this.domains.length
     const isShort = this.region.usedWords() > this.region.words * limits.expireSnapshotsAbove
-    if (domain.keptWords() <= share && !isShort) return
+    // Not a little after every batch but more now and then: a look at all slots is paid for once.
+    if (domain.keptWords() <= share + share / 16 && !isShort) return
     let bound = 0
     for (let n = 0; n < budget; n += 1) {
       const oldest = domain.oldestMark()
@@ -225,11 +226,4 @@ export class Store {
       if (address !== 0) part.domain.release(address, wordsFor(this.#i32[cell]! & lengthMask))
     }
   }
-
-  /** `ts` of a row: the batch that wrote it last. */
-  batchOf(row: number): number {
-    return this.#f64[row]!
-  }
 }
-
-export { headerWords }

@@ -50,7 +50,6 @@ export interface FrameFilter {
   /** Also transactions that changed and emitted nothing: recorded aborts. */
   readonly outcomes: boolean
 }
-export const allChanges: FrameFilter = { tables: undefined, events: undefined, outcomes: false }
 export const allRecords: FrameFilter = { tables: undefined, events: undefined, outcomes: true }
 
 interface TableDecoder {

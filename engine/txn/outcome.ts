@@ -20,9 +20,6 @@ const stackLengthMax = 4_000
 
 export const outcomeOfCode = (code: ErrorCode): number => 1 + errorCodes.indexOf(code)
 
-/** R37: outcomes that depend on memory or clocks are facts, which nobody compares with a second run. */
-export const recordedFacts: ReadonlySet<ErrorCode> = new Set(['OUT_OF_SPACE', 'PROCEDURE_STUCK', 'WORKER_LOST', 'TIMEOUT'])
-
 /** An error as a lane found it; whatever a procedure threw becomes `PROCEDURE_FAILED`. */
 export function errorOf(thrown: unknown, procedure: string): SluiceError {
   if (SluiceError.is(thrown)) return thrown

@@ -143,9 +143,6 @@ export class Transaction implements RealmTransaction {
   get isOpen(): boolean {
     return this.#state === state.open && !this.#busy
   }
-  get isDoomed(): boolean {
-    return this.#state === state.doomed
-  }
   /** R6: a store operation of this transaction never came to its end. */
   get isBroken(): boolean {
     return this.#busy
@@ -307,11 +304,15 @@ export class Transaction implements RealmTransaction {
   #invoke(procedure: number, input: PlainRecord): unknown {
     if (this.#depth >= limits.callDepthMax) this.fail(SluiceError.of('INVALID_USE', `Calls are nested more than ${limits.callDepthMax} deep.`))
     const definition = this.program.procedures[procedure]!
-    this.#depth += 1
-    const result = definition.run(this.#scopes[definition.service]!.tx as never, input as never)
-    this.#depth -= 1
-    this.#mustBeSynchronous(result, definition.descriptor.name)
-    return result
+    const depth = this.#depth
+    this.#depth = depth + 1
+    try {
+      const result = definition.run(this.#scopes[definition.service]!.tx as never, input as never)
+      this.#mustBeSynchronous(result, definition.descriptor.name)
+      return result
+    } finally {
+      this.#depth = depth // also when the caller catches what this one threw
+    }
   }
 
   /** R28: handlers run in order of emit and declaration; what they emit is handled after what was emitted before. */

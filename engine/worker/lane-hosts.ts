@@ -12,7 +12,7 @@ import type { EngineParts } from './engine-plan.js'
 import { makeClock } from './clock.js'
 
 /** Marks of the oldest history that are looked at before the lanes of each batch. */
-const reclaimBudget = 64
+const reclaimBudget = 4_096
 
 export function makeRunner(parts: EngineParts, worker: number, realm: Realm): LaneRunner {
   return new LaneRunner({
@@ -64,7 +64,8 @@ export function runOwnLanes(parts: EngineParts, runner: LaneRunner, worker: numb
   store.reclaim(worker, control.durable, record.batch, reclaimBudget)
   runner.beginBatch()
   const step = Math.max(1, plan.workers)
-  for (let partition = worker; partition < plan.partitions; partition += step) runner.runPartition(partition)
+  const first = worker + Math.ceil(Math.max(0, record.firstLane - worker) / step) * step
+  for (let partition = first; partition <= record.lastLane; partition += step) runner.runPartition(partition)
 }
 
 /** `workers: 0`: everything on the caller's thread. The globals are the transaction's for the length of the lanes (R38). */

@@ -102,12 +102,8 @@ export class ThreadHost {
   /** Waits until the thread of a worker is gone. */
   async #exited(worker: number): Promise<void> {
     const id = this.#threadIds[worker]
-    const thread = this.#pool!.threads.find((one) => one.threadId === id)
-    if (thread === undefined) return
-    await new Promise<void>((resolve) => {
-      thread.once('exit', () => resolve())
-      void thread.terminate()
-    })
+    // It resolves when the thread is gone, also when it was gone before; an `exit` event may have passed already.
+    await this.#pool!.threads.find((one) => one.threadId === id)?.terminate()
   }
 
   startLog(data: LogThreadData): Promise<void> {

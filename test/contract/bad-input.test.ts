@@ -73,12 +73,14 @@ describe('input of a call, by column type', () => {
     }
   })
 
-  test('an infinite f64 is kept or refused, never turned into something else', async () => {
-    const answer = await anyCall(db, use.echo, { f64: Infinity }).then(
-      (it) => (it as { f64: number }).f64,
-      (error: { code: string }) => error.code,
-    )
-    expect([Infinity, 'INVALID_INPUT']).toContain(answer)
+  test('infinity is kept or refused, never turned into something else', async () => {
+    for (const kind of ['f64', 'json'] as const) {
+      const answer = await anyCall(db, use.echo, { [kind]: -Infinity }).then(
+        (it) => (it as Record<string, unknown>)[kind],
+        (error: { code: string }) => error.code,
+      )
+      expect([-Infinity, 'INVALID_INPUT']).toContain(answer)
+    }
   })
 })
 

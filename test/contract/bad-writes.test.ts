@@ -66,13 +66,13 @@ describe('writes in a transaction', () => {
 })
 
 describe('what outlives its transaction', () => {
-  test.each(use.keptUses)(
-    '%s on a kept tx or accessor is INVALID_USE, outside and inside another transaction',
-    async (how) => {
-      await db.call(use.keep)
-      thrown(() => use.useKept(how), 'INVALID_USE')
-      await db.call(use.keep)
-      await refusedWhole(db, () => db.call(use.useKeptInside, { how }), 'INVALID_USE')
-    },
-  )
+  test.each(use.keptUses)('%s on a kept tx or accessor is INVALID_USE outside', async (how) => {
+    await db.call(use.keep)
+    thrown(() => use.useKept(how), 'INVALID_USE')
+  })
+
+  test.each(use.keptUses)('%s on a kept tx or accessor is INVALID_USE inside another transaction', async (how) => {
+    await db.call(use.keep)
+    await refusedWhole(db, () => db.call(use.useKeptInside, { how }), 'INVALID_USE')
+  })
 })

@@ -2,17 +2,24 @@
  * How a procedure can end: with what is no plain data, with any throw, by overflow, never, or with its
  * thread.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Database, ErrorCode } from 'sluicedb'
 import oddApp, * as use from '../support/apps/odd-app.js'
 import { openFor, openOnce, refused } from '../support/fixture.js'
-import { refusedWhole } from '../support/refusals.js'
+import { codeOf, refusedWhole } from '../support/refusals.js'
 
 describe.each([0, 1])('how a procedure can end, workers %i', (workers) => {
   let own: Database
-  beforeAll(async () => {
+  const reopen = async () => {
     own = await openOnce(oddApp, { workers, partitions: 4 })
     await own.call(use.prepare)
+  }
+  beforeAll(reopen, 30_000)
+  // A database that one ending stopped must not take the others along.
+  beforeEach(async () => {
+    if ((await codeOf(own.call(use.ping, {}))) === 'ok') return
+    await own.close()
+    await reopen()
   }, 30_000)
   afterAll(() => own.close())
 

@@ -1,16 +1,15 @@
 /** Limits of size: below them everything works, above them everything is refused, and the process lives. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { Database } from 'sluicedb'
 import oddApp, * as use from '../support/apps/odd-app.js'
-import { openFor, openOnce } from '../support/fixture.js'
+import { openFor } from '../support/fixture.js'
 import { codeOf, refusedWhole } from '../support/refusals.js'
 
 let db: Database
-beforeAll(async () => {
-  db = await openOnce(oddApp, { workers: 0, partitions: 4 })
+beforeEach(async () => {
+  db = await openFor(oddApp, { workers: 0, partitions: 4 })
   await db.call(use.prepare)
 })
-afterAll(() => db.close())
 
 describe('limits of size', () => {
   const mebi = 2 ** 20
@@ -42,10 +41,10 @@ describe('limits of size', () => {
       const own = await openFor(oddApp, { workers: 0, partitions: 1, memory: { bytes: 16 * mebi } })
       const outcomes = new Set<string>()
       for (let round = 0; round < 40; round += 1) {
-        const outcome = await codeOf(own.call(use.putText, { left: `k${round}`, note: 'x'.repeat(mebi) }))
+        const outcome = await codeOf(own.call(use.putSample, { id: round, text: 'x'.repeat(mebi) }))
         outcomes.add(outcome)
-        const rows = own.table(use.odd.tables.pair)
-        expect(rows.has([`k${round}`, 1]), `round ${round}: ${outcome}`).toBe(outcome === 'ok')
+        const rows = own.table(use.odd.tables.sample)
+        expect(rows.has(round), `round ${round}: ${outcome}`).toBe(outcome === 'ok')
       }
       expect([...outcomes].sort()).toEqual(['OUT_OF_SPACE', 'ok'])
       expect(await own.call(use.ping, {})).toBe(2)
@@ -82,6 +81,17 @@ describe('limits of size', () => {
       expect(low, 'a key of 200 characters is nothing unusual').toBeGreaterThanOrEqual(200)
     },
   )
+
+  test('a long text in an index is found again or refused, whatever its length', { timeout: 30_000 }, async () => {
+    for (const length of [100, 1_000, 2_000, 4_000, 10_000, 65_535, 65_536, 100_000, mebi]) {
+      const [left, note] = [`note of ${length}`, 'n'.repeat(length)]
+      const outcome = await codeOf(db.call(use.putText, { left, note }))
+      expect(['ok', 'INVALID_INPUT', 'CONSTRAINT'], `a text of ${length} characters in an index`).toContain(outcome)
+      const reader = db.table(use.odd.tables.pair)
+      if (outcome === 'ok') expect(reader.index.byNote.get(note).map((row) => row.left)).toEqual([left])
+      else expect(reader.has([left, 1])).toBe(false)
+    }
+  })
 
   test('the same holds for two keys that differ only far behind', async () => {
     const long = 'k'.repeat(190)

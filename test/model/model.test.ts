@@ -5,7 +5,7 @@
  */
 import { describe, test } from 'vitest'
 import type { OpenOptions } from 'sluicedb'
-import { newFolder } from '../support/fixture.js'
+import { newFolder, within } from '../support/fixture.js'
 import { planOf, type Plan } from '../support/plans.js'
 import { seeds, withSeed } from '../support/random.js'
 import { drive } from './drive.js'
@@ -54,22 +54,20 @@ describe.each(settings)(
     test.each(seeds(runs))('seed %i', { timeout: 120_000 }, async (seed) => {
       await withSeed(seed, async (random) => {
         const plan = planOf(random, { steps, reopen: disk })
-        const go = async (tried: Plan) =>
-          drive(tried, disk ? { ...options, path: await newFolder() } : options)
-        try {
-          await go(plan)
-        } catch (error) {
-          shrinksLeft -= 1
-          if (shrinksLeft < 0) throw error
-          const smallest = await shrink(plan, (tried) =>
-            go(tried).then(
-              () => false,
-              () => true,
-            ),
+        const fails = async (tried: Plan, ms: number): Promise<unknown> => {
+          const path = disk ? await newFolder() : undefined
+          return within(ms, 'the plan ends', drive(tried, { ...options, path })).then(
+            () => undefined,
+            (error: unknown) => error,
           )
-          const message = await go(smallest).then(() => String(error), String)
-          throw new Error(`${message}\nsmallest plan that fails: ${show(smallest)}`, { cause: error })
         }
+        const error = await fails(plan, 40_000)
+        if (error === undefined) return
+        shrinksLeft -= 1
+        if (shrinksLeft < 0) throw error
+        const smallest = await shrink(plan, async (tried) => (await fails(tried, 4_000)) !== undefined)
+        const message = String((await fails(smallest, 4_000)) ?? error)
+        throw new Error(`${message}\nsmallest plan that fails: ${show(smallest)}`, { cause: error })
       })
     })
   },

@@ -1,7 +1,6 @@
 /**
- * better-sqlite3, with every statement prepared once and the settings that measured best on the project's machine:
- * WAL, 512 MiB of cache, 1 GiB of mmap. Transactions are plain prepared BEGIN IMMEDIATE and COMMIT statements, which
- * cost less than the `transaction()` wrapper.
+ * better-sqlite3, with every statement prepared once: WAL, synchronous = FULL, 512 MiB of cache, 1 GiB of mmap. Transactions
+ * are prepared BEGIN IMMEDIATE and COMMIT statements; the library's `transaction()` wrapper measured the same (3.4 µs).
  *
  * Options of a transfer: `file` (else :memory:), `group` (transfers per commit), `checkpointPages`.
  * Options of a read: `column` ('one' or 'row'), `file`.

@@ -107,9 +107,11 @@ export const churn = bank.procedure('churn', { input: { id: c.text() } }, (tx, i
   tx.db.account.delete(`${it.id}-`)
 })
 
-export const forbid = bank.procedure('forbid', { input: { reason: c.text(), id: c.text() } }, (tx, it) => {
+/** Writes, says something, and thinks better of it. */
+export const forbid = bank.procedure('forbid', { input: { id: c.text() } }, (tx, it) => {
   tx.db.account.update(it.id, { note: 'never' })
-  throw (tx.abort as (reason: string, details: object) => never)(it.reason, { id: it.id })
+  tx.emit('opened', { id: it.id })
+  throw tx.abort('NO_SUCH_ACCOUNT', { id: it.id })
 })
 
 export default app(import.meta.url, [bank])

@@ -146,24 +146,25 @@ export const answer = lanes.procedure('answer', { input: { at: c.int(), characte
   `${it.at}:`.padEnd(it.characters, String.fromCharCode(97 + (it.at % 26))),
 )
 
-/** Writes on every level of an endless recursion and swallows the overflow: it strikes inside a table operation, sooner or later. */
+/**
+ * Writes on every level of an endless recursion and swallows the overflow: it strikes inside a table operation, sooner or later.
+ * Between two writes lie `frames` calls that do nothing, so that the stack ends before the memory, and each time elsewhere.
+ */
 export const overflow = lanes.procedure('overflow', { input: { at: c.int(), frames: c.int() }, partition: (it) => it.at }, (tx, it) => {
   let n = 0
-  const down = (depth: number): void => {
-    // A little more stack each time, so that the end is met at another place.
-    const pad = depth % 7 === 0 ? [depth, it.frames] : depth
+  const deeper = (left: number): void => (left > 0 ? deeper(left - 1) : down())
+  const down = (): void => {
     try {
       n += 1
       tx.db.line.put({ at: it.at, seq: 1_000_000 + n, text: `deep ${'y'.repeat(n % 60)}`, rank: n % 11 })
       tx.db.cell.put({ at: it.at, n, twin: -n, name: `deep ${n % 13}` })
       if (n % 3 === 0) tx.db.line.delete([it.at, 1_000_000 + n - 1])
-      if (n < 1_000_000) down(depth + 1)
+      deeper(it.frames)
     } catch {
-      if (typeof pad === 'object') n += 0
+      // Nobody hears of it.
     }
   }
-  const nest = (left: number): void => (left > 0 ? nest(left - 1) : down(0))
-  nest(it.frames)
+  down()
   return n
 })
 

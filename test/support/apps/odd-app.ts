@@ -191,7 +191,6 @@ export const wrongValues: Readonly<Record<Kind, Readonly<Record<string, () => un
     point: () => new Point(),
     cycle,
     nan: () => ({ n: NaN }),
-    infinite: () => [Infinity],
     map: () => new Map([['a', 1]]),
     set: () => new Set([1]),
     promise: () => ({ p: Promise.resolve() }),
@@ -525,6 +524,16 @@ export const exitThread = odd.procedure('exitThread', {}, (tx) => {
 
 export const fill = odd.procedure('fill', { input: { rows: c.int(), characters: c.int() } }, (tx, it) => {
   for (let id = 100; id < 100 + it.rows; id += 1) tx.db.sample.put({ id, text: 'x'.repeat(it.characters) })
+})
+
+export const putSample = odd.procedure('putSample', { input: { id: c.int(), text: c.text() } }, (tx, it) => {
+  tx.db.sample.put(it)
+})
+
+/** Commits, and leaves a refused promise to whoever runs the thread. */
+export const leaveRejection = odd.procedure('leaveRejection', { input: { id: c.int() } }, (tx, it) => {
+  tx.db.sample.put({ id: it.id })
+  void Promise.reject(new Error('nobody waits for this'))
 })
 
 export const putText = odd.procedure(

@@ -42,12 +42,10 @@ export interface Follower {
   advance(durable: number): void
 }
 
-/** Turns of the event loop without news after which main sleeps. */
-const idleTurnsMax = 200
+/** Advances of durable after which main lets go of the batch it holds, if nobody reads: reclaiming is in no hurry. */
+const newsBetweenHolds = 64
 /** Publications after which the clock is looked at. */
 const ticksBetweenLooks = 4
-/** How long batches may run on main before the event loop turns (`workers: 0`). */
-const inlineMsMax = 4
 
 export class Engine {
   readonly parts: EngineParts
@@ -68,6 +66,7 @@ export class Engine {
   #momentCounter: number
   #toPublish = false
   #ticks = 0
+  #newsCount = 0
   #turnedMs = 0
   #isPumping = false
   #idleTurns = 0
@@ -111,7 +110,7 @@ export class Engine {
     const partition = this.#partitionOf(procedure)
     const id = options?.id === undefined ? undefined : idBytes(options.id)
     const slot = this.#calls.add(caller, index)
-    if (!this.parts.requests.write(slot, procedure, partition, id, writer.bytes(), writer.length)) {
+    if (!this.parts.requests.write(slot, procedure, partition, id, writer.memory, writer.length)) {
       this.#calls.remove(slot)
       throw overloaded('bytes of waiting requests', limits.requestRingBytes)
     }
@@ -189,7 +188,7 @@ export class Engine {
     this.#ticks += 1
     if (this.#ticks % ticksBetweenLooks !== 0) return false
     const nowMs = this.environment.monotonicMs()
-    if (nowMs - this.#turnedMs < inlineMsMax) return false
+    if (nowMs - this.#turnedMs < limits.inlineMsMax) return false
     this.#turnedMs = nowMs
     return true
   }
@@ -224,7 +223,7 @@ export class Engine {
       this.threads.hold(false)
       return
     }
-    if (this.#idleTurns > idleTurnsMax && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
+    if (this.#idleTurns > limits.idleTurnsMax && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
       this.#isPumping = false
       this.threads.hold(true)
       return
@@ -249,21 +248,31 @@ export class Engine {
 
   /** Runs what can run here, hands out what is durable. True when something happened. */
   #look(): boolean {
-    let isNews = this.#inline !== undefined && this.#runInline()
+    const ran = this.#inline !== undefined && this.#runInline()
+    return this.#collect(false) || ran
+  }
+
+  /**
+   * Hands out what is durable. Answers first: a long one lies in memory that is held for main's own view, which therefore goes
+   * on to a batch only when the answers that need it have been taken (answer-blocks.ts).
+   */
+  #collect(isReading: boolean): boolean {
     const { control, responses } = this.parts
     const durable = control.durable
-    for (const ring of responses) if (ring.drain(durable, this.#accept) > 0) isNews = true
-    if (durable !== this.#seenDurable) {
+    let taken = 0
+    for (const ring of responses) taken += ring.drain(durable, this.#accept)
+    const isNewer = durable !== this.#seenDurable
+    if (isNewer) this.#newsCount += 1
+    if (isReading || (isNewer && this.#newsCount % newsBetweenHolds === 0)) this.newest.moveTo(durable)
+    if (isNewer) {
       this.#seenDurable = durable
-      isNews = true
-      this.newest.follow(this.#durable)
       for (const follower of this.#followers) follower.advance(durable)
     }
-    if (isNews) {
-      this.#checkDrained()
-      if (this.#waitingForRoom.length > 0 && this.hasRoom) for (const work of this.#waitingForRoom.splice(0)) work()
-    }
-    return isNews
+    if (taken === 0 && !isNewer) return false
+    if (taken > 0 && this.#inline === undefined) control.wakeWorker(0) // it may have waited for room
+    this.#checkDrained()
+    if (this.#waitingForRoom.length > 0 && this.hasRoom) for (const work of this.#waitingForRoom.splice(0)) work()
+    return true
   }
 
   #runInline(): boolean {
@@ -275,7 +284,7 @@ export class Engine {
     while (sequencer.hasWork() && sequencer.mayRun()) {
       // The clock is looked at from the second batch on: most ticks have one.
       if (ran && startedMs === 0) startedMs = this.environment.monotonicMs()
-      else if (ran && this.environment.monotonicMs() - startedMs > inlineMsMax) break
+      else if (ran && this.environment.monotonicMs() - startedMs > limits.inlineMsMax) break
       try {
         sequencer.runBatch()
       } catch (error) {
@@ -329,7 +338,7 @@ export class Engine {
   /** The newest durable batch for one read. */
   reading(): SnapshotView {
     this.#mustBeReadable()
-    this.newest.follow(this.#durable)
+    if (this.parts.control.durable !== this.newest.batch) this.#collect(true)
     return this.newest
   }
 

@@ -33,9 +33,10 @@ export class SnapshotView implements SnapshotGuard {
     return this.#batch
   }
 
-  /** Follows the newest durable batch; only for main's own view. */
-  follow(durable: () => number): void {
-    if (durable() !== this.#batch) this.#batch = this.#snapshots.holdNewest(this.#slot, durable)
+  /** Goes on to a newer durable batch; only for main's own view. */
+  moveTo(batch: number): void {
+    this.#snapshots.moveHold(this.#slot, batch)
+    this.#batch = batch
   }
 
   close(): void {

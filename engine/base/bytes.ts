@@ -79,6 +79,11 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#length)
   }
 
+  /** The memory itself, of which the first `length` bytes count: for callers who copy without making a view. */
+  get memory(): Uint8Array {
+    return this.#bytes
+  }
+
   /** What was written, as the caller's own. */
   copy(): Uint8Array {
     return this.#bytes.slice(0, this.#length)

@@ -18,6 +18,10 @@ export const limits = {
   /** A result longer than this travels through the region and not through the response ring. */
   responseInlineBytesMax: 128,
   callsInFlightMax: 65_536,
+  /** A batch runs again without a culprit, or shorter; this often at most. */
+  batchRunsMax: 64,
+  /** Marks of the oldest history that a domain frees before the lanes of a batch. */
+  reclaimMarksPerBatchMax: 4_096,
   requestIdBytesMax: 256,
 
   // transactions
@@ -61,6 +65,7 @@ export const limits = {
   // outcomes of calls with an id
   outcomeWindowMsDefault: 10 * 60 * 1_000,
   outcomesMax: 1_000_000,
+  outcomesExpiredPerBatchMax: 1_024,
 
   // streams
   streamBufferCommitsMax: 1_024,
@@ -68,6 +73,13 @@ export const limits = {
 
   // watching
   procedureMsMax: 5_000,
+  lookEveryMs: 500,
+  /** Turns of the event loop without news after which main sleeps. */
+  idleTurnsMax: 200,
+  /** How long batches may run on main before the event loop turns (`workers: 0`). */
+  inlineMsMax: 4,
+  /** After so long without a frame, a certificate says that the last one is on disk. */
+  certifyAfterMs: 50,
   spinMs: 0.1,
   turnEveryMs: 50,
 } as const

@@ -18,11 +18,13 @@ import { wordsFor } from '../shared/region.js'
 import { requestHeaderBytes, type RequestRing } from '../shared/request-ring.js'
 import type { ResponseRing } from '../shared/response-ring.js'
 import type { Store } from '../store/store.js'
-import { committed, encodeError, errorOf, outcomeOfCode } from '../txn/outcome.js'
+import { outOfSpace } from '../store/domain.js'
+import { committed, encodeError, encodeShortError, errorOf, outcomeOfCode } from '../txn/outcome.js'
 import { requestHashOf } from '../txn/request-hash.js'
 import type { Realm } from '../txn/realm.js'
 import { makeServiceScope } from '../txn/service-scope.js'
 import { BrokenBatch, crossLane, Transaction } from '../txn/transaction.js'
+import { AnswerBlocks } from './answer-blocks.js'
 
 export interface LaneRunnerParts {
   readonly program: Program
@@ -43,18 +45,21 @@ export class LaneRunner {
   readonly #value = new ByteWriter(1_024)
   readonly #recorded = new ByteWriter(1_024)
   readonly #laneCostMax: number
+  readonly #answers: AnswerBlocks
 
   constructor(parts: LaneRunnerParts) {
     this.#parts = parts
     this.transaction = new Transaction(parts.program, parts.store, parts.log, makeServiceScope)
     this.#reader = new ByteReader(parts.requests.bytes)
     this.#laneCostMax = laneCostMax(parts.store.partitions)
+    this.#answers = new AnswerBlocks(parts.store, parts.store.domains[parts.worker]!)
   }
 
   /** Before the lanes of a batch, and before each further run of it. */
   beginBatch(): void {
     const { record, log, responses, control, worker } = this.#parts
     log.clear()
+    this.#answers.beginBatch()
     responses.rewind(control.responseHead(worker))
     this.transaction.beginBatch(record.batch, record.now, record.seed)
   }
@@ -94,7 +99,7 @@ export class LaneRunner {
       this.#refuse(slot, procedure, place, offset, flag - requestFlag.settled)
       return
     }
-    if (flag === requestFlag.putOff) return
+    if (flag === requestFlag.putOff || flag === requestFlag.turnedAway) return
     if (log.laneCost > this.#laneCostMax) {
       record.setFlag(index, requestFlag.putOff) // R41: it goes first in the next batch
       return
@@ -133,6 +138,14 @@ export class LaneRunner {
       this.#leaveToCross(index)
       return
     }
+    let long = 0
+    if (failure === undefined && this.#value.length > limits.responseInlineBytesMax) {
+      long = this.#answers.put(this.#value.memory, this.#value.length)
+      if (long === 0) {
+        failure = outOfSpace(this.#parts.store.region, wordsFor(this.#value.length))
+        outcome = outcomeOfCode(failure.code)
+      }
+    }
     if (failure === undefined) {
       transaction.commit()
     } else {
@@ -140,7 +153,7 @@ export class LaneRunner {
       this.#value.reset()
       encodeError(failure, this.#value, true)
     }
-    this.#settle(slot, procedure, place, offset, idBytes, outcome, failure)
+    this.#settle(slot, procedure, place, offset, idBytes, outcome, failure, long)
     control.noteRunning(worker, -1)
   }
 
@@ -159,8 +172,8 @@ export class LaneRunner {
     return new BrokenBatch('a transaction ended in the middle of a store operation')
   }
 
-  /** Records (R47) and answers. */
-  #settle(slot: number, procedure: number, place: number, offset: number, idBytes: number, outcome: number, failure: SluiceError | undefined): void {
+  /** Records (R47) and answers. `long`: where a long value stands already. */
+  #settle(slot: number, procedure: number, place: number, offset: number, idBytes: number, outcome: number, failure: SluiceError | undefined, long: number): void {
     const { log, responses, record, requests } = this.#parts
     const hasId = idBytes > 0
     let index = -1
@@ -171,7 +184,7 @@ export class LaneRunner {
         value.reset()
         encodeError(failure, value, false)
       }
-      const bytes = value.bytes()
+      const bytes = value.memory
       const resultAt = hasId ? log.putBytes(bytes, value.length) : 0
       const from = offset + requestHeaderBytes
       const idAt = hasId ? log.putBytes(requests.bytes.subarray(from, from + idBytes), idBytes) : 0
@@ -179,23 +192,12 @@ export class LaneRunner {
       const hash = hasId ? requestHashOf(this.#parts.program, requests, offset) : hash32(bytes, 0, value.length)
       log.addTransaction(place, procedure, outcome, hash | 0, resultAt, hasId ? value.length : 0, idAt, idBytes)
     }
-    const length = this.#value.length
-    let long = 0
-    if (length > limits.responseInlineBytesMax) long = this.#storeLong(length)
-    responses.write(slot, record.batch, 0, outcome, log.laneOrdinal, index, this.#value.bytes(), length, long)
-  }
-
-  /** A long answer goes through the region: [length | bytes]; retired with its batch, when main has read it. */
-  #storeLong(length: number): number {
-    const { store, worker } = this.#parts
-    const domain = store.domains[worker]!
-    const words = 1 + wordsFor(length)
-    domain.reserveVersion(0, 1)
-    const address = domain.allocate(words)
-    store.region.i32[address * 2] = length
-    store.region.windowOf(address).set(this.#value.bytes(), store.region.byteOffsetOf(address) + 8)
-    domain.retireBlock(address, words)
-    return address
+    let address = long
+    if (address === 0 && this.#value.length > limits.responseInlineBytesMax) {
+      address = this.#answers.put(this.#value.memory, this.#value.length)
+      if (address === 0) encodeShortError(failure!.code, failure!.reason, this.#value)
+    }
+    responses.write(slot, record.batch, 0, outcome, log.laneOrdinal, index, this.#value.memory, this.#value.length, address)
   }
 
   /** Answers a request that must not run again: the watchdog or a broken batch found it guilty. */
@@ -210,7 +212,7 @@ export class LaneRunner {
     this.#parts.log.beginTransaction()
     this.#value.reset()
     encodeError(failure, this.#value, true)
-    this.#settle(slot, procedure, place, offset, this.#parts.requests.i32[(offset >>> 2) + 4]!, outcomeOfCode(code), failure)
+    this.#settle(slot, procedure, place, offset, this.#parts.requests.i32[(offset >>> 2) + 4]!, outcomeOfCode(code), failure, 0)
   }
 
   #encodeResult(result: unknown, procedure: number): void {

@@ -6,6 +6,7 @@
  * A repeat finds its outcome here. Entries leave when they are older than the window, in batch time; when the table is full of
  * younger ones, calls with an id are `OVERLOADED`, never silently at-least-once.
  */
+import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { TableProgram } from '../schema/descriptor.js'
 import { boundsOf } from '../store/range-bounds.js'
@@ -46,8 +47,6 @@ export interface RecordedOutcome {
   readonly outcome: number
   readonly value: Uint8Array
 }
-
-const expiredPerBatchMax = 1_024
 
 export class OutcomeTable {
   readonly #table: TableStore
@@ -101,12 +100,18 @@ export class OutcomeTable {
 
   /** Forgets what is older than the window, a bounded number each time. Runs inside a batch, after its lanes. */
   expire(batch: number, now: number): void {
-    const rows = this.#oldest(now - this.#windowMs, expiredPerBatchMax)
+    const rows = this.#oldest(now - this.#windowMs, limits.outcomesExpiredPerBatchMax)
     if (rows.length === 0) return
     this.#writer.batch = batch
     for (const row of rows) {
       this.#writer.begin()
-      this.#writer.delete(this.#part, row)
+      try {
+        this.#writer.delete(this.#part, row)
+      } catch (error) {
+        if (!SluiceError.is(error, 'OUT_OF_SPACE')) throw error
+        this.#writer.undo()
+        return // another time
+      }
       this.#writer.settle()
     }
   }

@@ -4,14 +4,17 @@
  * The pieces of the lanes are copied in the order of the lanes, whatever worker they come from (R52), so the body is the same
  * for any number of workers. A batch that recorded nothing has no frame (R47).
  */
+import { ByteWriter } from '../base/bytes.js'
+import { errorCodes } from '../base/errors.js'
 import { limits } from '../base/limits.js'
+import { AnswerBlocks } from '../partition/answer-blocks.js'
 import type { BatchRecord } from '../shared/batch-record.js'
 import type { Control } from '../shared/control.js'
 import type { FrameRing } from '../shared/frame-ring.js'
 import { changeInts, eventInts, type LaneLog, type LanePiece, transactionInts } from '../shared/lane-log.js'
-import { wordsFor } from '../shared/region.js'
 import type { ResponseRing } from '../shared/response-ring.js'
 import type { Store } from '../store/store.js'
+import { committed, encodeShortError, outcomeKindMask, outcomeOfCode } from '../txn/outcome.js'
 import { type BodyLayout, crossPartitionLane, layoutBody, writeBodyHead } from '../../wal/index.js'
 
 export interface SealerParts {
@@ -54,10 +57,17 @@ export class Sealer {
   #hasFrame = false
   readonly #laneBase: Int32Array[]
   readonly #views = new Map<Uint8Array, DataView>()
+  readonly #answers: AnswerBlocks
+  readonly #short = new ByteWriter(128)
 
   constructor(parts: SealerParts) {
     this.#parts = parts
+    this.#answers = new AnswerBlocks(parts.store, parts.store.domains[0]!)
     this.#laneBase = parts.logs.map(() => new Int32Array(lanesPerWorkerMax))
+  }
+
+  beginBatch(): void {
+    this.#answers.beginBatch()
   }
 
   /** R43: at most 8 frames or 32 MiB between executed and durable. */
@@ -128,18 +138,16 @@ export class Sealer {
 
   /** Answers a request from outside of the lanes. `ofBatch` is the batch of a recorded outcome. */
   answer(ring: ResponseRing, slot: number, batch: number, outcome: number, index: number, value: Uint8Array, ofBatch: number): void {
-    let long = 0
-    if (value.length > limits.responseInlineBytesMax) {
-      const { store } = this.#parts
-      const domain = store.domains[0]!
-      const words = 1 + wordsFor(value.length)
-      domain.reserveVersion(0, 1)
-      long = domain.allocate(words)
-      store.region.i32[long * 2] = value.length
-      store.region.windowOf(long).set(value, store.region.byteOffsetOf(long) + 8)
-      domain.retireBlock(long, words)
+    const inBatch = ofBatch === 0 ? batch : ofBatch
+    const long = value.length > limits.responseInlineBytesMax ? this.#answers.put(value, value.length) : 0
+    if (value.length <= limits.responseInlineBytesMax || long !== 0) {
+      ring.write(slot, inBatch, 0, outcome, -1, index, value, value.length, long)
+      return
     }
-    ring.write(slot, ofBatch === 0 ? batch : ofBatch, 0, outcome, -1, index, value, value.length, long)
+    const kind = outcome & outcomeKindMask
+    const code = kind === committed ? 'OUT_OF_SPACE' : errorCodes[kind - 1]!
+    encodeShortError(code, undefined, this.#short)
+    ring.write(slot, inBatch, 0, outcomeOfCode(code), -1, index, this.#short.memory, this.#short.length, 0)
   }
 
   /** The lanes of all workers in the order of the batch: by partition, the cross-partition lane last. Reused each time. */

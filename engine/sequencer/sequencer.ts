@@ -62,9 +62,6 @@ interface Duplicate {
   readonly request: number
 }
 
-const attemptsMax = 64
-const reclaimBudget = 4_096
-
 export class Sequencer {
   readonly #parts: SequencerParts
   readonly #outcomes: OutcomeTable
@@ -80,9 +77,12 @@ export class Sequencer {
   readonly #lanes = new Int32Array(limits.batchRequestsMax)
   readonly #laneSizes: Int32Array
   readonly #value = new ByteWriter(512)
+  readonly #ids = new Set<string>()
+  #taken = 0
+  #takenBytes = 0
   #duplicates: Duplicate[] = []
   #hasIds = false
-  #responseStart: number[] = []
+  readonly #responseStart: number[] = []
 
   /**
    * `batch` is the first one to run, `previous` the newest one with a frame. A sequencer that follows one that died takes the
@@ -102,9 +102,11 @@ export class Sequencer {
     return this.#putOff.length > 0 || this.#next !== this.#parts.requests.publishedHead
   }
 
-  /** R43: the log is near enough for another frame. */
+  /** R43: the log is near enough for another frame, and main for the answers of another batch. */
   mayRun(): boolean {
-    return this.#parts.sealer.mayRun()
+    const { sealer, responses } = this.#parts
+    for (let worker = 0; worker < responses.length; worker += 1) if (!responses[worker]!.hasRoomForBatch()) return false
+    return sealer.mayRun()
   }
 
   /** Runs one batch, if there are requests. Answers how many it took. */
@@ -117,14 +119,15 @@ export class Sequencer {
     const now = clock.now()
     record.begin(batch, this.#previous, now, this.#parts.seed, taken)
     for (const domain of store.domains) domain.beginBatch()
-    this.#responseStart = responses.map((_, worker) => control.responseHead(worker))
+    sealer.beginBatch()
+    for (let worker = 0; worker < responses.length; worker += 1) this.#responseStart[worker] = control.responseHead(worker)
     lanes.enter()
     try {
-      this.#run(taken)
+      this.#run(taken, batch, now)
     } finally {
       lanes.leave()
     }
-    this.#finishIds(batch, now)
+    for (const duplicate of this.#duplicates) this.#answerRepeat(duplicate, batch)
     const sealed = sealer.seal(record)
     for (const domain of store.domains) domain.endBatch(batch)
     if (sealed.hasFrame) {
@@ -144,30 +147,35 @@ export class Sequencer {
     return taken
   }
 
-  /** Runs the lanes, again without the culprit if a transaction broke the batch (R6, R36), with fewer if the frame is too long. */
-  #run(taken: number): void {
+  /**
+   * Runs the lanes: again without the culprit if a transaction broke the batch (R6, R36), with fewer if the frame is too long,
+   * without the calls with an id if their outcomes cannot be remembered.
+   */
+  #run(taken: number, batch: number, now: number): void {
     const { lanes, store, record, sealer } = this.#parts
     let limit = taken
-    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    for (let attempt = 0; attempt < limits.batchRunsMax; attempt += 1) {
       try {
         lanes.runLanes()
         this.#reclaimGlobal(record.batch)
         lanes.runCross(this.#collectStrays(taken))
-        if (!sealer.isTooLong()) return
-        limit = Math.max(1, limit >>> 1)
-        for (let n = 0; n < taken; n += 1) if (record.place(n) >= limit) record.setFlag(n, requestFlag.putOff)
+        if (sealer.isTooLong()) {
+          limit = Math.max(1, limit >>> 1)
+          for (let n = 0; n < taken; n += 1) if (record.place(n) >= limit) record.setFlag(n, requestFlag.putOff)
+        } else if (this.#remember(batch, now)) return
+        else this.#turnIdsAway(taken)
       } catch (error) {
         if (!(error instanceof BrokenBatch)) throw error
       }
       store.rollback()
       for (let n = 0; n < taken; n += 1) if (record.flag(n) === requestFlag.stray) record.setFlag(n, requestFlag.run)
     }
-    throw new Error(`a batch of ${taken} requests did not come to an end in ${attemptsMax} runs`)
+    throw new Error(`a batch of ${taken} requests did not come to an end in ${limits.batchRunsMax} runs`)
   }
 
   #reclaimGlobal(batch: number): void {
     const { store, control } = this.#parts
-    store.reclaim(store.domains.length - 1, control.durable, batch, reclaimBudget)
+    store.reclaim(store.domains.length - 1, control.durable, batch, limits.reclaimMarksPerBatchMax)
   }
 
   // ── intake ────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,31 +184,37 @@ export class Sequencer {
   #intake(): number {
     const { requests } = this.#parts
     const head = requests.publishedHead
-    let taken = 0
-    let bytes = 0
-    this.#duplicates = []
+    this.#taken = 0
+    this.#takenBytes = 0
     this.#hasIds = false
-    const ids = new Set<string>()
-    const take = (counter: number): void => {
-      const offset = requests.offsetOf(counter)
-      if (requests.isFiller(offset) || !requests.take(offset)) return
-      bytes += requests.bytesAt(offset)
-      if (requests.i32[(offset >>> 2) + 4]! > 0 && !this.#admitId(counter, offset, ids)) return
-      this.#offsets[taken] = offset
-      this.#counters[taken] = counter
-      taken += 1
+    if (this.#duplicates.length > 0) this.#duplicates = []
+    if (this.#ids.size > 0) this.#ids.clear()
+    if (this.#putOff.length > 0) {
+      const first = this.#putOff
+      this.#putOff = []
+      for (const counter of first) this.#take(counter)
     }
-    for (const counter of this.#putOff) take(counter)
-    this.#putOff = []
-    while (this.#next !== head && taken < limits.batchRequestsMax && bytes < limits.batchBytesMax) {
+    while (this.#next !== head && this.#taken + this.#duplicates.length < limits.batchRequestsMax && this.#takenBytes < limits.batchBytesMax) {
       const counter = this.#next
       this.#next = (counter + requests.bytesAt(requests.offsetOf(counter))) | 0
-      take(counter)
+      this.#take(counter)
     }
+    const taken = this.#taken
     if (taken > 0) this.#order(taken)
     // A batch of nothing but repeats still answers them.
     if (taken === 0) this.#answerOnly()
     return taken
+  }
+
+  #take(counter: number): void {
+    const { requests } = this.#parts
+    const offset = requests.offsetOf(counter)
+    if (requests.isFiller(offset) || !requests.take(offset)) return
+    this.#takenBytes += requests.bytesAt(offset)
+    if (requests.i32[(offset >>> 2) + 4]! > 0 && !this.#admitId(counter, offset)) return
+    this.#offsets[this.#taken] = offset
+    this.#counters[this.#taken] = counter
+    this.#taken += 1
   }
 
   /** Counting sort by lane: partitions in order, then the cross-partition lane; arrival decides within a lane. */
@@ -241,14 +255,14 @@ export class Sequencer {
   // ── calls with an id ──────────────────────────────────────────────────────────────────────────────────
 
   /** False when the request is a repeat, or cannot be remembered: it is answered at the seal instead of run. */
-  #admitId(counter: number, offset: number, ids: Set<string>): boolean {
+  #admitId(counter: number, offset: number): boolean {
     const { program, requests, clock, store } = this.#parts
     const at = offset >>> 2
     const idBytes = requests.i32[at + 4]!
     const from = offset + requestHeaderBytes
     const id = requests.bytes.toString('utf8', from, from + idBytes)
     const request = requestHashOf(program, requests, offset)
-    if (ids.has(id) || this.#outcomes.find(id) !== undefined) {
+    if (this.#ids.has(id) || this.#outcomes.find(id) !== undefined) {
       this.#duplicates.push({ counter, offset, id, request })
       return false
     }
@@ -263,20 +277,34 @@ export class Sequencer {
       this.#duplicates.push({ counter, offset, id: '', request })
       return false
     }
-    ids.add(id)
+    this.#ids.add(id)
     this.#hasIds = true
     return true
   }
 
-  /** Remembers the outcomes of the batch and answers repeats. Runs after the lanes, inside the batch. */
-  #finishIds(batch: number, now: number): void {
-    if (!this.#hasIds && this.#duplicates.length === 0) return
-    const { sealer } = this.#parts
-    if (this.#hasIds) {
-      sealer.forEachWithId((index, outcome, id, request, value) => this.#outcomes.add(batch, id, request, index, outcome, now, value))
-      this.#outcomes.expire(batch, now)
+  /** Remembers the outcomes of the batch, after its lanes. False when there is no room: what was done is rolled back with the batch. */
+  #remember(batch: number, now: number): boolean {
+    if (!this.#hasIds) return true
+    try {
+      this.#parts.sealer.forEachWithId((index, outcome, id, request, value) => this.#outcomes.add(batch, id, request, index, outcome, now, value))
+    } catch (error) {
+      if (!SluiceError.is(error, 'OUT_OF_SPACE')) throw error
+      return false
     }
-    for (const duplicate of this.#duplicates) this.#answerRepeat(duplicate, batch)
+    this.#outcomes.expire(batch, now)
+    return true
+  }
+
+  /** R57: never silently at-least-once. */
+  #turnIdsAway(taken: number): void {
+    const { record, requests } = this.#parts
+    for (let n = 0; n < taken; n += 1) {
+      const offset = record.offset(n)
+      if (requests.i32[(offset >>> 2) + 4]! === 0 || record.flag(n) === requestFlag.putOff) continue
+      record.setFlag(n, requestFlag.turnedAway)
+      this.#duplicates.push({ counter: this.#counters[record.place(n)]!, offset, id: '', request: 0 })
+    }
+    this.#hasIds = false
   }
 
   #answerRepeat({ counter, offset, id, request }: Duplicate, batch: number): void {
@@ -298,7 +326,7 @@ export class Sequencer {
     const error =
       found !== undefined
         ? SluiceError.of('ID_REUSED', `The id "${id}" was used for another request than this call of "${name}": give every request an id of its own.`, { details: { id } })
-        : SluiceError.of('OVERLOADED', `Too many outcomes of calls with an id are kept (${limits.outcomesMax}): try again later, or open with a shorter outcomes.window.`)
+        : SluiceError.of('OVERLOADED', `There is no room to remember the outcome of another call with an id (at most ${limits.outcomesMax} are kept, as far as memory goes): try again later, or open with a shorter outcomes.window.`)
     this.#value.reset()
     encodeError(error, this.#value, true)
     this.#parts.sealer.answer(responses[0]!, slot, batch, outcomeOfCode(error.code), -1, this.#value.bytes(), 0)

@@ -3,7 +3,7 @@
  *
  *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, first and last lane with requests
  *   order     i32: offset of the request in the ring, place at intake            one pair for each request, lane by lane
- *   flags     i32: 0 to run, 1 stray, 2 put off, 16 + error code: settled without running
+ *   flags     i32: 0 to run, 1 stray, 2 put off, 3 answered by the sequencer, 16 + error code: settled without running
  *   starts    i32: where each lane starts in the order; P + 2 of them, the cross-partition lane is lane P
  *   strays    i32: indexes into the order, the end of the cross-partition lane
  *
@@ -11,7 +11,7 @@
  */
 import { limits } from '../base/limits.js'
 
-export const requestFlag = { run: 0, stray: 1, putOff: 2, settled: 16 } as const
+export const requestFlag = { run: 0, stray: 1, putOff: 2, turnedAway: 3, settled: 16 } as const
 
 const headInts = 16
 const max = limits.batchRequestsMax

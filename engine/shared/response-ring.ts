@@ -9,14 +9,16 @@
  *     i32  lane of the record (patched into `index` at the seal), value bytes; negative: minus the address of a long value
  *     value
  *
- * The lanes write without looking at the tail: limits.ts proves that everything ahead of durable fits. Long values travel
- * through the region and are retired with their batch.
+ * The lanes write without looking at the tail: before each batch the sequencer has made sure that the answers of a full one
+ * fit (`hasRoomForBatch`). Long values travel through the region and are retired one batch later (answer-blocks.ts).
  */
 import { assert } from '../base/assert.js'
+import { limits } from '../base/limits.js'
 import type { Control } from './control.js'
 
 const headerBytes = 40
 const filler = -1
+const entryBytesMax = headerBytes + limits.responseInlineBytesMax
 
 export interface ResponseEntry {
   slot: number
@@ -91,10 +93,17 @@ export class ResponseRing {
     this.#head = (this.#head + total) | 0
   }
 
-  // ── the sequencer, at the seal ────────────────────────────────────────────────────────────────────────
+  // ── the sequencer ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** Every request of a batch may answer here, and one entry may meet the end of the ring. */
+  hasRoomForBatch(): boolean {
+    const used = (this.#control.responseHead(this.#worker) - this.#control.responseTail(this.#worker)) | 0
+    return this.#mask + 1 - used >= (limits.batchRequestsMax + 1) * entryBytesMax
+  }
 
   /** Turns places within lanes into places within the batch, from a counter to the head, and says what the entries need. */
   settle(from: number, to: number, laneBase: Int32Array, needs: number): void {
+    assert(((to - this.#control.responseTail(this.#worker)) | 0) <= this.#mask + 1, 'answers never overtake main')
     for (let counter = from; counter !== to; ) {
       const offset = counter & this.#mask
       const at = offset >>> 2

@@ -72,6 +72,14 @@ export class SnapshotTable {
     }
   }
 
+  /**
+   * Moves a hold forward to a batch that was durable when it was looked up. No second look is needed: a reclaimer that misses
+   * the new hold sees the old one, which is below it.
+   */
+  moveHold(slot: number, batch: number): void {
+    Atomics.store(this.#held, this.#word(slot), BigInt(batch))
+  }
+
   /** Pins an older batch; false when it was reclaimed already (S4). */
   holdOld(slot: number, batch: number, domains: number): boolean {
     Atomics.store(this.#held, this.#word(slot), BigInt(batch))

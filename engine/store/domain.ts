@@ -286,6 +286,17 @@ export class Domain {
     return record
   }
 
+  /** Room for one record more, for those who work where nothing may be thrown. */
+  hasRoomToRetire(): boolean {
+    try {
+      this.reserveVersion(0, 1)
+      return true
+    } catch (error) {
+      if (!SluiceError.is(error, 'OUT_OF_SPACE')) throw error
+      return false
+    }
+  }
+
   /** A block of `words` words that older snapshots may still read. */
   retireBlock(address: number, words: number): number {
     const record = this.retire(retireKind.block, address, words)

@@ -200,7 +200,9 @@ export class Store {
       return
     }
     if (this.#f64[row]! > bound) {
-      domain.retire(retireKind.row, row, table, partition)
+      // Without room for the note the row waits for the next time that somebody deletes it.
+      if (domain.hasRoomToRetire()) domain.retire(retireKind.row, row, table, partition)
+      else i32[row * 2 + 3] = flags & ~flagQueued
       return
     }
     const store = this.tables[table]!

@@ -17,6 +17,8 @@ export const repeatedFlag = 0x100
 
 const messageLengthMax = 2_000
 const stackLengthMax = 4_000
+/** Three bytes a character at most, beside a message of fifty. */
+const shortReasonMax = 20
 
 export const outcomeOfCode = (code: ErrorCode): number => 1 + errorCodes.indexOf(code)
 
@@ -42,6 +44,13 @@ export function encodeError(error: SluiceError, writer: ByteWriter, withStack: b
     writer.rewind(start)
     encodeCanonical(parts({}), writer)
   }
+}
+
+/** The same in as few bytes as an answer always has: for a memory that is full. */
+export function encodeShortError(code: ErrorCode, reason: string | undefined, writer: ByteWriter): void {
+  const message = code === 'OUT_OF_SPACE' ? 'The memory is full: delete rows, or open with more.' : 'The memory is too full to say more.'
+  writer.reset()
+  encodeCanonical([message, reason !== undefined && reason.length <= shortReasonMax ? reason : undefined, {}, undefined, undefined, undefined], writer)
 }
 
 export function decodeError(kind: number, reader: ByteReader): SluiceError {

@@ -105,7 +105,7 @@ export class Transaction implements RealmTransaction {
     this.#depth = 0
     this.#rowsRead = 0
     this.#written = 0
-    this.#emitted.length = 0
+    if (this.#emitted.length > 0) this.#emitted.length = 0 // a runtime call, also for nothing
     this.number += 1
     this.writer.begin()
     this.log.beginTransaction()
@@ -282,7 +282,7 @@ export class Transaction implements RealmTransaction {
     if (this.#written > limits.transactionBytesMax) {
       this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may write ${limits.transactionBytesMax} bytes, events included: split the work into several.`))
     }
-    const at = this.log.putBytes(writer.bytes(), writer.length)
+    const at = this.log.putBytes(writer.memory, writer.length)
     this.log.addEvent(event, at, writer.length)
     if (this.#handlersByEvent[event]!.length > 0) this.#emitted.push(event, at, writer.length)
   }

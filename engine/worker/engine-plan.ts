@@ -95,7 +95,7 @@ export class EngineParts {
   constructor(program: Program, plan: EnginePlan, seat: number) {
     this.plan = plan
     this.program = program
-    this.control = new Control(plan.control)
+    this.control = new Control(plan.control, plan.workers === 0 && !plan.hasLogThread)
     this.store = new Store(program, plan.store, seat)
     this.requests = new RequestRing(plan.requests, this.control)
     this.responses = plan.responses.map((buffer, worker) => new ResponseRing(buffer, this.control, worker))

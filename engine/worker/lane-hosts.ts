@@ -5,14 +5,12 @@ import type { LaneHost } from '../sequencer/sequencer.js'
 import { Sequencer } from '../sequencer/sequencer.js'
 import { Sealer } from '../sequencer/seal.js'
 import { nodeEnvironment } from '../base/environment-node.js'
+import { limits } from '../base/limits.js'
 import { LaneRunner } from '../partition/lane-runner.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { Realm } from '../txn/realm.js'
 import type { EngineParts } from './engine-plan.js'
 import { makeClock } from './clock.js'
-
-/** Marks of the oldest history that are looked at before the lanes of each batch. */
-const reclaimBudget = 4_096
 
 export function makeRunner(parts: EngineParts, worker: number, realm: Realm): LaneRunner {
   return new LaneRunner({
@@ -61,7 +59,7 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost): Sequencer {
 /** The lanes of one worker: the partitions p with p mod workers = worker. */
 export function runOwnLanes(parts: EngineParts, runner: LaneRunner, worker: number): void {
   const { store, control, record, plan } = parts
-  store.reclaim(worker, control.durable, record.batch, reclaimBudget)
+  store.reclaim(worker, control.durable, record.batch, limits.reclaimMarksPerBatchMax)
   runner.beginBatch()
   const step = Math.max(1, plan.workers)
   const first = worker + Math.ceil(Math.max(0, record.firstLane - worker) / step) * step

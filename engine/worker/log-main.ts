@@ -6,6 +6,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
 import { Control, databaseState } from '../shared/control.js'
 import { FrameRing } from '../shared/frame-ring.js'
 import { FileLogStorage, LogWriter, type LogTail } from '../../wal/index.js'
@@ -23,9 +24,6 @@ export interface LogThreadData {
   readonly spinLoads: number
 }
 export type LogMessage = { readonly kind: 'ready' } | { readonly kind: 'look' } | { readonly kind: 'failed'; readonly message: string }
-
-/** After so long without a frame, a certificate says that the last one is on disk. */
-const certifyAfterMs = 50
 
 const data = workerData as LogThreadData
 const control = new Control(data.control)
@@ -52,7 +50,7 @@ function run(): void {
     if (control.load('state') !== databaseState.open) break
     if (control.spin(mustLook, data.spinLoads)) continue
     if (writer.prepareNext() === 'underway') continue
-    control.sleepLog(mustLook, hasCertified ? Infinity : certifyAfterMs)
+    control.sleepLog(mustLook, hasCertified ? Infinity : limits.certifyAfterMs)
     if (!mustLook() && !hasCertified) {
       writer.certify()
       hasCertified = true

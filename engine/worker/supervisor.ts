@@ -22,7 +22,6 @@ interface Seen {
   sinceMs: number
 }
 
-const lookEveryMs = 500
 const pollEveryMs = 1
 
 export class Supervisor {
@@ -47,7 +46,7 @@ export class Supervisor {
   /** Looks every half second while calls wait. */
   watch(): void {
     if (this.#cancel !== undefined || this.#parts.plan.workers === 0) return
-    this.#cancel = this.#environment.later(lookEveryMs, () => {
+    this.#cancel = this.#environment.later(limits.lookEveryMs, () => {
       this.#cancel = undefined
       this.#look()
     })

@@ -71,8 +71,11 @@ describe('what outlives its transaction', () => {
     thrown(() => use.useKept(how), 'INVALID_USE')
   })
 
-  test.each(use.keptUses)('%s on a kept tx or accessor is INVALID_USE inside another transaction', async (how) => {
-    await db.call(use.keep)
-    await refusedWhole(db, () => db.call(use.useKeptInside, { how }), 'INVALID_USE')
-  })
+  test.each(use.keptUses)(
+    '%s on a kept tx or accessor is INVALID_USE inside another transaction',
+    async (how) => {
+      await db.call(use.keep)
+      await refusedWhole(db, () => db.call(use.useKeptInside, { how }), 'INVALID_USE')
+    },
+  )
 })

@@ -220,7 +220,11 @@ test('an id is kept for its window at least, also a short one', { timeout: 20_00
   const input = { to: 'ann', amount: 1, n: 1 }
   const first = await db.submit(deposit, input, { id: 'w' })
   for (const end = performance.now() + 1_000; performance.now() < end; await db.call(look, { id: 'ann' })) {
-    expectSame(await db.submit(deposit, input, { id: 'w' }), { ...first, repeated: true }, 'within the window')
+    expectSame(
+      await db.submit(deposit, input, { id: 'w' }),
+      { ...first, repeated: true },
+      'within the window',
+    )
     await refused(db.call(deposit, { ...input, n: 2 }, { id: 'w' }), 'ID_REUSED')
     await new Promise((resolve) => setTimeout(resolve, 50))
   }

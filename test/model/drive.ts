@@ -124,7 +124,13 @@ class Driver {
       expectSame(value, outcome.value, `the answer of call ${call.n}, ${canon(call.script)}`)
       this.#state = outcome.state
       states.push(outcome.state)
-      this.#versions.push({ position, call, group: this.#group, state: outcome.state, events: outcome.events })
+      this.#versions.push({
+        position,
+        call,
+        group: this.#group,
+        state: outcome.state,
+        events: outcome.events,
+      })
     }
     for (const one of settled) if (!committed.includes(one as never)) this.#expectSomewhere(one, states)
     if (this.#versions.length > before) this.#expectJournal(calls)
@@ -162,9 +168,14 @@ class Driver {
     }
   }
 
-  /** Which calls of a group shared a batch is the engine's affair: the state is that of one of them, at or after the chosen one. */
+  /**
+   * Which calls of a group shared a batch is the engine's affair: the state is that of one of them, at or
+   * after the chosen one.
+   */
   #expectEndOfBatch(past: Snapshot, chosen: Version): void {
-    const ends = this.#versions.filter(({ group, position }) => group === chosen.group && position >= chosen.position)
+    const ends = this.#versions.filter(
+      ({ group, position }) => group === chosen.group && position >= chosen.position,
+    )
     const misses = ends.map(({ state, position }) => {
       try {
         expectState(past, state, `as of ${chosen.position}, if its batch ends at ${position}`)

@@ -37,10 +37,35 @@ const fixed = { nowMs: 1_700_000_000_000, stepMs: 3, seed: 77 }
 
 // ── plans ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-const texts = ['', 'a', 'é☂😀', 'z'.repeat(11), 'y'.repeat(30), `${'long value '.repeat(20)}`, 'ß'.repeat(700), 'w'.repeat(5_000)]
+const texts = [
+  '',
+  'a',
+  'é☂😀',
+  'z'.repeat(11),
+  'y'.repeat(30),
+  `${'long value '.repeat(20)}`,
+  'ß'.repeat(700),
+  'w'.repeat(5_000),
+]
 
 export function lanesPlan(random: Random, batches: number): Batch[] {
-  const kinds = ['put', 'put', 'add', 'add', 'set', 'set', 'drop', 'line', 'line', 'line', 'clear', 'look', 'emit', 'read', 'draw'] as const
+  const kinds = [
+    'put',
+    'put',
+    'add',
+    'add',
+    'set',
+    'set',
+    'drop',
+    'line',
+    'line',
+    'line',
+    'clear',
+    'look',
+    'emit',
+    'read',
+    'draw',
+  ] as const
   const earlier: Request[] = []
   let number = 0
   const request = (): Request => {
@@ -49,8 +74,15 @@ export function lanesPlan(random: Random, batches: number): Batch[] {
     const home = random.below(40)
     const strays = random.chance(0.12)
     const steps = Array.from({ length: 1 + random.below(5) }, (): Work => {
-      const kind = random.chance(0.04) ? random.pick(['abort', 'throw', 'world'] as const) : random.pick(kinds)
-      return { kind, at: strays && random.chance(0.4) ? random.below(40) : home, n: random.below(12), text: random.pick(texts) }
+      const kind = random.chance(0.04)
+        ? random.pick(['abort', 'throw', 'world'] as const)
+        : random.pick(kinds)
+      return {
+        kind,
+        at: strays && random.chance(0.4) ? random.below(40) : home,
+        n: random.below(12),
+        text: random.pick(texts),
+      }
     })
     const id = random.chance(0.3) ? `id ${number}` : undefined
     const die = random.below(10)
@@ -59,19 +91,25 @@ export function lanesPlan(random: Random, batches: number): Batch[] {
     else if (die < 9) {
       const scattered = steps.map((one) => ({ ...one, at: random.below(40) }))
       made = { procedure: workAnywhere as never, input: { work: scattered }, id, at: undefined }
-    } else made = { procedure: move as never, input: { from: home, to: random.below(40), n: 1 }, id, at: home }
+    } else
+      made = { procedure: move as never, input: { from: home, to: random.below(40), n: 1 }, id, at: home }
     if (id !== undefined) earlier.push(made)
-    if (id !== undefined && random.chance(0.05)) earlier.push({ ...made, procedure: work as never, input: { at: home, work: [] }, at: home }) // ID_REUSED
+    if (id !== undefined && random.chance(0.05))
+      earlier.push({ ...made, procedure: work as never, input: { at: home, work: [] }, at: home }) // ID_REUSED
     return made
   }
-  return Array.from({ length: batches }, () => Array.from({ length: random.chance(0.05) ? 150 : 1 + random.below(24) }, request))
+  return Array.from({ length: batches }, () =>
+    Array.from({ length: random.chance(0.05) ? 150 : 1 + random.below(24) }, request),
+  )
 }
 
 /** Scripts of the model tests: every column type, every index, nested calls and atomic handlers. */
 function modelPlan(random: Random, batches: number): Batch[] {
-  const groups = planOf(random, { steps: batches * 4, reopen: false }).flatMap((step) => ('calls' in step ? [step.calls] : []))
+  const groups = planOf(random, { steps: batches * 4, reopen: false }).flatMap((step) =>
+    'calls' in step ? [step.calls] : [],
+  )
   const made: Batch[] = []
-  for (let from = 0; from < groups.length && made.length < batches; ) {
+  for (let from = 0; from < groups.length && made.length < batches;) {
     const size = 1 + random.below(3)
     made.push(
       groups.slice(from, from + size).flatMap((calls) =>
@@ -91,11 +129,17 @@ function modelPlan(random: Random, batches: number): Batch[] {
 // ── running ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 const describeError = (error: unknown): string =>
-  SluiceError.is(error) ? `${error.code} ${error.reason} ${error.message} ${canon(error.details)}` : `no SluiceError: ${String(error)}`
+  SluiceError.is(error)
+    ? `${error.code} ${error.reason} ${error.message} ${canon(error.details)}`
+    : `no SluiceError: ${String(error)}`
 
 export async function answerOf(db: Database, { procedure, input, id }: Request): Promise<string> {
   try {
-    const { value, position, repeated } = await db.submit(procedure, input as never, id === undefined ? {} : { id })
+    const { value, position, repeated } = await db.submit(
+      procedure,
+      input as never,
+      id === undefined ? {} : { id },
+    )
     return `${canon(value)} ${repeated ? 'again ' : ''}at ${position}`
   } catch (error) {
     return describeError(error)
@@ -105,9 +149,11 @@ const withoutPosition = (answer: string): string => answer.replace(/ at [^ ]+$/,
 
 function rowsOf(application: App, db: Database): string {
   const all: Record<string, unknown> = {}
-  if (application === modelApp) for (const name of Object.keys(tables)) all[name] = [...readerOf(db, name)].map(canon).sort()
+  if (application === modelApp)
+    for (const name of Object.keys(tables)) all[name] = [...readerOf(db, name)].map(canon).sort()
   else {
-    for (const table of [...Object.entries(lanes.tables), ...Object.entries(counting.tables)]) all[table[0]] = [...(db.table(table[1] as never) as Iterable<unknown>)].map(canon).sort()
+    for (const table of [...Object.entries(lanes.tables), ...Object.entries(counting.tables)])
+      all[table[0]] = [...(db.table(table[1] as never) as Iterable<unknown>)].map(canon).sort()
   }
   return canon(all)
 }
@@ -118,12 +164,13 @@ async function transcribe(application: App, workers: number, plan: readonly Batc
   const inside = await openInside(application, { path, workers, partitions, durability: 'os', fixed })
   const t1 = performance.now()
   const answers: string[][] = []
-  for (const batch of plan) answers.push(await Promise.all(batch.map((request) => answerOf(inside.db, request))))
+  for (const batch of plan)
+    answers.push(await Promise.all(batch.map((request) => answerOf(inside.db, request))))
   const t2 = performance.now()
   const rows = rowsOf(application, inside.db)
   const t3 = performance.now()
   await inside.close()
-  console.log(workers, 'open', t1-t0, 'run', t2-t1, 'rows', t3-t2, 'close', performance.now()-t3)
+  console.log(workers, 'open', t1 - t0, 'run', t2 - t1, 'rows', t3 - t2, 'close', performance.now() - t3)
   return { answers, rows, frames: framesIn(path) }
 }
 
@@ -133,7 +180,9 @@ function mustBeInOrder(plan: readonly Batch[], { frames }: Transcript): void {
   let strays = 0
   for (const frame of frames) {
     const lanesSeen = frame.records.map(({ lane }) => (lane < 0 ? Infinity : lane))
-    expect(lanesSeen, 'lanes by partition, the cross-partition lane last').toEqual(lanesSeen.toSorted((a, b) => a - b))
+    expect(lanesSeen, 'lanes by partition, the cross-partition lane last').toEqual(
+      lanesSeen.toSorted((a, b) => a - b),
+    )
     // The clock steps once a batch and once for every call with an id; batches without a frame are gaps. So a frame is
     // found by the only batch whose requests fit, which the caller has checked by comparing all of them.
     for (const lane of new Set(lanesSeen)) {
@@ -151,15 +200,23 @@ function mustBeInOrder(plan: readonly Batch[], { frames }: Transcript): void {
 function mustBeSame(other: Transcript, serial: Transcript, what: string): void {
   other.answers.forEach((answers, n) => {
     answers.forEach((answer, place) => {
-      if (answer !== serial.answers[n]![place]) expect.fail(`${what}: call ${place} of batch ${n}\n  got      ${answer}\n  expected ${serial.answers[n]![place]}`)
+      if (answer !== serial.answers[n]![place])
+        expect.fail(
+          `${what}: call ${place} of batch ${n}\n  got      ${answer}\n  expected ${serial.answers[n]![place]}`,
+        )
     })
   })
-  expect(other.frames.map(({ batch }) => batch), `${what}: batches with a frame`).toEqual(serial.frames.map(({ batch }) => batch))
+  expect(
+    other.frames.map(({ batch }) => batch),
+    `${what}: batches with a frame`,
+  ).toEqual(serial.frames.map(({ batch }) => batch))
   other.frames.forEach((frame, n) => {
     const body = serial.frames[n]!.body
     if (Buffer.compare(frame.body, body) === 0) return
     const at = frame.body.findIndex((byte, index) => byte !== body[index])
-    expect.fail(`${what}: the bodies of frame ${n} (${frame.body.length} and ${body.length} bytes) differ from byte ${at}`)
+    expect.fail(
+      `${what}: the bodies of frame ${n} (${frame.body.length} and ${body.length} bytes) differ from byte ${at}`,
+    )
   })
   expect(other.rows === serial.rows, `${what}: the rows at the end`).toBe(true)
 }
@@ -170,60 +227,95 @@ const applications = [
 ]
 
 describe.each(applications)('$name', ({ application, planOf: makePlan, batches }) => {
-  test.each(seeds(1))('R51: frame bodies, answers and positions are the same for 0, 1, 2 and 4 workers, seed %i', { timeout: 90_000 }, async (seed) => {
-    await withSeed(seed, async (random) => {
-      const plan = makePlan(random, batches)
-      const serial = await transcribe(application, 0, plan)
-      mustBeInOrder(plan, serial)
-      const codes = new Set(serial.answers.flat().map((answer) => answer.split(' ')[0]))
-      for (const code of ['ABORTED', 'PROCEDURE_FAILED']) expect([...codes], 'the plan meets what can go wrong').toContain(code)
-      expect(serial.answers.flat().every((answer) => !answer.startsWith('no SluiceError')), 'nothing of ours escapes').toBe(true)
-      for (const workers of [1, 2, 4]) mustBeSame(await transcribe(application, workers, plan), serial, `workers ${workers}`)
-    })
-  })
+  test.each(seeds(1))(
+    'R51: frame bodies, answers and positions are the same for 0, 1, 2 and 4 workers, seed %i',
+    { timeout: 90_000 },
+    async (seed) => {
+      await withSeed(seed, async (random) => {
+        const plan = makePlan(random, batches)
+        const serial = await transcribe(application, 0, plan)
+        mustBeInOrder(plan, serial)
+        const codes = new Set(serial.answers.flat().map((answer) => answer.split(' ')[0]))
+        for (const code of ['ABORTED', 'PROCEDURE_FAILED'])
+          expect([...codes], 'the plan meets what can go wrong').toContain(code)
+        expect(
+          serial.answers.flat().every((answer) => !answer.startsWith('no SluiceError')),
+          'nothing of ours escapes',
+        ).toBe(true)
+        for (const workers of [1, 2, 4])
+          mustBeSame(await transcribe(application, workers, plan), serial, `workers ${workers}`)
+      })
+    },
+  )
 })
 
 describe('the order of a batch is fixed by its requests', () => {
-  test.each(seeds(2))('R25, R35: a batch equals its requests one by one, lane by lane, seed %i', { timeout: 60_000 }, async (seed) => {
-    await withSeed(seed, async (random) => {
-      // Every call has an id, so that every outcome is recorded, and no draws, which differ between batches.
-      let number = 0
-      const plan = lanesPlan(randomOf(random.below(2 ** 31)), 60).map((batch) =>
-        batch.map((request): Request => {
-          number += 1
-          const steps = (request.input['work'] as Work[] | undefined)?.map((one) => (one.kind === 'draw' || one.kind === 'put' || one.kind === 'emit' ? { ...one, kind: 'add' as const } : one))
-          return { ...request, id: `only ${number}`, input: steps === undefined ? request.input : { ...request.input, work: steps } }
-        }),
-      )
-      const together = await openInside(lanesApp, { path: await newFolder(), workers: 2, partitions, fixed })
-      const answers: string[][] = []
-      for (const batch of plan) answers.push(await Promise.all(batch.map((request) => answerOf(together.db, request))))
-      const rows = rowsOf(lanesApp, together.db)
-      await together.close()
-      const frames = framesIn(together.path!)
-      expect(frames.length).toBe(plan.length)
-
-      const single = await openInside(lanesApp, { workers: 0, partitions })
-      for (const [n, batch] of plan.entries()) {
-        const records = frames[n]!.records
-        expect(records.map(({ place }) => place).toSorted((a, b) => a - b)).toEqual(batch.map((_, place) => place))
-        const laneOf = ({ at }: Request): number => (at === undefined ? -1 : partitionOfOne(at, partitions))
-        expect(records, 'partitions in order, then the unplaced, then the strays by partition and arrival').toEqual(
-          records.toSorted((a, b) => {
-            const [one, other] = [batch[a.place]!, batch[b.place]!]
-            const rank = (it: typeof a, request: Request): number => (it.lane >= 0 ? it.lane : laneOf(request) < 0 ? 1_000 : 2_000 + laneOf(request))
-            return rank(a, one) - rank(b, other) || a.place - b.place
+  test.each(seeds(2))(
+    'R25, R35: a batch equals its requests one by one, lane by lane, seed %i',
+    { timeout: 60_000 },
+    async (seed) => {
+      await withSeed(seed, async (random) => {
+        // Every call has an id, so that every outcome is recorded, and no draws, which differ between batches.
+        let number = 0
+        const plan = lanesPlan(randomOf(random.below(2 ** 31)), 60).map((batch) =>
+          batch.map((request): Request => {
+            number += 1
+            const steps = (request.input['work'] as Work[] | undefined)?.map((one) =>
+              one.kind === 'draw' || one.kind === 'put' || one.kind === 'emit'
+                ? { ...one, kind: 'add' as const }
+                : one,
+            )
+            return {
+              ...request,
+              id: `only ${number}`,
+              input: steps === undefined ? request.input : { ...request.input, work: steps },
+            }
           }),
         )
-        for (const { lane, place } of records) {
-          if (lane >= 0) expect(lane, 'a request runs in the lane of its partition').toBe(laneOf(batch[place]!))
-          const alone = withoutPosition(await answerOf(single.db, batch[place]!))
-          const inBatch = withoutPosition(answers[n]![place]!)
-          if (alone !== inBatch) expect.fail(`call ${place} of batch ${n}\n  together ${inBatch}\n  alone    ${alone}`)
+        const together = await openInside(lanesApp, {
+          path: await newFolder(),
+          workers: 2,
+          partitions,
+          fixed,
+        })
+        const answers: string[][] = []
+        for (const batch of plan)
+          answers.push(await Promise.all(batch.map((request) => answerOf(together.db, request))))
+        const rows = rowsOf(lanesApp, together.db)
+        await together.close()
+        const frames = framesIn(together.path!)
+        expect(frames.length).toBe(plan.length)
+
+        const single = await openInside(lanesApp, { workers: 0, partitions })
+        for (const [n, batch] of plan.entries()) {
+          const records = frames[n]!.records
+          expect(records.map(({ place }) => place).toSorted((a, b) => a - b)).toEqual(
+            batch.map((_, place) => place),
+          )
+          const laneOf = ({ at }: Request): number => (at === undefined ? -1 : partitionOfOne(at, partitions))
+          expect(
+            records,
+            'partitions in order, then the unplaced, then the strays by partition and arrival',
+          ).toEqual(
+            records.toSorted((a, b) => {
+              const [one, other] = [batch[a.place]!, batch[b.place]!]
+              const rank = (it: typeof a, request: Request): number =>
+                it.lane >= 0 ? it.lane : laneOf(request) < 0 ? 1_000 : 2_000 + laneOf(request)
+              return rank(a, one) - rank(b, other) || a.place - b.place
+            }),
+          )
+          for (const { lane, place } of records) {
+            if (lane >= 0)
+              expect(lane, 'a request runs in the lane of its partition').toBe(laneOf(batch[place]!))
+            const alone = withoutPosition(await answerOf(single.db, batch[place]!))
+            const inBatch = withoutPosition(answers[n]![place]!)
+            if (alone !== inBatch)
+              expect.fail(`call ${place} of batch ${n}\n  together ${inBatch}\n  alone    ${alone}`)
+          }
         }
-      }
-      expect(rowsOf(lanesApp, single.db) === rows, 'the rows at the end').toBe(true)
-      await single.close()
-    })
-  })
+        expect(rowsOf(lanesApp, single.db) === rows, 'the rows at the end').toBe(true)
+        await single.close()
+      })
+    },
+  )
 })

@@ -90,7 +90,10 @@ export const across = history.procedure('across', { input: lines }, (tx, it) =>
   it.steps.map((line) => step(apart(tx), tx, line)),
 )
 
-/** Rows in partitions of their own; declared as one of them. An index that does not fix the partition makes each of them stray. */
+/**
+ * Rows in partitions of their own; declared as one of them. An index that does not fix the partition makes
+ * each of them stray.
+ */
 export const stray = history.procedure('stray', { input: lines, partition: () => 1 }, (tx, it) => {
   tx.db.value.index.byValue.get(0)
   return it.steps.map((line) => step(apart(tx), tx, line))

@@ -9,6 +9,8 @@ import { shown } from './schema/definition.js'
 import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
 
 type Options = SubmitOptions & { readonly id?: string | undefined }
+/** No batch of a log has this number or a smaller one. */
+const beforeAll = 1
 const callOptions = new Set(['id', 'signal', 'timeoutMs'])
 const manyOptions = new Set(['id', 'signal'])
 const streamOptions = new Set(['from', 'signal', 'tables', 'events'])
@@ -185,7 +187,7 @@ export class SluiceDatabase {
   /** The last batch whose time is not after a moment. */
   async #lastBefore(ms: number): Promise<Moment> {
     let last: Moment = { batch: 0, index: 0, time: 0 }
-    const follower = this.#follower({ tables: undefined, events: undefined, outcomes: true }, 0, -1)
+    const follower = this.#follower({ tables: undefined, events: undefined, outcomes: true }, beforeAll, -1)
     try {
       while (follower.isBehind()) {
         const read: { batch: number; index: number; time: number }[] = []
@@ -236,8 +238,8 @@ export class SluiceDatabase {
   #startOf(from: unknown): { batch: number; index: number; since?: number } {
     const { engine } = this.#open
     if (from === undefined || from === 'now') return { batch: engine.durable, index: -1 }
-    if (from === 'beginning') return { batch: 0, index: -1 }
-    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: 0, index: -1, since: from.getTime() }
+    if (from === 'beginning') return { batch: beforeAll, index: -1 }
+    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: beforeAll, index: -1, since: from.getTime() }
     const parts = positionParts(from)
     if (parts === undefined) throw wrongStart(shown(from))
     return parts
@@ -245,7 +247,7 @@ export class SluiceDatabase {
 
   #follower(filter: FrameFilter, afterBatch: number, afterIndex: number): LogFollower {
     const { engine, catalog, disk } = this.#open
-    return new LogFollower({ frames: engine.parts.frames, catalog, disk, durable: () => engine.durable, filter, afterBatch, afterIndex })
+    return new LogFollower({ frames: engine.parts.frames, catalog, disk, durable: () => engine.durable, written: () => engine.parts.control.written, filter, afterBatch, afterIndex })
   }
 
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────

@@ -88,22 +88,26 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   async #fill(): Promise<void> {
     const follower = this.#follower
     this.#read.length = 0
-    if (!follower.isBehind()) {
-      if (this.#database.engine.isClosed) {
-        this.#end()
-        return
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      this.#wake = undefined
-      return
-    }
+    if (!follower.isBehind()) return this.#wait()
+    const before = follower.batch
     if (follower.readRing(limits.streamBufferCommitsMax, this.#read)) {
       if (follower.isInFiles) follower.leaveFiles()
     } else await follower.readFiles(limits.streamBufferCommitsMax, this.#read)
     this.#buffer = this.#read.flatMap(this.#shape)
     this.#next = 0
+    // Nothing came of it: look again when something happens, and not at once for ever.
+    if (this.#read.length === 0 && follower.batch === before && follower.isBehind()) return this.#wait()
+  }
+
+  async #wait(): Promise<void> {
+    if (this.#database.engine.isClosed) {
+      this.#end()
+      return
+    }
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    this.#wake = undefined
   }
 
   #end(): void {

@@ -263,7 +263,7 @@ export class Engine {
     for (const ring of responses) taken += ring.drain(durable, this.#accept)
     const isNewer = durable !== this.#seenDurable
     if (isNewer) this.#newsCount += 1
-    if (isReading || (isNewer && this.#newsCount % newsBetweenHolds === 0)) this.newest.moveTo(durable)
+    if (isReading || (isNewer && (this.#newsCount % newsBetweenHolds === 0 || this.parts.store.isShort))) this.newest.moveTo(durable)
     if (isNewer) {
       this.#seenDurable = durable
       for (const follower of this.#followers) follower.advance(durable)

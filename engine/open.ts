@@ -122,6 +122,7 @@ async function openLocked(program: Program, options: EngineOptions, environment:
   const durable = Math.max(lastBatch, replayBatch)
   control.executed = durable
   control.durable = durable
+  control.written = durable
   for (let domain = 0; domain < parts.store.domains.length; domain += 1) parts.store.snapshots.raiseFloor(domain, durable)
 
   let engine: Engine | undefined

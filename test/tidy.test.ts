@@ -205,6 +205,7 @@ interface PowerException {
 const powerExceptions: readonly PowerException[] = [
   { path: 'engine/txn/realm.ts', use: /./, why: 'it replaces these globals inside of transactions, so it must hold the real ones' },
   { path: 'engine/worker/app-guard.ts', use: /^process\.argv$/, why: "the guard compares the application with the program's entry" },
+  { path: 'engine/worker/worker-main.ts', use: /^process\.(on|emitWarning)$/, why: 'the entry of a thread answers for what procedures leave behind on it' },
   { path: 'engine/worker/load-program.ts', use: /^process\.features$/, why: 'whether this Node loads TypeScript by itself' },
 ]
 

@@ -74,7 +74,11 @@ export class SluiceError extends Error {
   static is(error: unknown): error is SluiceError
   static is<C extends ErrorCode>(error: unknown, code: C): error is SluiceError & { readonly code: C }
   static is(error: unknown, code?: ErrorCode): boolean {
-    if (typeof error !== 'object' || error === null || !(brand in error)) return false
-    return code === undefined || ('code' in error && error.code === code)
+    if (typeof error !== 'object' || error === null) return false
+    try {
+      return brand in error && (code === undefined || (error as { readonly code?: unknown }).code === code)
+    } catch {
+      return false // a proxy that throws at every look is none of ours
+    }
   }
 }

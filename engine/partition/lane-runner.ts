@@ -121,7 +121,7 @@ export class LaneRunner {
       this.#encodeResult(result, procedure)
     } catch (thrown) {
       this.#parts.realm.active = undefined
-      if (transaction.isBroken || thrown instanceof BrokenBatch) {
+      if (transaction.isBroken) {
         throw this.#broken(index)
       }
       if (transaction.isStray) {

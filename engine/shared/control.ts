@@ -17,6 +17,7 @@
  *   11    frameTail                          sequencer, before it overwrites
  *   12    abandon                            main, a lane (R36)
  *   13    frameBatch: tick, double           sequencer: the newest batch with a frame
+ *   14    written: tick, double              log thread: the newest batch whose frame is in the files
  *   16+2w sleeps | responseHead of worker w  the worker | sequencer
  *   17+2w responseTail | running, ticks, laneHead   main | the worker: index + 1 of the running request, 0 between them
  *
@@ -33,13 +34,13 @@ const line = 16
 const halfLine = line / 2
 const at = {
   executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, lanesDone: 6, requestHead: 7, requestTail: 8,
-  frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12, frameBatch: 13,
+  frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12, frameBatch: 13, written: 14,
 } as const
 const perWorkerAt = 16
 
 export const databaseState = { open: 0, stopping: 1, failed: 2 } as const
 
-export type SharedWord = Exclude<keyof typeof at, 'executed' | 'durable' | 'frameBatch'>
+export type SharedWord = Exclude<keyof typeof at, 'executed' | 'durable' | 'frameBatch' | 'written'>
 
 export class Control {
   readonly buffer: SharedArrayBuffer
@@ -82,6 +83,13 @@ export class Control {
   }
   set frameBatch(batch: number) {
     this.#setBatch(at.frameBatch, batch)
+  }
+  /** The newest batch whose frame is in the files, durable or not. */
+  get written(): number {
+    return this.#batch(at.written)
+  }
+  set written(batch: number) {
+    this.#setBatch(at.written, batch)
   }
   #batch(place: number): number {
     if (!this.#alone) Atomics.load(this.#i32, place * line)

@@ -102,16 +102,26 @@ export class Domain {
     this.#state = address * 2
     this.#free = (address + freeListsAt) * 2
     const segments = {
-      takeSegment: (wordsAtLeast: number) => {
-        const words = Math.max(wordsAtLeast, this.#f64[address + keptWordsAt]! > chunkWordsMax ? chunkWordsMax : chunkWordsMin)
-        const rounded = wordsOfClass(classOf(words))
-        return { address: this.allocate(rounded), words: rounded }
-      },
+      takeSegment: (wordsAtLeast: number) => this.#takeSegment(wordsAtLeast),
       giveSegment: (segment: number, words: number) => this.release(segment, words),
     }
     this.undo = new Fifo(region, address + undoAt, segments)
     this.retired = new Fifo(region, address + retireAt, segments)
     this.marks = new Fifo(region, address + marksAt, segments)
+  }
+
+  /** A long history takes large segments; where there is no room for one, what is needed: else a full region refused deletes. */
+  #takeSegment(wordsAtLeast: number): { readonly address: number; readonly words: number } {
+    const least = roundedWords(wordsAtLeast)
+    const wanted = roundedWords(Math.max(wordsAtLeast, this.keptWords() > chunkWordsMax ? chunkWordsMax : chunkWordsMin))
+    for (let words = wanted; words > least; words = Math.max(least, roundedWords(words >>> 2))) {
+      try {
+        return { address: this.allocate(words), words }
+      } catch (error) {
+        if (!SluiceError.is(error, 'OUT_OF_SPACE')) throw error
+      }
+    }
+    return { address: this.allocate(least), words: least }
   }
 
   // ── blocks ────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@
  */
 import { isWellFormed } from '../base/bytes.js'
 import { SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
 import type { ColumnDescriptor, ColumnType, TableDescriptor } from '../schema/descriptor.js'
 import type { ColumnLayout, RowLayout } from '../schema/row-layout.js'
 import { inlineBytesMax, lengthMask, notAscii } from '../schema/row-layout.js'
@@ -218,6 +219,11 @@ export class StagedKey implements KeyMatcher {
 
   #stageLongBytes(p: number, part: Part, bytes: Uint8Array, flag: number): void {
     const at = part.at
+    if (bytes.length > limits.keyBytesMax) {
+      throw SluiceError.of('INVALID_INPUT', `The key column "${part.name}" of "${this.#table.name}" takes at most ${limits.keyBytesMax} bytes; it got ${bytes.length}.`, {
+        details: { table: this.#table.name, column: part.name, bytes: bytes.length },
+      })
+    }
     this.#i32.fill(0, at, at + part.ints)
     this.#i32[at] = bytes.length | flag
     if (bytes.length > inlineBytesMax) {

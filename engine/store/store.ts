@@ -122,6 +122,11 @@ export class Store {
     }
   }
 
+  /** Above this nothing is kept for anybody's convenience (design §2). */
+  get isShort(): boolean {
+    return this.region.usedWords() > this.region.words * limits.expireSnapshotsAbove
+  }
+
   // ── reclaiming ────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -131,7 +136,7 @@ export class Store {
   reclaim(ordinal: number, durable: number, batch: number, budget: number): void {
     const domain = this.domains[ordinal]!
     const share = this.plan.historyBytes / 8 / this.domains.length
-    const isShort = this.region.usedWords() > this.region.words * limits.expireSnapshotsAbove
+    const { isShort } = this
     // Not a little after every batch but more now and then: a look at all slots is paid for once.
     if (domain.keptWords() <= share + share / 16 && !isShort) return
     let bound = 0

@@ -20,6 +20,8 @@ export interface FollowerOptions {
   readonly disk: { readonly directory: string; readonly databaseId: Uint8Array } | undefined
   /** The newest durable batch. */
   readonly durable: () => number
+  /** The newest batch whose frame is in the files, durable or not. */
+  readonly written: () => number
   readonly filter: FrameFilter
   /** Read what comes after this place: a batch, and an index in it (-1: all of the batch). */
   readonly afterBatch: number
@@ -33,6 +35,8 @@ export class LogFollower {
   #index: number
   /** Counter of the ring entry that comes next, when the follower is in the ring. */
   #counter: number | undefined
+  /** It starts inside a batch, whose rest has not been read. */
+  #isInside: boolean
   #reader: LogReader | undefined
   #fileDecoder: FrameDecoder | undefined
 
@@ -41,6 +45,7 @@ export class LogFollower {
     this.#decoder = new FrameDecoder(options.catalog)
     this.#batch = options.afterBatch
     this.#index = options.afterIndex
+    this.#isInside = options.afterIndex >= 0
   }
 
   /** The batch that was read last. */
@@ -50,19 +55,24 @@ export class LogFollower {
 
   /** Something durable has not been read yet. */
   isBehind(): boolean {
-    return this.#options.durable() > this.#batch
+    return this.#options.durable() >= this.#firstWanted
+  }
+  /** The oldest batch that may hold something new: the one after the last read, or the rest of the one it starts in. */
+  get #firstWanted(): number {
+    return this.#isInside ? this.#batch : this.#batch + 1
   }
 
   /** Transactions from the ring, at most about `max`; undefined when they must be read from the files first. */
   readRing(max: number, into: DecodedTransaction[]): boolean {
     const { frames, durable } = this.#options
     const upTo = durable()
-    while (into.length < max && this.#batch < upTo) {
+    while (into.length < max && this.#firstWanted <= upTo) {
       const counter = this.#counter ?? this.#findInRing()
       if (counter === undefined) return false
       const entry = frames.read(counter, frames.publishedHead)
       if (entry === undefined || entry.batch > upTo) {
         this.#counter = counter
+        this.#isInside = false // the batch that it starts in has no frame
         return true
       }
       const body = new Uint8Array(entry.body.length)
@@ -85,15 +95,17 @@ export class LogFollower {
       throw SluiceError.of('HISTORY_GONE', 'The log of a database without a path holds the newest frames only, and these are gone: start from "now", or give the database a path.')
     }
     const storage = FileLogStorage.open(disk.directory, { create: false })
-    this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#index < 0 ? this.#batch + 1 : this.#batch })
+    this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#firstWanted })
     this.#fileDecoder ??= new FrameDecoder(catalog)
-    const upTo = durable()
+    // What is durable in memory may not be in the files yet; it is in the ring until it is.
+    const upTo = Math.min(durable(), this.#options.written())
     for await (const frame of this.#reader.frames(upTo)) {
       if (frame.kind === 'schema') this.#fileDecoder = new FrameDecoder(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
-      else if (frame.batch >= this.#batch) this.#take(this.#fileDecoder, frame.body, frame.batch, into)
+      else if (frame.batch >= this.#firstWanted) this.#take(this.#fileDecoder, frame.body, frame.batch, into)
       if (into.length >= max) return
     }
     if (this.#batch < upTo) this.#batch = upTo
+    this.#isInside = false
   }
 
   /** The follower has caught up with the ring and needs no files until it falls behind again. */
@@ -124,10 +136,9 @@ export class LogFollower {
           gone = true
           break
         }
-        const wanted = this.#index < 0 ? entry.batch > this.#batch : entry.batch >= this.#batch
-        if (wanted) {
+        if (entry.batch >= this.#firstWanted) {
           // The entry before it must be ours: else something between lies in the files only.
-          const isNext = !isFirst || entry.previous <= this.#batch || (this.#index >= 0 && entry.batch === this.#batch)
+          const isNext = !isFirst || entry.previous <= this.#batch || entry.batch === this.#batch
           if (!isNext) return undefined
           return counter
         }
@@ -144,6 +155,7 @@ export class LogFollower {
     const body = new FrameBodyReader(bytes)
     decoder.decode(body, this.#options.filter, from, (transaction) => void into.push(transaction))
     this.#batch = batch
+    this.#isInside = false
     this.#index = body.transactionCount - 1
   }
 }

@@ -1,4 +1,5 @@
 /** What users pass to `insert`, `put`, `update` and `add`, turned into checked values by ordinal (R26, R65). */
+import { isPlainObject } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { OnViolation } from '../schema/column-check.js'
 import type { TableStore } from '../store/table-store.js'
@@ -81,7 +82,7 @@ export class RowInput {
 
   #given(value: unknown, what: string): unknown[] {
     const given: unknown[] = new Array<unknown>(this.#table.descriptor.columns.length).fill(undefined)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    if (typeof value !== 'object' || value === null || !isPlain(value)) {
       throw this.#refused(`takes a plain object as ${what}`, {})
     }
     let names: string[]
@@ -101,5 +102,14 @@ export class RowInput {
 
   #refused(what: string, details: Record<string, unknown>, cause?: unknown): SluiceError {
     return SluiceError.of('INVALID_INPUT', `Table "${this.#table.name}" ${what}.`, { details: { table: this.#table.name, ...details }, cause })
+  }
+}
+
+/** Not an array, a promise, an accessor, an instance of anything. Whatever a proxy does when it is asked, it is none. */
+function isPlain(value: object): boolean {
+  try {
+    return isPlainObject(value)
+  } catch {
+    return false
   }
 }

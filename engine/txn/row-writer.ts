@@ -8,10 +8,12 @@
  * Order of the stores of a row, because threads may look at any moment: undo image, undo, ts, then flags and columns (R8).
  */
 import { assert } from '../base/assert.js'
+import { SluiceError } from '../base/errors.js'
 import { wordsFor } from '../shared/region.js'
 import type { LaneLog } from '../shared/lane-log.js'
 import { lengthMask } from '../schema/row-layout.js'
 import { type Domain, flagDeleted, flagQueued, retireRecordWords } from '../store/domain.js'
+import { orderedKeyBytesMax } from '../store/ordered-index.js'
 import { longAddress } from '../store/row-codec.js'
 import { writeBefore, writeImage } from '../store/row-image.js'
 import type { Store } from '../store/store.js'
@@ -164,6 +166,12 @@ export class RowWriter {
 
   #addEntry(part: TablePart, plan: TreePlan, row: number): void {
     const key = this.#entryKey(part.table, plan, row, this.#newKey)
+    if (key.length > orderedKeyBytesMax) {
+      const what = plan.name === '' ? 'primary key' : `index "${plan.name}"`
+      throw SluiceError.of('INVALID_INPUT', `An entry of the ${what} of "${part.table.name}" takes ${key.length} bytes, more than ${orderedKeyBytesMax}: index a shorter column.`, {
+        details: { table: part.table.name, index: plan.name, bytes: key.length },
+      })
+    }
     const tree = part.trees[plan.ordinal]!
     const retires = tree.retiresToChange()
     this.#reserveRetires(part.domain, 2 + retires)

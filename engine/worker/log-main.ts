@@ -69,6 +69,7 @@ function writeGroup(writer: LogWriter, from: number): number {
   }
   writer.sync()
   control.store('frameWritten', counter)
+  control.written = writer.writtenUpTo
   if (writer.durableUpTo > control.durable && data.durability !== 'memory') control.durable = writer.durableUpTo
   control.wakeWorker(0)
   if (control.mainMustBeRung()) send({ kind: 'look' })

@@ -42,6 +42,8 @@ export default async function partitionWorker(task: WorkerTask): Promise<void> {
   // From here on the realm is the transactions' (design §3): replaced once, looking at what runs.
   const realm = new Realm()
   realm.enter()
+  // A promise that a procedure leaves behind is nobody's business once the procedure has ended; it must not end the worker.
+  process.on('unhandledRejection', (reason) => process.emitWarning(`A procedure left a rejected promise behind: ${String(reason)}`, 'SluiceWarning'))
   // Before main hears of us: a worker that takes the place of a lost one has no part in the batch that is given up, and every
   // part in the ones that follow.
   const epoch = parts.control.load('lanes')

@@ -4,10 +4,11 @@
  * very words it had before, every snapshot still shows what it showed, and the whole store is in order.
  */
 import { describe, expect, test } from 'vitest'
+import { SluiceError } from '../../../engine/base/errors.js'
 import { LaneLog } from '../../../engine/shared/lane-log.js'
 import { SnapshotView } from '../../../engine/snapshot-view.js'
 import { checkStore } from '../../../engine/store/check.js'
-import { flagDeleted, flagQueued } from '../../../engine/store/domain.js'
+import { flagDeleted, flagQueued, wordsOfClass } from '../../../engine/store/domain.js'
 import { Store } from '../../../engine/store/store.js'
 import { makeServiceScope } from '../../../engine/txn/service-scope.js'
 import { crossLane, Transaction } from '../../../engine/txn/transaction.js'
@@ -159,6 +160,103 @@ describe('memory', () => {
       checkStore(store, 3_000)
       // Half as long again would need more, if anything leaked; a little comes and goes with the sizes of values.
       expect(store.region.usedWords() - top, 'words taken in the second half').toBeLessThan(3 * 32_768)
+    })
+  })
+})
+
+/** Words that an allocation could still have, in the free lists and in the chunk of a domain. */
+function freeWords(store: Store): number {
+  const { i32 } = store.region
+  let words = 0
+  for (const { address } of store.domains) {
+    for (let sizeClass = 0; sizeClass < 64; sizeClass += 1) {
+      for (let free = i32[(address + 16) * 2 + sizeClass]!; free !== 0; free = i32[free * 2]!) words += wordsOfClass(sizeClass)
+    }
+    words += i32[address * 2 + 1]! - i32[address * 2]!
+  }
+  return words
+}
+
+describe('a memory that ends', () => {
+  test.each(seeds(4))('R5, R11: at any allocation, the transaction is undone whole, and what it had taken is free again, seed %i', { timeout: 60_000 }, async (seed) => {
+    await withSeed(seed, async (random: Random) => {
+      const { store, log, transaction } = bench(64 * 2 ** 20, 0)
+      const place = () => random.pick(['a', 'b', 'c', 'd'])
+      const body = () => random.pick(['x', 'é'.repeat(30), 'b'.repeat(900), 'c'.repeat(3_000)])
+      const steps = (): object[] =>
+        Array.from({ length: 1 + random.below(6) }, () => {
+          switch (random.below(6)) {
+            case 0:
+              return { op: 'put', table: 'pair', row: { place: place(), day: random.below(40), rank: random.below(9), title: body() } }
+            case 1:
+              return { op: 'delete', table: 'pair', key: [place(), random.below(40)] }
+            case 2:
+              return { op: 'delete', table: 'long', key: String(random.below(20)) }
+            case 3:
+              return { op: 'put', table: 'world', row: { name: place(), n: random.below(50), note: body() } }
+            default:
+              return { op: 'put', table: 'long', row: { id: String(random.below(20)), body: body(), blob: Buffer.from(body()), data: [body()] } }
+          }
+        })
+      // Extents are as small as they can be, so that the end may come at every allocation.
+      let budget = Infinity
+      const takeExtent = store.region.takeExtent.bind(store.region)
+      store.region.takeExtent = (words) => {
+        if (words > 512 || (budget -= 1) < 0) return 0
+        return takeExtent(words)
+      }
+      const counts = { full: 0, committed: 0 }
+      let batch = 1
+      const runBatch = (extents: number): boolean => {
+        batch += 1
+        budget = Infinity
+        for (const domain of store.domains) domain.beginBatch()
+        for (let domain = 0; domain < store.domains.length; domain += 1) store.reclaim(domain, batch - 1, batch, 64)
+        log.clear()
+        log.beginLane(-1)
+        transaction.beginBatch(batch, batch, 7)
+        const before = wordsOf(store)
+        transaction.begin(crossLane, 0)
+        budget = extents
+        let isFull = false
+        try {
+          transaction.run(runProcedure, { script: steps() } as never)
+          transaction.commit()
+          counts.committed += 1
+        } catch (error) {
+          if (transaction.isBroken) throw transaction.bug ?? error
+          isFull = SluiceError.is(error, 'OUT_OF_SPACE')
+          transaction.undo()
+          mustBeEqual(wordsOf(store), before, `a transaction that found no memory, batch ${batch}`)
+          if (isFull) counts.full += 1
+        }
+        budget = Infinity
+        log.endLane()
+        for (const domain of store.domains) domain.endBatch(batch)
+        checkStore(store, batch)
+        return isFull
+      }
+      for (let n = 0; n < 400; n += 1) runBatch(random.chance(0.5) ? Infinity : random.below(6))
+      expect(counts.full).toBeGreaterThan(20)
+      expect(counts.committed).toBeGreaterThan(100)
+
+      // Again and again into the wall: nothing may be lost in it.
+      const settle = (): number => {
+        for (let n = 0; n < 3; n += 1) {
+          batch += 1
+          for (const domain of store.domains) domain.beginBatch()
+          for (let domain = 0; domain < store.domains.length; domain += 1) store.reclaim(domain, batch - 1, batch, 1_000)
+          for (const domain of store.domains) domain.endBatch(batch)
+        }
+        return freeWords(store) - store.region.usedWords()
+      }
+      let lost = 0
+      for (let n = 0; n < 300; n += 1) {
+        const before = settle()
+        if (runBatch(random.below(3))) lost += before - settle()
+      }
+      // Segments of logs come and go; a leak would be some hundred words each time.
+      expect(lost, 'words lost').toBeLessThan(4_000)
     })
   })
 })

@@ -59,6 +59,7 @@ export class Engine {
   readonly #writer = new ByteWriter(1_024)
   readonly #reader = new ByteReader(new Uint8Array(0))
   readonly #inline: Sequencer | undefined
+  readonly #lanes: InlineLaneHost | undefined
   readonly #followers = new Set<Follower>()
   readonly #cancels = new Map<number, () => void>()
   readonly #waitingForRoom: (() => void)[] = []
@@ -91,7 +92,10 @@ export class Engine {
     this.#seenDurable = control.durable
     this.#momentCounter = parts.frames.tail
     this.supervisor = new Supervisor(parts, threads, environment, (error) => this.stopped(error))
-    if (parts.plan.workers === 0) this.#inline = makeSequencer(parts, new InlineLaneHost(parts))
+    if (parts.plan.workers === 0) {
+      this.#lanes = new InlineLaneHost(parts)
+      this.#inline = makeSequencer(parts, this.#lanes)
+    }
   }
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,6 +103,7 @@ export class Engine {
   /** Hands a request in. The caller hears exactly once, unless this throws. */
   submit(procedure: number, input: unknown, caller: Caller, index: number, options?: SubmitOptions): void {
     this.#mustBeOpen()
+    if (this.#lanes?.isRunning === true) throw insideProcedure()
     if (options?.signal?.aborted === true) throw cancelled(options.signal.reason)
     if (this.#calls.waiting >= limits.callsInFlightMax) throw overloaded('calls in flight', limits.callsInFlightMax)
     const writer = this.#writer
@@ -223,7 +228,7 @@ export class Engine {
       this.threads.hold(false)
       return
     }
-    if (this.#idleTurns > limits.idleTurnsMax && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
+    if (this.#idleTurns > this.parts.plan.idleTurns && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
       this.#isPumping = false
       this.threads.hold(true)
       return
@@ -455,6 +460,9 @@ function overloaded(what: string, max: number): SluiceError {
 function bugFound(error: unknown): SluiceError {
   const message = error instanceof Error ? error.message : String(error)
   return SluiceError.of('WORKER_LOST', `The database stopped because one of its own assertions failed (${message}): close it, open it again, and please report this.`, { cause: error })
+}
+function insideProcedure(): SluiceError {
+  return SluiceError.of('INVALID_USE', 'The database was called inside a procedure, which sees only tx and may run again: use tx.call(procedure, input) for the same transaction, or emit an event.')
 }
 function closedError(): SluiceError {
   return SluiceError.of('DATABASE_CLOSED', 'The database is closed: open() it again.')

@@ -60,13 +60,16 @@ export async function openEngine(program: Program, options: EngineOptions): Prom
     throw SluiceError.of('INVALID_USE', `This version reads rows across threads on x64 only; on ${environment.architecture} open with workers: 0.`)
   }
   const directory = options.path === undefined ? undefined : resolve(options.path)
-  if (directory !== undefined) FileLogStorage.open(directory)
-  const lock = directory === undefined ? undefined : await DirectoryLock.take(directory)
+  let lock: DirectoryLock | undefined
   try {
+    if (directory !== undefined) {
+      FileLogStorage.open(directory)
+      lock = await DirectoryLock.take(directory)
+    }
     return await openLocked(program, options, environment, directory, lock)
   } catch (error) {
     await lock?.release()
-    throw error
+    throw SluiceError.is(error) || directory === undefined ? error : unusable(directory, error)
   }
 }
 
@@ -115,6 +118,7 @@ async function openLocked(program: Program, options: EngineOptions, environment:
     isMemory: options.durability === 'memory',
     hasLogThread,
     spinLoads: spinLoads(threadsInAll, environment.processors),
+    idleTurns: threadsInAll <= environment.processors ? limits.idleTurnsMax : limits.idleTurnsMax / 4,
   })
   const parts = new EngineParts(withSystem, plan, plan.store.domains)
   const { control } = parts
@@ -204,6 +208,16 @@ function mustAgree(log: LoggedCatalog, program: Program, options: EngineOptions)
   if (difference.length === 0) return
   throw SluiceError.of('SCHEMA_MISMATCH', `The log was written under another schema, so its rows cannot be read with this application:\n${difference.map((line) => `  ${line}`).join('\n')}\nOpen it with the application it was written by, or change the application back.`, {
     details: { difference },
+  })
+}
+
+/** What the system says of a directory or a file, in our words; its own stays the cause. */
+function unusable(directory: string, cause: unknown): SluiceError {
+  const { code, message } = cause as NodeJS.ErrnoException
+  const why = code === 'ENOTDIR' || code === 'ELOOP' ? 'something in it is a symbolic link or no directory, which a database refuses' : message
+  return SluiceError.of('INVALID_USE', `The directory ${directory} cannot be used: ${why}. Give a path that this process may create, read and write, without links inside.`, {
+    cause,
+    details: { path: directory, system: code ?? 'unknown' },
   })
 }
 

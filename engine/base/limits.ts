@@ -75,7 +75,7 @@ export const limits = {
   procedureMsMax: 5_000,
   lookEveryMs: 500,
   /** Turns of the event loop without news after which main sleeps. */
-  idleTurnsMax: 200,
+  idleTurnsMax: 1_000,
   /** How long batches may run on main before the event loop turns (`workers: 0`). */
   inlineMsMax: 4,
   /** After so long without a frame, a certificate says that the last one is on disk. */

@@ -19,7 +19,7 @@
  *   13    frameBatch: tick, double           sequencer: the newest batch with a frame
  *   14    written: tick, double              log thread: the newest batch whose frame is in the files
  *   16+2w sleeps | responseHead of worker w  the worker | sequencer
- *   17+2w responseTail | running, ticks, laneHead   main | the worker: index + 1 of the running request, 0 between them
+ *   17+2w responseTail | running, ticks, laneHead, laneEpoch   main | the worker: index + 1 of the running request, 0 between them
  *
  * A batch number is a double beside an Int32 tick: the writer stores the double and then the tick, a reader loads the tick and
  * then the double. An aligned double is loaded and stored in one piece by every processor that Node runs on; a BigInt64 word
@@ -147,6 +147,14 @@ export class Control {
   }
   setLaneHead(worker: number, head: number): void {
     Atomics.store(this.#i32, (perWorkerAt + 2 * worker + 1) * line + 3, head)
+  }
+
+  /** The batch epoch whose lanes a worker has come to the end of. */
+  laneEpoch(worker: number): number {
+    return Atomics.load(this.#i32, (perWorkerAt + 2 * worker + 1) * line + 4)
+  }
+  setLaneEpoch(worker: number, epoch: number): void {
+    Atomics.store(this.#i32, (perWorkerAt + 2 * worker + 1) * line + 4, epoch)
   }
 
   // ── sleeping ──────────────────────────────────────────────────────────────────────────────────────────

@@ -188,6 +188,12 @@ export function longAddress(words: Int32Array, cell: number): number {
   return (words[cell]! & lengthMask) > inlineBytesMax ? words[cell + 1]! : 0
 }
 
+function longBytesIn(words: Int32Array, at: number, vars: readonly ColumnLayout[]): number {
+  let bytes = 0
+  for (const column of vars) if (longAddress(words, at + column.at) !== 0) bytes += wordsFor(words[at + column.at]! & lengthMask) * 8
+  return bytes
+}
+
 export class RowCodec {
   readonly layout: RowLayout
   readonly memory: CellMemory
@@ -224,6 +230,15 @@ export class RowCodec {
       this.releaseStaged(staged, domain)
       throw error
     }
+  }
+
+  /** Bytes of the long values of a stored row, of all staged columns, or of some. */
+  longBytesOfRow(row: number): number {
+    return longBytesIn(this.memory.i32, row * 2, this.layout.vars)
+  }
+  longBytesStaged(ordinals?: readonly number[]): number {
+    const vars = ordinals === undefined ? this.layout.vars : this.layout.vars.filter((column) => ordinals.includes(column.ordinal))
+    return longBytesIn(this.i32, 0, vars)
   }
 
   /** Gives back the blocks of the first `columns` staged columns. */

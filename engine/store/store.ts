@@ -139,18 +139,15 @@ export class Store {
     const { isShort } = this
     // Not a little after every batch but more now and then: a look at all slots is paid for once.
     if (domain.keptWords() <= share + share / 16 && !isShort) return
-    let bound = 0
     for (let n = 0; n < budget; n += 1) {
       const oldest = domain.oldestMark()
-      if (oldest === Infinity || (domain.keptWords() <= share && !isShort)) return
+      if (oldest > durable || (domain.keptWords() <= share && !isShort)) return
+      // S4, for every mark: floor first, then the slots. A reader of the past who came in between sees the one or is seen.
+      if (oldest > this.snapshots.floor(ordinal)) this.snapshots.raiseFloor(ordinal, oldest)
+      const bound = this.snapshots.oldestHeld(durable)
       if (oldest > bound) {
-        if (oldest > durable) return
-        this.snapshots.raiseFloor(ordinal, Math.max(oldest, this.snapshots.floor(ordinal))) // S4: floor first, then the slots
-        bound = this.snapshots.oldestHeld(durable)
-        if (oldest > bound) {
-          if (isShort && this.snapshots.expireOldest(0)) continue
-          return
-        }
+        if (isShort && this.snapshots.expireOldest(0)) continue
+        return
       }
       domain.reclaimOldest((kind, address, extra, extra2) => this.#reclaimOne(domain, kind, address, extra, extra2, bound, batch))
     }

@@ -70,7 +70,7 @@ export function compileAccessor(transaction: Transaction, table: TableStore, inp
       transaction.mustBeOpen()
       transaction.mayWrite(table, part.partition)
       if ((part.domain.region.i32[row * 2 + 3]! & flagDeleted) !== 0) support.deleted()
-      transaction.countWrite(part, 0)
+      transaction.countWrite(part, row, 0)
       transaction.beginChange()
       try {
         transaction.writer.touch(part, row)
@@ -93,38 +93,29 @@ export function compileAccessor(transaction: Transaction, table: TableStore, inp
 export function setColumns(transaction: Transaction, part: TablePart, row: number, columns: readonly number[], values: readonly unknown[], input: RowInput): void {
   const { table } = part
   transaction.mayWrite(table, part.partition)
-  let extra = 0
   const checked: unknown[] = []
   try {
     for (let n = 0; n < columns.length; n += 1) {
       // Leaving a column out is a matter of patches; here it is named, so undefined is a value of the wrong type.
       const value = input.column(columns[n]!, values[n] === undefined ? null : values[n])
       checked.push(value)
-      extra += lengthOf(value)
     }
   } catch (error) {
     if (SluiceError.is(error)) transaction.fail(error)
     throw error
   }
-  transaction.countWrite(part, extra)
   transaction.change(() => {
     let staged = 0
     const { codec } = table
     try {
       for (; staged < columns.length; staged += 1) codec.stagers[columns[staged]!]!(checked[staged], part.domain)
+      transaction.countWrite(part, row, codec.longBytesStaged(columns))
     } catch (error) {
       codec.releaseColumns(columns.slice(0, staged), part.domain)
       throw error
     }
     transaction.writer.update(part, row, columns)
   })
-}
-
-/** About what a value adds to the log beside its cell. */
-export function lengthOf(value: unknown): number {
-  if (typeof value === 'string') return value.length
-  if (value instanceof Uint8Array) return value.length
-  return typeof value === 'object' && value !== null ? 64 : 0
 }
 
 /** The test under which a value can be stored as it is, for columns whose rules fit into one expression. */

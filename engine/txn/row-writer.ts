@@ -79,17 +79,31 @@ export class RowWriter {
    */
   insert(part: TablePart, known: number): number {
     const table = part.table
-    part.domain.reserveVersion(countCellWords)
     let row = known
-    if (known !== 0) {
-      this.touch(part, known)
-      for (const column of table.layout.vars) this.#dropOverwritten(part, known, column.ordinal)
-      table.codec.copyStaged(known)
-      this.#i32[known * 2 + 3]! &= ~flagDeleted
-    } else row = this.#insertNew(part)
+    try {
+      part.domain.reserveVersion(countCellWords)
+      if (known !== 0) this.#revive(part, known)
+      else row = this.#insertNew(part)
+    } catch (error) {
+      // The row has not taken over its long values.
+      if (SluiceError.is(error)) table.codec.releaseStaged(table.layout.columns.length, part.domain)
+      throw error
+    }
     this.#count(part, 1)
     for (const plan of table.trees) this.#addEntry(part, plan, row)
     return row
+  }
+
+  #revive(part: TablePart, row: number): void {
+    this.touch(part, row)
+    const { layout, codec } = part.table
+    // Room for all at once: a block must not be dropped while the row keeps it.
+    const drops = 2 * layout.vars.length
+    this.#reserveRetires(part.domain, drops)
+    this.#retiresDone(part.domain, drops)
+    for (const column of layout.vars) this.#dropOverwritten(part, row, column.ordinal)
+    codec.copyStaged(row)
+    this.#i32[row * 2 + 3]! &= ~flagDeleted
   }
 
   #insertNew(part: TablePart): number {
@@ -120,24 +134,32 @@ export class RowWriter {
 
   /** Copies the staged cells of some columns over a row, with the trees that they move. `columns`: ordinals. */
   update(part: TablePart, row: number, columns: readonly number[]): void {
-    this.touch(part, row)
     const table = part.table
     const isMoved = columns.some((column) => table.indexed.has(column))
     const moved = isMoved ? table.trees.filter((plan) => plan.columns.slice(0, plan.own).some((c) => columns.includes(c))) : []
-    for (const plan of moved) this.#removeEntry(part, plan, row)
-    const i32 = this.#i32
-    const { codec, layout } = table
-    for (const ordinal of columns) {
-      const column = layout.columns[ordinal]!
-      this.#dropOverwritten(part, row, ordinal)
-      const ints = column.isVar ? 6 : column.descriptor.type === 'uuid' ? 4 : intsOf(column.descriptor.type)
-      for (let n = 0; n < ints; n += 1) i32[row * 2 + column.at + n] = codec.i32[column.at + n]!
-      if (column.nullAt >= 0) {
-        const word = row * 2 + column.nullAt
-        i32[word] = (i32[word]! & ~column.nullBit) | (codec.i32[column.nullAt]! & column.nullBit)
-      }
+    let copied = 0
+    try {
+      this.touch(part, row)
+      for (const plan of moved) this.#removeEntry(part, plan, row)
+      for (; copied < columns.length; copied += 1) this.#copyColumn(part, row, columns[copied]!)
+    } catch (error) {
+      if (SluiceError.is(error)) table.codec.releaseColumns(columns.slice(copied), part.domain)
+      throw error
     }
     for (const plan of moved) this.#addEntry(part, plan, row)
+  }
+
+  #copyColumn(part: TablePart, row: number, ordinal: number): void {
+    const i32 = this.#i32
+    const { codec, layout } = part.table
+    const column = layout.columns[ordinal]!
+    this.#dropOverwritten(part, row, ordinal)
+    const ints = column.isVar ? 6 : column.descriptor.type === 'uuid' ? 4 : intsOf(column.descriptor.type)
+    for (let n = 0; n < ints; n += 1) i32[row * 2 + column.at + n] = codec.i32[column.at + n]!
+    if (column.nullAt >= 0) {
+      const word = row * 2 + column.nullAt
+      i32[word] = (i32[word]! & ~column.nullBit) | (codec.i32[column.nullAt]! & column.nullBit)
+    }
   }
 
   /** A long value that this very transaction wrote and now overwrites belongs to nobody: retired with the batch. */

@@ -10,7 +10,7 @@ import type { PlainRow } from '../store/row-codec.js'
 import { gatherRows } from '../store/tree-scan.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
 import { flagDeleted } from '../store/domain.js'
-import { type AccessorClass, compileAccessor, lengthOf, setColumns } from './accessor.js'
+import { type AccessorClass, compileAccessor, setColumns } from './accessor.js'
 import { RowInput } from './row-input.js'
 import type { Transaction } from './transaction.js'
 
@@ -104,7 +104,7 @@ export class TableHandle {
     if (row === 0) return false
     const part = this.#part
     this.#transaction.mayWrite(this.#table, part.partition)
-    this.#transaction.countWrite(part, 0)
+    this.#transaction.countWrite(part, row, 0)
     this.#transaction.change(() => this.#transaction.writer.delete(part, row))
     return true
   }
@@ -212,11 +212,15 @@ export class TableHandle {
 
   #insertChecked(values: readonly unknown[], known: number): void {
     const part = this.#part
-    let extra = 0
-    for (const value of values) extra += lengthOf(value)
-    this.#transaction.countWrite(part, extra)
+    const { codec } = this.#table
     this.#transaction.change(() => {
-      this.#table.codec.stage(values, part.domain)
+      codec.stage(values, part.domain)
+      try {
+        this.#transaction.countWrite(part, known, codec.longBytesStaged())
+      } catch (error) {
+        codec.releaseStaged(values.length, part.domain)
+        throw error
+      }
       this.#transaction.writer.insert(part, known)
     })
   }

@@ -18,7 +18,7 @@ import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { Program, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type PlainRecord, type RecordCodec } from '../schema/record-codec.js'
-import type { LaneLog } from '../shared/lane-log.js'
+import { type LaneLog, recordCostBytes } from '../shared/lane-log.js'
 import type { Store } from '../store/store.js'
 import type { TablePart, TableStore } from '../store/table-store.js'
 import { TransactionRandom } from './random.js'
@@ -219,9 +219,17 @@ export class Transaction implements RealmTransaction {
     if (this.#lane !== crossLane) this.stray()
   }
 
-  /** Counts bytes that a change will record (R41), before it is made. */
-  countWrite(part: TablePart, extraBytes: number): void {
-    this.#written += part.table.layout.words * 8 + extraBytes
+  /**
+   * Counts what a change will record (R41), before it is made: at the first change of a row its images before and after, and
+   * each time the long values that are new. `row` is 0 for a row that does not exist yet.
+   */
+  countWrite(part: TablePart, row: number, newLongBytes: number): void {
+    let bytes = newLongBytes
+    if (row === 0 || this.writer.journal.opOfRow(row) < 0) {
+      bytes += 2 * part.table.layout.words * 8 + recordCostBytes
+      if (row !== 0) bytes += part.table.codec.longBytesOfRow(row)
+    }
+    this.#written += bytes
     if (this.#written > limits.transactionBytesMax) {
       this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may write ${limits.transactionBytesMax} bytes: split the work into several.`, { details: { bytes: limits.transactionBytesMax } }))
     }

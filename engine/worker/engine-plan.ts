@@ -44,6 +44,8 @@ export interface EnginePlan {
   readonly hasLogThread: boolean
   /** Shared loads that a waiting thread spends before it sleeps; 0 where threads outnumber processors. */
   readonly spinLoads: number
+  /** Turns of main's event loop without news after which it sleeps. */
+  readonly idleTurns: number
 }
 
 /** The program with the engine's own tables behind the user's. */

@@ -77,6 +77,10 @@ export class InlineLaneHost implements LaneHost {
     this.#runner = makeRunner(parts, 0, this.#realm)
   }
 
+  /** A procedure is running, on the very thread that callers use. */
+  get isRunning(): boolean {
+    return this.#realm.active !== undefined
+  }
   enter(): void {
     this.#realm.enter()
   }

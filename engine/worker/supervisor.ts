@@ -22,8 +22,6 @@ interface Seen {
   sinceMs: number
 }
 
-const pollEveryMs = 1
-
 export class Supervisor {
   readonly #parts: EngineParts
   readonly #threads: ThreadHost
@@ -33,8 +31,11 @@ export class Supervisor {
   readonly #killed = new Set<number>()
   #unexplained = 0
   #cancel: (() => void) | undefined
+  /** Workers whose threads have exited, with what they died of. */
+  readonly #dead = new Map<number, unknown>()
+  #errors: unknown[] = []
   /** Losses are put right one after the other. */
-  #repairing: Promise<void> = Promise.resolve()
+  #repairing: Promise<void> | undefined
 
   constructor(parts: EngineParts, threads: ThreadHost, environment: Environment, stop: (error: SluiceError) => void) {
     this.#parts = parts
@@ -75,50 +76,102 @@ export class Supervisor {
 
   /** The thread of a worker has exited under the database. */
   lost(worker: number, error: unknown): void {
-    this.#repairing = this.#repairing.then(() => this.#repair(worker, error)).catch((cause: unknown) => {
-      this.#stop(SluiceError.of('WORKER_LOST', `Partition worker ${worker} was lost and could not be replaced: ${textOf(cause)}. Close the database and open it again.`, { cause }))
-    })
+    this.#dead.set(worker, error)
+    this.#repairing ??= this.#repair().then(
+      () => {
+        this.#repairing = undefined
+      },
+      (cause: unknown) => this.#giveUp(worker, cause),
+    )
   }
 
-  async #repair(worker: number, error: unknown): Promise<void> {
-    const { control, record, requests, store, plan } = this.#parts
-    if (control.load('state') !== databaseState.open) return
-    const code: ErrorCode = this.#killed.delete(worker) ? 'PROCEDURE_STUCK' : 'WORKER_LOST'
-    delete this.#seen[worker]
-    const { place } = control.running(worker)
-    const isUnfinished = record.batch > control.executed
-    if (!isUnfinished || place < 0) {
-      this.#unexplained += 1
-      if (this.#unexplained > 1) {
-        this.#stop(SluiceError.of('WORKER_LOST', `Partition worker ${worker} ended twice without a request to blame: ${textOf(error)}. Close the database and open it again.`, { cause: error }))
-        return
-      }
-    } else requests.condemn(record.offset(place), outcomeOfCode(code))
-    control.noteRunning(worker, -1)
-    if (worker === 0) {
-      // The sequencer's own: the others come to rest at the barrier, and nobody rolls back but us.
-      await this.#othersAtRest()
-      if (isUnfinished) store.rollback()
-      control.store('abandon', 0)
-      await this.#threads.startWorker(0)
-    } else {
-      await this.#threads.startWorker(worker)
-      // The sequencer waits for this lane: it finds the batch abandoned, rolls it back and runs it again.
-      if (place >= 0) record.condemn(place, outcomeOfCode(code))
-      control.store('abandon', 1)
-      control.add('lanesDone', 1)
+  /** Until nobody is dead: others may die while the first are replaced. */
+  async #repair(): Promise<void> {
+    const { control, plan } = this.#parts
+    while (this.#dead.size > 0 && control.load('state') === databaseState.open) {
+      if (this.#dead.has(0)) await this.#replaceWithSequencer()
+      else await this.#replaceLanes()
+      for (let worker = 0; worker < plan.workers; worker += 1) control.wakeWorker(worker)
     }
-    for (let one = 0; one < plan.workers; one += 1) control.wakeWorker(one)
   }
 
-  /** The lanes of the other workers have ended. */
-  async #othersAtRest(): Promise<void> {
+  /** The sequencer is alive and waits at the barrier for the lanes of the dead. */
+  async #replaceLanes(): Promise<void> {
+    const { control } = this.#parts
+    const dead = this.#takeDead()
+    let owed = 0
+    for (const worker of dead) {
+      if (this.#isUnfinished() && control.laneEpoch(worker) !== control.load('lanes')) owed += 1
+      this.#condemn(worker)
+      await this.#threads.startWorker(worker)
+    }
+    if (owed === 0) return
+    // It finds the batch abandoned, rolls it back, and runs it again without the condemned.
+    control.store('abandon', 1)
+    control.add('lanesDone', owed)
+  }
+
+  /** The sequencer itself is dead: the living come to rest at the barrier, we roll back, and a new one takes everything again. */
+  async #replaceWithSequencer(): Promise<void> {
+    const { control, store } = this.#parts
+    await this.#livingAtRest()
+    const isUnfinished = this.#isUnfinished()
+    const dead = this.#takeDead()
+    if (isUnfinished && control.running(0).place < 0) {
+      // Between the lanes and the seal: nobody can say whether its frame is in the log already.
+      throw SluiceError.of('WORKER_LOST', 'the sequencer ended while it sealed a batch')
+    }
+    for (const worker of dead) this.#condemn(worker)
+    if (isUnfinished) store.rollback()
+    control.store('abandon', 0)
+    // The sequencer last: the lanes it starts must have somebody to run them.
+    for (const worker of dead.sort((a, b) => b - a)) await this.#threads.startWorker(worker)
+  }
+
+  #takeDead(): number[] {
+    const dead = [...this.#dead.keys()]
+    this.#errors = [...this.#dead.values()]
+    this.#dead.clear()
+    for (const worker of dead) delete this.#seen[worker]
+    return dead
+  }
+
+  /** Whatever a dead worker was running does not run again. */
+  #condemn(worker: number): void {
+    const { control, record, requests } = this.#parts
+    const code: ErrorCode = this.#killed.delete(worker) ? 'PROCEDURE_STUCK' : 'WORKER_LOST'
+    const { place } = control.running(worker)
+    control.noteRunning(worker, -1)
+    if (this.#isUnfinished() && place >= 0) {
+      requests.condemn(record.offset(place), outcomeOfCode(code))
+      record.condemn(place, outcomeOfCode(code))
+      return
+    }
+    this.#unexplained += 1
+    if (this.#unexplained > 1) {
+      throw SluiceError.of('WORKER_LOST', `it ended twice without a request to blame: ${textOf(this.#errors[0])}`, { cause: this.#errors[0] })
+    }
+  }
+
+  #isUnfinished(): boolean {
+    return this.#parts.record.batch > this.#parts.control.executed
+  }
+
+  /** The lanes of all workers that are alive have ended. */
+  async #livingAtRest(): Promise<void> {
     const { control, plan } = this.#parts
     const isBusy = (): boolean => {
-      for (let worker = 1; worker < plan.workers; worker += 1) if (control.running(worker).place >= 0) return true
-      return plan.workers > 1 && control.load('lanesDone') < plan.workers - 1 && control.load('lanes') !== 0
+      for (let worker = 1; worker < plan.workers; worker += 1) {
+        if (!this.#dead.has(worker) && control.laneEpoch(worker) !== control.load('lanes')) return true
+      }
+      return false
     }
-    while (isBusy()) await new Promise<void>((resolve) => void this.#environment.later(pollEveryMs, resolve))
+    // Turns, not timers: they keep the process alive, and this is short.
+    while (isBusy()) await new Promise<void>((resolve) => this.#environment.soon(resolve))
+  }
+
+  #giveUp(worker: number, cause: unknown): void {
+    this.#stop(SluiceError.of('WORKER_LOST', `Partition worker ${worker} was lost and could not be replaced: ${textOf(cause)}. Close the database and open it again.`, { cause }))
   }
 }
 

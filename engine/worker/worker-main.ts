@@ -47,6 +47,7 @@ export default async function partitionWorker(task: WorkerTask): Promise<void> {
   // Before main hears of us: a worker that takes the place of a lost one has no part in the batch that is given up, and every
   // part in the ones that follow.
   const epoch = parts.control.load('lanes')
+  parts.control.setLaneEpoch(worker, epoch)
   send({ kind: 'ready', threadId })
   await (worker === 0 ? runSequencer(parts, realm, send) : runLanes(parts, worker, realm, epoch))
   port.close()
@@ -97,6 +98,7 @@ async function runLanes(parts: EngineParts, worker: number, realm: Realm, startE
         control.store('abandon', 1)
       }
       control.setLaneHead(worker, parts.responses[worker]!.head)
+      control.setLaneEpoch(worker, epoch)
       control.add('lanesDone', 1)
       control.wakeWorker(0)
       continue

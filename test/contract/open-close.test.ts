@@ -141,9 +141,9 @@ describe('what is left of a process', () => {
         'closes.js': holder(options, "await db.close(); console.log('closed')"),
         'leaves.js': holder(options, "console.log('left', db.table(counting.tables.counter).get('x').n)"),
       })
-      const closes = await finish(['closes.js'], { cwd: project, ms: 15_000 })
+      const closes = await finish(['closes.js'], { cwd: project, ms: 8_000 })
       expect([closes.code, closes.text.split('\n').at(-1), closes.errors]).toEqual([0, 'closed', ''])
-      const leaves = await finish(['leaves.js'], { cwd: project, ms: 15_000 })
+      const leaves = await finish(['leaves.js'], { cwd: project, ms: 8_000 })
       expect([leaves.code, leaves.errors]).toEqual([0, ''])
       expect(leaves.text.split('\n').at(-1)).toBe(options.includes('path') ? 'left 2' : 'left 1')
     },
@@ -157,7 +157,7 @@ describe('what is left of a process', () => {
         "db.call(count, { id: 'x' }).then((n) => console.log('answered', n))",
       ),
     })
-    const { code, text } = await finish(['main.js'], { cwd: project, ms: 15_000 })
+    const { code, text } = await finish(['main.js'], { cwd: project, ms: 8_000 })
     expect([code, text.split('\n').at(-1)]).toEqual([0, 'answered 2'])
   })
 

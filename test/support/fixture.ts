@@ -80,7 +80,7 @@ export async function take<T>(
   stream: AsyncIterable<T>,
   count: number,
   what = 'the stream',
-  ms = 20_000,
+  ms = 10_000,
 ): Promise<T[]> {
   const taken: T[] = []
   if (count === 0) return taken

@@ -77,8 +77,20 @@ export class SnapshotView implements SnapshotGuard {
     return version === 0 ? undefined : table.codec.decode(version)
   }
 
+  /** One column. Of fixed size, it is read in place and believed if ts, read after it, is no newer (R12): nothing is copied. */
   value(table: TableStore, key: unknown, column: number): unknown {
-    const version = this.find(table, key)
+    this.#mustBeOpen()
+    table.key.set(key)
+    const row = table.part(table.partitionOfKey()).findAny()
+    if (row === 0) return undefined
+    const { store } = this
+    if (this.#slot === 0 && !table.layout.columns[column]!.isVar) {
+      store.region.fence()
+      const isThere = store.isLive(row)
+      const value = table.codec.readers[column]!(row)
+      if (store.region.f64[row]! <= this.#batch) return isThere ? value : undefined
+    }
+    const version = store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
     return version === 0 ? undefined : table.codec.readers[column]!(version)
   }
 

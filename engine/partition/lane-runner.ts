@@ -61,6 +61,7 @@ export class LaneRunner {
     log.clear()
     this.#answers.beginBatch()
     responses.rewind(control.responseHead(worker))
+    responses.restartIfEmpty()
     this.transaction.beginBatch(record.batch, record.now, record.seed)
   }
 

@@ -21,6 +21,8 @@ const requestState = { waiting: 0, taken: 1, withdrawn: 2, done: 3 } as const
 export const requestHeaderBytes = headerInts * 4
 /** What is left before the end of the ring always holds the first words of a filler. */
 const alignment = 16
+/** An empty ring begins again at its start from here on: memory that was never needed is never touched, and the rest stays in cache. */
+const restartBytes = 2 ** 20
 const filler = -1
 /** Partition of a request that goes to the cross-partition lane from the start. */
 export const unplaced = -1
@@ -57,7 +59,7 @@ export class RequestRing {
     const free = this.#size - ((this.#head - this.#control.load('requestTail')) | 0)
     let offset = this.#head & this.#mask
     const toEnd = this.#size - offset
-    if (total > toEnd) {
+    if (total > toEnd || (free === this.#size && offset > restartBytes)) {
       if (toEnd + total > free) return false
       this.i32[offset >>> 2] = toEnd
       this.i32[(offset >>> 2) + 2] = filler

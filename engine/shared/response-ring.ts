@@ -18,6 +18,7 @@ import type { Control } from './control.js'
 
 const headerBytes = 40
 const filler = -1
+const restartBytes = 2 ** 20
 const entryBytesMax = headerBytes + limits.responseInlineBytesMax
 
 export interface ResponseEntry {
@@ -69,15 +70,27 @@ export class ResponseRing {
     this.#head = head
   }
 
+  /** Before a batch writes: an empty ring begins again at its start, so that only the memory that was needed is ever touched. */
+  restartIfEmpty(): void {
+    const offset = this.#head & this.#mask
+    if (offset <= restartBytes || this.#control.responseTail(this.#worker) !== this.#head) return
+    this.#fillToEnd(offset)
+  }
+
+  #fillToEnd(offset: number): void {
+    const toEnd = this.#mask + 1 - offset
+    this.#i32[offset >>> 2] = toEnd
+    this.#i32[(offset >>> 2) + 1] = filler
+    this.#head = (this.#head + toEnd) | 0
+  }
+
   write(slot: number, batch: number, needs: number, outcome: number, lane: number, index: number, value: Uint8Array, valueBytes: number, longAddress: number): void {
     const inline = longAddress === 0 ? valueBytes : 0
     const total = (headerBytes + inline + 7) & ~7
     let offset = this.#head & this.#mask
     const toEnd = this.#mask + 1 - offset
     if (total > toEnd) {
-      this.#i32[offset >>> 2] = toEnd
-      this.#i32[(offset >>> 2) + 1] = filler
-      this.#head = (this.#head + toEnd) | 0
+      this.#fillToEnd(offset)
       offset = 0
     }
     const at = offset >>> 2

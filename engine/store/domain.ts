@@ -47,25 +47,30 @@ const markWords = 3
 export const retireKind = { nothing: 0, block: 1, row: 2, entry: 3, leaf: 4, piece: 5 } as const
 export type RetireKind = (typeof retireKind)[keyof typeof retireKind]
 
-/** Size classes: 2, 3, 4, 6, 8, 12, ... words: powers of two and one and a half. */
-const classesCount = 64
+/** Size classes: each number of words up to 8, then four to a doubling: at most a quarter of a block is given away. */
+const exactLog = 3
+const exactWordsMax = 2 ** exactLog
+/** A free block holds the link to the next one. */
+const wordsMin = 2
+const exactClasses = exactWordsMax - wordsMin + 1
+export const classesCount = 112
 export const domainWords = freeListsAt + classesCount / 2
 
-const wordsMin = 2
 export function classOf(words: number): number {
-  if (words <= wordsMin) return 0
+  if (words <= exactWordsMax) return words <= wordsMin ? 0 : words - wordsMin
   const log = 31 - Math.clz32(words - 1)
-  // (2^log, 1.5 * 2^log] is the odd class, (1.5 * 2^log, 2^(log + 1)] the even one above it
-  return words <= 1.5 * 2 ** log ? 2 * log - 1 : 2 * log
+  // (2^log, 2^(log + 1)] in four steps of 2^(log - 2)
+  return exactClasses + (log - exactLog) * 4 + ((words - 1 - 2 ** log) >>> (log - 2))
 }
 export function wordsOfClass(sizeClass: number): number {
-  const log = (sizeClass + 1) >>> 1
-  return sizeClass % 2 === 1 ? 1.5 * 2 ** log : 2 ** (log + 1)
+  if (sizeClass < exactClasses) return sizeClass + wordsMin
+  const log = exactLog + ((sizeClass - exactClasses) >>> 2)
+  return 2 ** log + (((sizeClass - exactClasses) & 3) + 1) * 2 ** (log - 2)
 }
 /** What a block of so many words takes. */
 export const roundedWords = (words: number): number => wordsOfClass(classOf(words))
 assert(
-  [2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 4_096, 6_144].every((w) => wordsOfClass(classOf(w)) >= w && classOf(wordsOfClass(classOf(w))) === classOf(w)),
+  [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 4_096, 6_144, 2 ** 27].every((w) => wordsOfClass(classOf(w)) >= w && classOf(wordsOfClass(classOf(w))) === classOf(w)),
   'a class holds what it is asked for and is its own class',
 )
 

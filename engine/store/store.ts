@@ -91,6 +91,11 @@ export class Store {
     return version !== 0 && (this.#i32[version * 2 + 3]! & flagDeleted) === 0 ? version : 0
   }
 
+  /** The row is not deleted, as its flags stand now. */
+  isLive(row: number): boolean {
+    return (this.#i32[row * 2 + 3]! & flagDeleted) === 0
+  }
+
   /** The same for any cell with a row's header: roots and counts. */
   cellAt(cell: number, words: number, snapshot: number, slot: number): number {
     const { i32, f64 } = this.region

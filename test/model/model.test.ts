@@ -19,7 +19,7 @@ interface Setting {
   readonly options: OpenOptions
 }
 const settings: readonly Setting[] = [
-  { name: 'workers 0, in memory', runs: 24, steps: 24, disk: false, options: { workers: 0, partitions: 4 } },
+  { name: 'workers 0, in memory', runs: 14, steps: 24, disk: false, options: { workers: 0, partitions: 4 } },
   {
     name: 'workers 0, one partition',
     runs: 6,
@@ -29,13 +29,13 @@ const settings: readonly Setting[] = [
   },
   {
     name: 'workers 0, on disk',
-    runs: 12,
+    runs: 8,
     steps: 24,
     disk: true,
     options: { workers: 0, partitions: 4, durability: 'os' },
   },
   { name: 'workers 1, in memory', runs: 8, steps: 24, disk: false, options: { workers: 1, partitions: 4 } },
-  { name: 'workers 2, in memory', runs: 10, steps: 24, disk: false, options: { workers: 2, partitions: 8 } },
+  { name: 'workers 2, in memory', runs: 6, steps: 24, disk: false, options: { workers: 2, partitions: 8 } },
   {
     name: 'workers 2, on disk with fsync',
     runs: 8,

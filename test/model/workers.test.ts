@@ -160,17 +160,12 @@ function rowsOf(application: App, db: Database): string {
 
 async function transcribe(application: App, workers: number, plan: readonly Batch[]): Promise<Transcript> {
   const path = await newFolder()
-  const t0 = performance.now()
   const inside = await openInside(application, { path, workers, partitions, durability: 'os', fixed })
-  const t1 = performance.now()
   const answers: string[][] = []
   for (const batch of plan)
     answers.push(await Promise.all(batch.map((request) => answerOf(inside.db, request))))
-  const t2 = performance.now()
   const rows = rowsOf(application, inside.db)
-  const t3 = performance.now()
   await inside.close()
-  console.log(workers, 'open', t1 - t0, 'run', t2 - t1, 'rows', t3 - t2, 'close', performance.now() - t3)
   return { answers, rows, frames: framesIn(path) }
 }
 

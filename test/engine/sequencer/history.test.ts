@@ -23,9 +23,9 @@ describe.each([0, 2])('workers %i', (workers) => {
       bumps += count
     }
     // Each round is a version of every row; kept for good, a hundred of them would take 30 MB.
-    for (let n = 0; n < 150; n += 1) await many(rows)
+    for (let n = 0; n < 100; n += 1) await many(rows)
     const used = store.region.usedWords() * 8
-    for (let n = 0; n < 300; n += 1) await many(rows)
+    for (let n = 0; n < 200; n += 1) await many(rows)
     expect(store.region.usedWords() * 8 - used, 'bytes taken by twice as many updates again').toBeLessThan(8 * MiB)
     expect([...db.table(cell)].reduce((sum, { n }) => sum + n, 0)).toBe(bumps)
     await inside.close()

@@ -24,8 +24,8 @@ describe.each(seeds)('request ring, seed %i', (seed) => {
     let slot = 0
     let refused = 0
     let fillers = 0
-    for (let round = 0; round < 20_000; round += 1) {
-      if (random.chance(0.55)) {
+    for (let round = 0; round < 8_000; round += 1) {
+      if (random.chance(0.62)) {
         const id = random.chance(0.3) ? bytesOf(random, 1 + random.below(40)) : undefined
         const input = bytesOf(random, random.chance(0.05) ? random.below(2_000) : random.below(90))
         const entry = { slot: (slot += 1), procedure: random.below(9), partition: random.below(5) - 1, id, input }
@@ -107,7 +107,7 @@ describe.each(seeds)('response ring, seed %i', (seed) => {
     let durable = 0
     let newestFrame = 0
     let drained = 0
-    for (let batch = 1; batch < 3_000; batch += 1) {
+    for (let batch = 1; batch < 2_000; batch += 1) {
       const from = ring.head
       const laneBase = Int32Array.from([0, random.below(50), random.below(500)])
       const hasFrame = random.chance(0.7)
@@ -147,7 +147,7 @@ describe.each(seeds)('response ring, seed %i', (seed) => {
         pending = (ring.head - control.responseTail(1)) | 0
       }
     }
-    expect(drained).toBeGreaterThan(5_000)
+    expect(drained).toBeGreaterThan(3_000)
   })
 })
 
@@ -175,7 +175,7 @@ describe.each(seeds)('frame ring, seed %i', (seed) => {
       control.store('frameWritten', counter)
       written += 1
     }
-    for (let batch = 1; batch < 4_000; batch += 1) {
+    for (let batch = 1; batch < 2_000; batch += 1) {
       // The rule of the sealer (R43), for this ring.
       while (sealed.length > 0 && (sealed.length >= 8 || ring.aheadBytes() >= (ringWords * 8) / 2 || random.chance(0.3))) writeOne()
       const half = (ringWords * 8) / 2
@@ -187,7 +187,7 @@ describe.each(seeds)('frame ring, seed %i', (seed) => {
       sealed.push({ batch, bytes })
     }
     while (sealed.length > 0) writeOne()
-    expect(written).toBe(3_999)
+    expect(written).toBe(1_999)
     expect(overflowed, 'some frames stood in the overflow buffer').toBeGreaterThan(50)
   })
 
@@ -198,7 +198,7 @@ describe.each(seeds)('frame ring, seed %i', (seed) => {
     const sizes = new Map<number, number>()
     let counter = 0
     let [kept, lost] = [0, 0]
-    for (let batch = 1; batch < 4_000; batch += 1) {
+    for (let batch = 1; batch < 2_000; batch += 1) {
       const bytes = 1 + (random.chance(0.05) ? 3_000 + random.below(3_000) : random.below(400))
       const { bytes: into, at } = ring.reserve(bytes)
       into.set(bodyOf(batch, bytes), at)
@@ -219,7 +219,7 @@ describe.each(seeds)('frame ring, seed %i', (seed) => {
         }
       }
     }
-    expect(kept).toBeGreaterThan(500)
+    expect(kept).toBeGreaterThan(250)
     expect(lost).toBe(0)
   })
 })

@@ -3,10 +3,10 @@ import { limits } from '../../../engine/base/limits.js'
 import { classOf, headerWords, retireKind, roundedWords, wordsOfClass } from '../../../engine/store/domain.js'
 import { fixture, randomFrom, seeds } from './fixture.js'
 
-test('size classes hold what they are asked for and waste less than a half', () => {
+test('size classes hold what they are asked for and waste less than a quarter', () => {
   for (let words = 2; words < 100_000; words += 1) {
     const rounded = roundedWords(words)
-    expect(rounded >= words && rounded < words * 1.5 + 1).toBe(true)
+    expect(rounded >= words && rounded < words * 1.25 + 1).toBe(true)
     if (words < 200) expect(classOf(wordsOfClass(classOf(words)))).toBe(classOf(words))
   }
 })

@@ -19,7 +19,10 @@ describe.each([0, 2])('workers %i', (workers) => {
       const { db } = inside
       const expected = new Map<number, number>()
       let broken = 0
-      for (let round = 0; round < 12; round += 1) {
+      // Where the stack ends is for the machine to say: as many rounds as it takes.
+      let rounds = 0
+      for (let round = 0; round < 12 || (broken < 2 && round < 60); round += 1) {
+        rounds += 1
         const culprit = 100 + round
         const before = expected.size
         const calls = Array.from({ length: 30 }, () => ({ at: random.below(40), n: 1 + random.below(9) }))
@@ -52,8 +55,8 @@ describe.each([0, 2])('workers %i', (workers) => {
       expect(broken, 'some overflows struck inside an operation').toBeGreaterThan(0)
       await inside.close()
       const records = framesIn(path).flatMap((frame) => frame.records)
-      expect(records.length, 'every bump stands in the log once').toBeGreaterThanOrEqual(12 * 30)
-      expect(records.length).toBeLessThanOrEqual(12 * 31)
+      expect(records.length, 'every bump stands in the log once').toBeGreaterThanOrEqual(rounds * 30)
+      expect(records.length).toBeLessThanOrEqual(rounds * 31)
       const again = await openInside(lanesApp, { workers: 0, path })
       expect([...again.db.table(lanes.tables.cell)].filter(({ at }) => at < 100).map(({ at, n }) => `${at} ${n}`).sort()).toEqual(
         [...expected].map(([at, n]) => `${at} ${n}`).sort(),

@@ -8,7 +8,7 @@ import { SluiceError } from '../../../engine/base/errors.js'
 import { LaneLog } from '../../../engine/shared/lane-log.js'
 import { SnapshotView } from '../../../engine/snapshot-view.js'
 import { checkStore } from '../../../engine/store/check.js'
-import { flagDeleted, flagQueued, wordsOfClass } from '../../../engine/store/domain.js'
+import { classesCount, flagDeleted, flagQueued, wordsOfClass } from '../../../engine/store/domain.js'
 import { Store } from '../../../engine/store/store.js'
 import { makeServiceScope } from '../../../engine/txn/service-scope.js'
 import { crossLane, Transaction } from '../../../engine/txn/transaction.js'
@@ -169,7 +169,7 @@ function freeWords(store: Store): number {
   const { i32 } = store.region
   let words = 0
   for (const { address } of store.domains) {
-    for (let sizeClass = 0; sizeClass < 64; sizeClass += 1) {
+    for (let sizeClass = 0; sizeClass < classesCount; sizeClass += 1) {
       for (let free = i32[(address + 16) * 2 + sizeClass]!; free !== 0; free = i32[free * 2]!) words += wordsOfClass(sizeClass)
     }
     words += i32[address * 2 + 1]! - i32[address * 2]!

@@ -1,6 +1,6 @@
 /** The database as users hold it: the typed surface over the engine. */
 import { SluiceError } from '../engine/base/errors.js'
-import { type Caller, type FrameFilter, LogFollower, openPast, type OpenEngine, type Program, type SnapshotView, type SubmitOptions, type TableStore } from '../engine/index.js'
+import { type Caller, type DecodedTransaction, type FrameFilter, LogFollower, openPast, type OpenEngine, type Program, type SnapshotView, type SubmitOptions, type TableStore } from '../engine/index.js'
 import { type ReadSource, TableReader } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { Durability, Outcome, Receipt, Snapshot } from './database-types.js'
@@ -11,6 +11,7 @@ import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
 type Options = SubmitOptions & { readonly id?: string | undefined }
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1
+const recordsPerRead = 1_024
 const callOptions = new Set(['id', 'signal', 'timeoutMs'])
 const manyOptions = new Set(['id', 'signal'])
 const streamOptions = new Set(['from', 'signal', 'tables', 'events'])
@@ -181,26 +182,60 @@ export class SluiceDatabase {
     }
     const parts = positionParts(moment)
     if (parts === undefined) throw SluiceError.of('INVALID_USE', `asOf() takes a Position or a Date, not ${shown(moment)}.`)
-    return { ...parts, time: this.#open.engine.momentOf(parts.batch).time }
+    return (await this.#endOf(parts.batch)) ?? { ...parts, time: 0 }
+  }
+
+  /** The last record of a batch: the position that a state after it has. */
+  async #endOf(batch: number): Promise<Moment | undefined> {
+    const known = this.#open.engine.momentOf(batch)
+    if (known.batch === batch) return { batch, index: Math.max(0, known.records - 1), time: known.time }
+    let end: Moment | undefined
+    const { disk } = this.#open
+    if (disk === undefined || batch <= beforeAll) return undefined
+    await this.#readRecords(batch - 1, (record) => {
+      if (record.batch !== batch) return false
+      end = record
+      return true
+    })
+    return end
+  }
+
+  /** Reads records from the log, behind a batch, as long as `visit` says so. */
+  async #readRecords(afterBatch: number, visit: (record: Moment) => boolean): Promise<void> {
+    const follower = this.#follower({ tables: undefined, events: undefined, outcomes: true }, afterBatch, -1)
+    try {
+      while (follower.isBehind()) {
+        const records: DecodedTransaction[] = []
+        if (!follower.readRing(recordsPerRead, records)) await follower.readFiles(recordsPerRead, records)
+        for (const { batch, index, time } of records) if (!visit({ batch, index, time })) return
+        if (records.length === 0) return
+      }
+    } finally {
+      follower.close()
+    }
   }
 
   /** The last batch whose time is not after a moment. */
   async #lastBefore(ms: number): Promise<Moment> {
-    let last: Moment = { batch: 0, index: 0, time: 0 }
-    const follower = this.#follower({ tables: undefined, events: undefined, outcomes: true }, beforeAll, -1)
-    try {
-      while (follower.isBehind()) {
-        const read: { batch: number; index: number; time: number }[] = []
-        if (!follower.readRing(1_024, read as never)) await follower.readFiles(1_024, read as never)
-        for (const { batch, index, time } of read) {
-          if (time > ms) return last
-          last = { batch, index, time }
-        }
-      }
-      return last
-    } finally {
-      follower.close()
+    const start = this.#oldestBatch()
+    let last: Moment = { batch: start, index: 0, time: 0 }
+    await this.#readRecords(start, (record) => {
+      if (record.time > ms) return false
+      last = record
+      return true
+    })
+    if (last.batch === start && start > beforeAll) {
+      throw SluiceError.of('HISTORY_GONE', 'That moment is before the oldest frame that a database without a path still has: open it with a path to keep the whole log.')
     }
+    return last
+  }
+
+  /** The batch before the oldest one that can still be read. */
+  #oldestBatch(): number {
+    const { engine, disk } = this.#open
+    if (disk !== undefined) return beforeAll
+    const { frames } = engine.parts
+    return Math.max(beforeAll, frames.read(frames.tail, frames.publishedHead)?.previous ?? beforeAll)
   }
 
   // ── the log ───────────────────────────────────────────────────────────────────────────────────────────
@@ -230,8 +265,8 @@ export class SluiceDatabase {
     const { batch, index, since } = this.#startOf(options['from'])
     const follower = this.#follower(filter, batch, index)
     const shaped: typeof shape = since === undefined ? shape : (transaction) => (transaction.time < since ? [] : shape(transaction))
-    const stream: CommitStream<unknown> = new CommitStream(this.#open, follower, shaped, signal, () => this.#streams.delete(stream))
-    this.#streams.add(stream)
+    const stream: CommitStream<unknown> = new CommitStream(this.#open, follower, shaped, signal, (ended) => this.#streams.delete(ended))
+    if (!stream.isEnded) this.#streams.add(stream)
     return stream
   }
 
@@ -239,7 +274,7 @@ export class SluiceDatabase {
     const { engine } = this.#open
     if (from === undefined || from === 'now') return { batch: engine.durable, index: -1 }
     if (from === 'beginning') return { batch: beforeAll, index: -1 }
-    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: beforeAll, index: -1, since: from.getTime() }
+    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: this.#oldestBatch(), index: -1, since: from.getTime() }
     const parts = positionParts(from)
     if (parts === undefined) throw wrongStart(shown(from))
     return parts
@@ -272,7 +307,7 @@ export class SluiceDatabase {
     for (const stream of [...this.#streams]) stream.advance()
     await closed
     for (const stream of [...this.#streams]) await stream.close()
-    for (const snapshot of [...this.#snapshots]) snapshot.close()
+    for (const snapshot of [...this.#snapshots]) snapshot.close(true)
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
@@ -312,8 +347,9 @@ class SnapshotHandle implements Disposable {
     return reader
   }
 
-  close(): void {
-    this.#view.close()
+  /** `withDatabase`: the database was closed under it. */
+  close(withDatabase = false): void {
+    this.#view.close(withDatabase)
     this.#onClose()
   }
   [Symbol.dispose](): void {

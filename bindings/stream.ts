@@ -13,7 +13,7 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   readonly #database: OpenEngine
   readonly #follower: LogFollower
   readonly #shape: (transaction: DecodedTransaction) => readonly T[]
-  readonly #onEnd: () => void
+  readonly #onEnd: (stream: CommitStream<unknown>) => void
   readonly #signal: AbortLike | undefined
   readonly #onAbort: () => void
   readonly #read: DecodedTransaction[] = []
@@ -24,7 +24,7 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   /** Calls of `next` are answered one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(database: OpenEngine, follower: LogFollower, shape: (transaction: DecodedTransaction) => readonly T[], signal: AbortLike | undefined, onEnd: () => void) {
+  constructor(database: OpenEngine, follower: LogFollower, shape: (transaction: DecodedTransaction) => readonly T[], signal: AbortLike | undefined, onEnd: (stream: CommitStream<unknown>) => void) {
     this.#database = database
     this.#follower = follower
     this.#shape = shape
@@ -34,6 +34,10 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
     signal?.addEventListener('abort', this.#onAbort)
     database.engine.follow(this)
     if (signal?.aborted === true) this.#end()
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded
   }
 
   /** Something became durable. */
@@ -119,7 +123,7 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
     this.#database.engine.unfollow(this)
     this.#follower.close()
     this.#wake?.()
-    this.#onEnd()
+    this.#onEnd(this)
   }
 }
 

@@ -360,7 +360,7 @@ export class Engine {
   }
 
   /** How many records a batch has in the log, and its time, as far as the ring of frames goes back; zeros beyond. */
-  momentOf(batch: number): { readonly records: number; readonly time: number } {
+  momentOf(batch: number): { readonly batch: number; readonly records: number; readonly time: number } {
     const { frames } = this.parts
     // Snapshots ask for newer and newer batches: go on where the last look ended.
     if (batch < this.#moment.batch || !frames.stillThere(this.#momentCounter)) {

@@ -21,6 +21,7 @@ export class SnapshotView implements SnapshotGuard {
   readonly #slot: number
   #batch: number
   #isOpen = true
+  #isDatabaseClosed = false
 
   constructor(store: Store, slot: number, batch: number) {
     this.store = store
@@ -39,9 +40,11 @@ export class SnapshotView implements SnapshotGuard {
     this.#batch = batch
   }
 
-  close(): void {
+  /** `withDatabase`: the database was closed under it, and whoever reads on should hear that. */
+  close(withDatabase = false): void {
     if (!this.#isOpen) return
     this.#isOpen = false
+    this.#isDatabaseClosed = withDatabase
     if (this.#slot >= 0) this.#snapshots.give(this.#slot)
   }
 
@@ -58,7 +61,9 @@ export class SnapshotView implements SnapshotGuard {
   }
 
   #mustBeOpen(): void {
-    if (!this.#isOpen) throw SluiceError.of('INVALID_USE', 'This snapshot is closed: take a new one.')
+    if (this.#isOpen) return
+    if (this.#isDatabaseClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database of this snapshot is closed: open() it again.')
+    throw SluiceError.of('INVALID_USE', 'This snapshot is closed: take a new one.')
   }
 
   // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,9 @@
-/** `tx` as the procedures of one service see it. Made once for each worker and service; the transaction behind it changes. */
+/**
+ * `tx` as the procedures of one service see it. The tables behind it are made once for each worker and service; `tx` itself is
+ * new for every transaction, so that one that was kept does not act inside a later one.
+ */
 import type { ServiceProgram } from '../schema/descriptor.js'
-import { compileRecordCodec } from '../schema/record-codec.js'
+import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import { TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
@@ -14,27 +17,88 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
   const db = Object.create(null) as Record<string, TableHandle>
   for (const [name, table] of service.tables) db[name] = new TableHandle(transaction, transaction.store.tables[table]!)
   Object.freeze(db)
-  const tx = {
-    db,
-    get now() {
-      return transaction.now
+  let tx: ServiceTransaction | undefined
+  return {
+    aborts,
+    get tx() {
+      return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, db, aborts))
     },
-    random: () => transaction.random(),
-    uuid: () => transaction.uuid(),
-    emit: (event: string, payload?: unknown) => {
+  }
+}
+
+/** Getters that answer functions: `({ db, emit }, input) => ...` works as well as `tx.emit`. */
+class ServiceTransaction {
+  readonly #transaction: Transaction
+  readonly #service: ServiceProgram
+  readonly #db: Readonly<Record<string, TableHandle>>
+  readonly #aborts: ReadonlyMap<string, RecordCodec> | undefined
+  readonly #number: number
+
+  constructor(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, TableHandle>>, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
+    this.#transaction = transaction
+    this.#service = service
+    this.#db = db
+    this.#aborts = aborts
+    this.#number = transaction.number
+  }
+
+  isOf(number: number): boolean {
+    return this.#number === number
+  }
+
+  get db(): Readonly<Record<string, TableHandle>> {
+    this.#mustBeMine()
+    return this.#db
+  }
+  get now(): number {
+    this.#mustBeMine()
+    return this.#transaction.now
+  }
+  get random(): () => number {
+    return () => {
+      this.#mustBeMine()
+      return this.#transaction.random()
+    }
+  }
+  get uuid(): () => string {
+    return () => {
+      this.#mustBeMine()
+      return this.#transaction.uuid()
+    }
+  }
+  get emit(): (event: string, payload?: unknown) => void {
+    return (event, payload) => {
+      this.#mustBeMine()
+      const service = this.#service
       const ordinal = service.events.get(event)
       if (ordinal === undefined) {
-        transaction.mustBeOpen()
-        transaction.fail(SluiceError.of('INVALID_USE', `Service "${service.name}" declares no event "${String(event)}"; it has: ${[...service.events.keys()].join(', ') || 'none'}.`))
+        this.#transaction.mustBeOpen()
+        this.#transaction.fail(SluiceError.of('INVALID_USE', `Service "${service.name}" declares no event "${String(event)}"; it has: ${[...service.events.keys()].join(', ') || 'none'}.`))
       }
-      transaction.emit(ordinal, payload)
-    },
-    call: (procedure: { readonly name: string } | undefined, input?: unknown) => transaction.call(procedure?.name, input),
-    start: () => {
-      transaction.mustBeOpen()
-      transaction.fail(SluiceError.of('INVALID_USE', 'tx.start(workflow) is not in this version: workflows come later.'))
-    },
-    abort: (reason: unknown, details?: unknown) => transaction.abort(reason, details, aborts),
+      this.#transaction.emit(ordinal, payload)
+    }
   }
-  return { tx: Object.freeze(tx), aborts }
+  get call(): (procedure: { readonly name: string } | undefined, input?: unknown) => unknown {
+    return (procedure, input) => {
+      this.#mustBeMine()
+      return this.#transaction.call(procedure?.name, input)
+    }
+  }
+  get start(): () => never {
+    return () => {
+      this.#mustBeMine()
+      this.#transaction.mustBeOpen()
+      this.#transaction.fail(SluiceError.of('INVALID_USE', 'tx.start(workflow) is not in this version: workflows come later.'))
+    }
+  }
+  get abort(): (reason: unknown, details?: unknown) => never {
+    return (reason, details) => {
+      this.#mustBeMine()
+      return this.#transaction.abort(reason, details, this.#aborts)
+    }
+  }
+
+  #mustBeMine(): void {
+    if (this.#number !== this.#transaction.number) this.#transaction.refuseKept()
+  }
 }

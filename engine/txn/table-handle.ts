@@ -154,17 +154,29 @@ export class TableHandle {
     return rows.map((row) => ({ part: this.#table.part(this.#table.partitionOfRow(row)), row }))
   }
 
-  *#plain(found: readonly Found[]): Iterable<PlainRow> {
+  #plain(found: readonly Found[]): Iterable<PlainRow> {
+    return this.#plainOf(found, this.#transaction.number)
+  }
+  #live(found: readonly Found[]): Iterable<object> {
+    return this.#liveOf(found, this.#transaction.number)
+  }
+
+  *#plainOf(found: readonly Found[], number: number): Iterable<PlainRow> {
     for (const { row } of found) {
-      this.#transaction.mustBeOpen()
+      this.#mustBeOf(number)
       if (!this.#isDeleted(row)) yield this.#table.codec.decode(row)
     }
   }
-  *#live(found: readonly Found[]): Iterable<object> {
+  *#liveOf(found: readonly Found[], number: number): Iterable<object> {
     for (const { part, row } of found) {
-      this.#transaction.mustBeOpen()
+      this.#mustBeOf(number)
       if (!this.#isDeleted(row)) yield new this.#accessor(part, row)
     }
+  }
+
+  #mustBeOf(number: number): void {
+    if (number !== this.#transaction.number) this.#transaction.refuseKept()
+    this.#transaction.mustBeOpen()
   }
 
   // ── steps ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -162,6 +162,12 @@ export class Transaction implements RealmTransaction {
     throw SluiceError.of('INVALID_USE', 'This transaction has ended: tx, its tables and its rows are of use only inside the procedure they were given to.')
   }
 
+  /** Something of an earlier transaction is used in this one. */
+  refuseKept(): never {
+    this.mustBeOpen()
+    this.fail(SluiceError.of('INVALID_USE', 'tx, a row or a scan of an earlier transaction was used: they are of use only inside the procedure they were given to.'))
+  }
+
   fail(error: SluiceError): never {
     this.#busy = false
     if (this.#state === state.open) {

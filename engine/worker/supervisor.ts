@@ -6,7 +6,8 @@
  * tree roots of the last seal; the request that was running is condemned; a new worker takes the place; and the requests of the
  * batch, which are still in the ring, run again. Nobody outside has seen anything of the first run.
  *
- * If no request was running, something else killed the worker: the batch runs again whole, the second time the database stops.
+ * If no request was running, something else killed the worker. A lane's runs again, once; a sequencer's cannot say whether its
+ * batch is in the log, and the database stops: opening it again finds out.
  */
 import type { Environment } from '../base/environment.js'
 import { type ErrorCode, SluiceError } from '../base/errors.js'
@@ -117,9 +118,9 @@ export class Supervisor {
     await this.#livingAtRest()
     const isUnfinished = this.#isUnfinished()
     const dead = this.#takeDead()
-    if (isUnfinished && control.running(0).place < 0) {
-      // Between the lanes and the seal: nobody can say whether its frame is in the log already.
-      throw SluiceError.of('WORKER_LOST', 'the sequencer ended while it sealed a batch')
+    if (control.running(0).place < 0) {
+      // Outside of any transaction: nobody can say how far it was with sealing, answering and freeing its batch.
+      throw SluiceError.of('WORKER_LOST', 'the sequencer ended outside of any transaction')
     }
     for (const worker of dead) this.#condemn(worker)
     if (isUnfinished) store.rollback()

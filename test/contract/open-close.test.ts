@@ -161,7 +161,7 @@ describe('what is left of a process', () => {
     expect([code, text.split('\n').at(-1)]).toEqual([0, 'answered 2'])
   })
 
-  test.each(cases)('%s: idle, it uses no CPU, also after a load', { timeout: 40_000 }, async (_, options) => {
+  test('idle, a database uses no CPU, also after a load', { timeout: 40_000 }, async () => {
     const idle = `
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const stream = (async () => { for await (const commit of db.changes()) void commit })()
@@ -173,14 +173,18 @@ await pause(1500)
 const { user, system } = process.cpuUsage(before)
 console.log('idle', Math.round((user + system) / 1000))
 process.exit(0)`
-    const project = await newProject({ 'app.js': appModule, 'main.js': holder(options, idle) })
-    const { text, errors } = await finish(['main.js'], { cwd: project })
-    const [, ms] = /^idle (\d+)$/m.exec(text) ?? []
-    expect(Number(ms), `CPU milliseconds in 1500 ms of idleness\n${errors}`).toBeLessThan(30)
+    const used = cases.map(async ([name, options]) => {
+      const project = await newProject({ 'app.js': appModule, 'main.js': holder(options, idle) })
+      const { text, errors } = await finish(['main.js'], { cwd: project })
+      const [, ms] = /^idle (\d+)$/m.exec(text) ?? []
+      return { name, ms: Number(ms), errors }
+    })
+    for (const { name, ms, errors } of await Promise.all(used))
+      expect(ms, `${name}: CPU milliseconds in 1500 ms of idleness\n${errors}`).toBeLessThan(30)
   })
 
   test(
-    'opening and closing many times leaves no thread, no handle and no memory behind',
+    'opening and closing many times leaves no thread and no file behind',
     { timeout: 60_000 },
     async () => {
       const storm = `

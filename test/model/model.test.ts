@@ -34,11 +34,11 @@ const settings: readonly Setting[] = [
     disk: true,
     options: { workers: 0, partitions: 4, durability: 'os' },
   },
-  { name: 'workers 1, in memory', runs: 8, steps: 24, disk: false, options: { workers: 1, partitions: 4 } },
+  { name: 'workers 1, in memory', runs: 6, steps: 24, disk: false, options: { workers: 1, partitions: 4 } },
   { name: 'workers 2, in memory', runs: 6, steps: 24, disk: false, options: { workers: 2, partitions: 8 } },
   {
     name: 'workers 2, on disk with fsync',
-    runs: 8,
+    runs: 5,
     steps: 24,
     disk: true,
     options: { workers: 2, partitions: 8 },

@@ -93,9 +93,10 @@ function serviceProgram(
 
 function procedurePrograms(service: ServiceDefinition, ordinal: number): readonly ProcedureProgram[] {
   const byName = [...service.procedures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return byName.map(({ name, input, placed, partition, run }) => ({
+  return byName.map(({ name, input, placed, partition, run, handle }) => ({
     descriptor: { name, columns: input.columns, placed },
     ...rules(input),
+    handle: handle as object,
     service: ordinal,
     partition: partition as ProcedureProgram['partition'],
     run,

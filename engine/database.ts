@@ -108,7 +108,7 @@ export class Engine {
     if (this.#calls.waiting >= limits.callsInFlightMax) throw overloaded('calls in flight', limits.callsInFlightMax)
     const writer = this.#writer
     writer.reset()
-    this.#inputs[procedure]!.encode(input ?? {}, writer)
+    this.#inputs[procedure]!.encode(input === undefined ? {} : input, writer)
     if (writer.length > limits.inputBytesMax) {
       throw SluiceError.of('INVALID_INPUT', `The input of "${this.program.procedures[procedure]!.descriptor.name}" takes ${writer.length} bytes, more than ${limits.inputBytesMax}: pass less, in several calls.`, { details: { bytes: writer.length } })
     }
@@ -224,8 +224,7 @@ export class Engine {
     else this.#idleTurns += 1
     if (!this.#isWaiting()) {
       this.#isPumping = false
-      this.supervisor.rest()
-      this.threads.hold(false)
+      this.#rest()
       return
     }
     if (this.#idleTurns > this.parts.plan.idleTurns && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
@@ -240,6 +239,13 @@ export class Engine {
   rung(): void {
     this.#look()
     this.#keepLooking()
+    if (!this.#isWaiting()) this.#rest()
+  }
+
+  /** Nobody waits: nothing of ours keeps the process alive. */
+  #rest(): void {
+    this.supervisor.rest()
+    this.threads.hold(false)
   }
 
   #hasNews(): boolean {

@@ -26,10 +26,14 @@ export interface ProcedureDefinition {
   readonly run: (tx: never, input: never) => unknown
   /** What this version cannot do yet; `app()` refuses it by name. */
   readonly later: readonly string[]
+  /** What the user holds; set when it is made. */
+  handle: object | undefined
 }
 
 export const procedureDefinitions = new DefinitionKind<ProcedureDefinition>('procedure')
 
 export function procedureHandle(definition: ProcedureDefinition): Procedure {
-  return Object.freeze(procedureDefinitions.attach({ name: definition.name }, definition)) as unknown as Procedure
+  const handle = Object.freeze(procedureDefinitions.attach({ name: definition.name }, definition))
+  definition.handle = handle
+  return handle as unknown as Procedure
 }

@@ -164,6 +164,7 @@ class ServiceHandle {
       partition,
       run,
       later,
+      handle: undefined,
     }
     this.#definition.procedures.set(name as string, definition)
     return procedureHandle(definition)

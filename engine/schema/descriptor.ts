@@ -107,6 +107,8 @@ export type PartitionValue = string | number | bigint | boolean | Uint8Array
 
 export interface ProcedureProgram extends ColumnRules {
   readonly descriptor: ProcedureDescriptor
+  /** What users hold and pass to `tx.call`. */
+  readonly handle: object
   /** Ordinal of the service, in `Program.services`. */
   readonly service: number
   readonly partition: ((input: never) => PartitionValue | readonly PartitionValue[]) | undefined

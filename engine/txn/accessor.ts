@@ -86,7 +86,26 @@ export function compileAccessor(transaction: Transaction, table: TableStore, inp
       setColumns(transaction, part, row, [ordinal], [value], input)
     },
   }
-  return new Function('memory', 'tx', 'support', lines.join('\n'))(table.codec.memory, transaction, support) as AccessorClass
+  const accessor = new Function('memory', 'tx', 'support', lines.join('\n'))(table.codec.memory, transaction, support) as AccessorClass
+  refuseOtherNames(accessor, transaction, table)
+  return accessor
+}
+
+/**
+ * Setting a column that does not exist would make a property and be lost. Known names end at the class's own setters; any other
+ * assignment goes up the prototypes and meets this trap, so that it costs the known ones nothing.
+ */
+function refuseOtherNames(accessor: AccessorClass, transaction: Transaction, table: TableStore): void {
+  const prototype = accessor.prototype as object
+  Object.setPrototypeOf(
+    prototype,
+    new Proxy(Object.prototype, {
+      set: (_target, name) => {
+        transaction.mustBeOpen()
+        transaction.fail(SluiceError.of('INVALID_INPUT', `"${table.name}" has no column "${String(name)}".`, { details: { table: table.name, column: String(name) } }))
+      },
+    }),
+  )
 }
 
 /** Checks and writes some columns of a row. */

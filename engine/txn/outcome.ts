@@ -25,11 +25,23 @@ export const outcomeOfCode = (code: ErrorCode): number => 1 + errorCodes.indexOf
 /** An error as a lane found it; whatever a procedure threw becomes `PROCEDURE_FAILED`. */
 export function errorOf(thrown: unknown, procedure: string): SluiceError {
   if (SluiceError.is(thrown)) return thrown
+  silence(thrown)
   const cause = describeThrown(thrown)
   return SluiceError.of('PROCEDURE_FAILED', `"${procedure}" threw ${cause.name}: ${cause.message}`.slice(0, messageLengthMax), {
     details: { procedure },
     cause: thrown,
   })
+}
+
+/** R32, for a promise that is thrown: what becomes of it later must not end the process. */
+function silence(thrown: unknown): void {
+  if (typeof thrown !== 'object' || thrown === null) return
+  try {
+    const { then } = thrown as { then?: unknown }
+    if (typeof then === 'function') then.call(thrown, undefined, () => undefined)
+  } catch {
+    // It is no promise, then.
+  }
 }
 
 /** Writes the value of an error's outcome. What is recorded (`withStack` false) holds no stack: it differs between threads. */

@@ -78,10 +78,10 @@ class ServiceTransaction {
       this.#transaction.emit(ordinal, payload)
     }
   }
-  get call(): (procedure: { readonly name: string } | undefined, input?: unknown) => unknown {
+  get call(): (procedure: unknown, input?: unknown) => unknown {
     return (procedure, input) => {
       this.#mustBeMine()
-      return this.#transaction.call(procedure?.name, input)
+      return this.#transaction.call(procedure, input)
     }
   }
   get start(): () => never {

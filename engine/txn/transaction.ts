@@ -56,7 +56,7 @@ export class Transaction implements RealmTransaction {
   readonly inputs: readonly RecordCodec[]
   readonly #events: readonly RecordCodec[]
   readonly #scopes: readonly ServiceScope[]
-  readonly #procedureByName: ReadonlyMap<string, number>
+  readonly #procedureByHandle: ReadonlyMap<unknown, number>
   readonly #handlersByEvent: readonly (readonly number[])[]
   readonly #random = new TransactionRandom()
   readonly #payloads = new ByteWriter(1_024)
@@ -83,7 +83,7 @@ export class Transaction implements RealmTransaction {
     this.writer = new RowWriter(store)
     this.inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
-    this.#procedureByName = new Map(program.procedures.map((p, n) => [p.descriptor.name, n]))
+    this.#procedureByHandle = new Map(program.procedures.map((p, n) => [p.handle, n]))
     this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.event === event ? [n] : [])))
     this.#scopes = program.services.map((service) => scopeOf(this, service))
   }
@@ -287,7 +287,7 @@ export class Transaction implements RealmTransaction {
     const writer = this.#payloads
     writer.reset()
     try {
-      this.#events[event]!.encode(payload ?? {}, writer)
+      this.#events[event]!.encode(payload === undefined ? {} : payload, writer)
     } catch (error) {
       if (SluiceError.is(error)) this.fail(error)
       throw error
@@ -301,13 +301,14 @@ export class Transaction implements RealmTransaction {
     if (this.#handlersByEvent[event]!.length > 0) this.#emitted.push(event, at, writer.length)
   }
 
-  call(name: unknown, input: unknown): unknown {
+  /** `handle`: what `service.procedure()` answered; a look-alike is none. */
+  call(handle: unknown, input: unknown): unknown {
     this.mustBeOpen()
-    const procedure = typeof name === 'string' ? this.#procedureByName.get(name) : undefined
+    const procedure = this.#procedureByHandle.get(handle)
     if (procedure === undefined) this.fail(SluiceError.of('INVALID_USE', 'tx.call(procedure, input) takes a procedure of a service that belongs to this application.'))
     let record: PlainRecord
     try {
-      record = this.inputs[procedure]!.normalize(input ?? {})
+      record = this.inputs[procedure]!.normalize(input === undefined ? {} : input)
     } catch (error) {
       if (SluiceError.is(error)) this.fail(error)
       throw error

@@ -2,8 +2,9 @@
  * The threads of a database: partition workers in a Piscina pool, and the log thread. Their start, their end, and the bell
  * with which they wake main.
  *
- * A worker is one Piscina task that never returns (`atomics: 'disabled'`, one task per thread), so it stays where it is; Piscina
- * gives us its start, its limits and its end. Everything else goes through shared memory. All threads are unref'd: they do not
+ * A worker is a loop that a Piscina task starts in its thread (`atomics: 'disabled'`); no other task is ever given to that thread.
+ * Piscina gives us threads, their limits and their replacement. The task itself ends at once: Piscina keeps the process alive for
+ * every task that runs, and an idle database must not. Everything else goes through shared memory. All threads are unref'd: they do not
  * keep a process alive; a waiting call does (`hold`).
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
@@ -29,7 +30,11 @@ export class ThreadHost {
   readonly #bells: Bells
   #pool: Piscina | undefined
   readonly #ports: MessagePort[] = []
-  readonly #tasks: Promise<unknown>[] = []
+  /** Threads of the pool that a worker of ours runs in. */
+  readonly #taken = new Set<number>()
+  readonly #threads: Worker[] = []
+  /** Resolved when a worker has come to its end, in whatever way. */
+  readonly #ended: Promise<void>[] = []
   #log: Worker | undefined
   #logEnded: Promise<void> = Promise.resolve()
   /** The port or thread whose reference keeps the process alive while calls wait. */
@@ -44,66 +49,82 @@ export class ThreadHost {
   // ── starting ──────────────────────────────────────────────────────────────────────────────────────────
 
   async startWorkers(plan: EnginePlan, module: string, description: string): Promise<void> {
-    this.#pool = new Piscina({
+    const pool = new Piscina({
       filename: new URL('./worker-main.js', import.meta.url).href,
       minThreads: plan.workers,
       maxThreads: plan.workers,
       idleTimeout: Infinity,
       concurrentTasksPerWorker: 1,
       atomics: 'disabled',
+      // One of ours to a thread, for as long as it lives.
+      loadBalancer: (_task, threads) => {
+        const free = threads.find((thread) => !this.#taken.has(thread.id) && thread.currentUsage === 0)
+        if (free !== undefined) this.#taken.add(free.id)
+        return free ?? null
+      },
       // The parent's flags may name loaders that a worker of ours must not run twice.
       execArgv: [],
     })
-    this.#start = (worker) => this.#startWorker(this.#pool!, worker, plan, module, description)
-    const ready = Array.from({ length: plan.workers }, (_, worker) => this.startWorker(worker))
-    await Promise.all(ready)
+    // A thread that dies is heard of from the thread itself.
+    pool.on('error', () => undefined)
+    this.#pool = pool
+    this.#start = (worker) => this.#startWorker(pool, worker, plan, module, description)
+    await Promise.all(Array.from({ length: plan.workers }, (_, worker) => this.startWorker(worker)))
   }
 
   /** Starts the worker of a place: at open, and when the one before it is gone. */
-  async startWorker(worker: number): Promise<void> {
-    await this.#start!(worker)
-    for (const thread of this.#pool!.threads) thread.unref()
+  startWorker(worker: number): Promise<void> {
+    return this.#start!(worker)
   }
   #start: ((worker: number) => Promise<void>) | undefined
 
   /** Stops a worker that does not come back. `workerLost` follows when its thread has exited. */
   kill(worker: number): void {
-    const id = this.#threadIds[worker]
-    void this.#pool?.threads.find((thread) => thread.threadId === id)?.terminate()
+    void this.#threads[worker]?.terminate()
   }
-  readonly #threadIds: number[] = []
 
   #startWorker(pool: Piscina, worker: number, plan: EnginePlan, module: string, description: string): Promise<void> {
     const { port1, port2 } = new MessageChannel()
     this.#ports[worker]?.close()
     this.#ports[worker] = port1
     return new Promise((resolve, reject) => {
+      let end: () => void = () => undefined
+      this.#ended[worker] = new Promise<void>((ended) => (end = ended))
       port1.on('message', (message: WorkerMessage) => {
         if (message.kind === 'ready') {
-          this.#threadIds[worker] = message.threadId
+          this.#watch(pool, worker, message.threadId, end)
           if (!this.#held || worker !== 0) port1.unref()
           resolve()
         } else if (message.kind === 'refused') reject(SluiceError.of('APP_NOT_LOADED', message.message, { details: { module } }))
+        else if (message.kind === 'ended') end()
         else this.#bells.look()
       })
       const task: WorkerTask = { worker, plan, module, description, port: port2 }
-      const ended = pool.run(task, { transferList: [port2] }).then(
-        () => reject(SluiceError.of('APP_NOT_LOADED', `Worker ${worker} ended before it was ready.`)),
-        (error: unknown) => {
-          reject(SluiceError.of('APP_NOT_LOADED', `Worker ${worker} could not start: ${error instanceof Error ? error.message : String(error)}`, { cause: error }))
-          // The rejection may come before the end of the thread, which may still be writing (R36).
-          if (!this.#isClosing && this.#threadIds[worker] !== undefined) void this.#exited(worker).then(() => this.#bells.workerLost(worker, error))
-        },
-      )
-      this.#tasks[worker] = ended
+      // The task ends as soon as the worker runs by itself; it fails when the thread dies before.
+      pool.run(task, { transferList: [port2] }).catch((error: unknown) => {
+        end()
+        reject(SluiceError.of('APP_NOT_LOADED', `Worker ${worker} could not start: ${error instanceof Error ? error.message : String(error)}`, { cause: error }))
+      })
     })
   }
 
-  /** Waits until the thread of a worker is gone. */
-  async #exited(worker: number): Promise<void> {
-    const id = this.#threadIds[worker]
-    // It resolves when the thread is gone, also when it was gone before; an `exit` event may have passed already.
-    await this.#pool!.threads.find((one) => one.threadId === id)?.terminate()
+  /** From now on the end of the thread is a loss, unless we are closing. */
+  #watch(pool: Piscina, worker: number, threadId: number, end: () => void): void {
+    const thread = pool.threads.find((one) => one.threadId === threadId)
+    if (thread === undefined) {
+      end()
+      this.#bells.workerLost(worker, new Error('the thread ended as soon as it had started'))
+      return
+    }
+    this.#threads[worker] = thread
+    let cause: unknown
+    thread.once('error', (error) => (cause = error))
+    thread.once('exit', (code) => {
+      this.#taken.delete(threadId)
+      end()
+      if (!this.#isClosing) this.#bells.workerLost(worker, cause ?? new Error(`the thread exited with code ${code}`))
+    })
+    thread.unref()
   }
 
   startLog(data: LogThreadData): Promise<void> {
@@ -150,7 +171,8 @@ export class ThreadHost {
     for (let worker = 0; worker < Math.max(1, workers); worker += 1) this.#control.wakeWorker(worker)
     this.#control.wakeLog()
     this.#log?.ref()
-    await Promise.allSettled(this.#tasks)
+    for (const port of this.#ports) port.ref()
+    await Promise.all(this.#ended)
     await this.#logEnded
     for (const port of this.#ports) port.close()
     await this.#pool?.destroy()

@@ -1,5 +1,5 @@
 /**
- * Entry of a partition worker: a Piscina task that never returns while the database is open.
+ * Entry of a partition worker: a Piscina task that starts a loop in its thread and ends. The loop ends with the database.
  *
  * It loads the application, makes its view of the shared memory, and then runs lanes: worker 0 is the sequencer's, the others
  * wait for it. The loop turns its event loop before each sleep and every 50 ms under load (R39), so that console output and
@@ -27,6 +27,7 @@ export type WorkerMessage =
   | { readonly kind: 'ready'; readonly threadId: number }
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'look' }
+  | { readonly kind: 'ended' }
 
 export default async function partitionWorker(task: WorkerTask): Promise<void> {
   const { worker, plan, port } = task
@@ -49,8 +50,17 @@ export default async function partitionWorker(task: WorkerTask): Promise<void> {
   const epoch = parts.control.load('lanes')
   parts.control.setLaneEpoch(worker, epoch)
   send({ kind: 'ready', threadId })
-  await (worker === 0 ? runSequencer(parts, realm, send) : runLanes(parts, worker, realm, epoch))
-  port.close()
+  const running = worker === 0 ? runSequencer(parts, realm, send) : runLanes(parts, worker, realm, epoch)
+  running.then(
+    () => {
+      send({ kind: 'ended' })
+      port.close()
+    },
+    // What ends the loop ends the thread: an assertion of ours failed.
+    (error: unknown) => nodeEnvironment.soon(() => {
+      throw error
+    }),
+  )
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => nodeEnvironment.soon(resolve))

@@ -120,7 +120,7 @@ describe('random transactions', () => {
         }
         if (held.length > 4) held.splice(random.below(held.length), 1)[0]!.view.close()
       }
-      for (const [what, count] of Object.entries(counts)) expect(count, what).toBeGreaterThan(3)
+      for (const [what, count] of Object.entries(counts)) expect(count, what).toBeGreaterThan(0)
     })
   })
 })

@@ -95,8 +95,10 @@ export class ThreadHost {
           this.#watch(pool, worker, message.threadId, end)
           if (!this.#held || worker !== 0) port1.unref()
           resolve()
-        } else if (message.kind === 'refused') reject(SluiceError.of('APP_NOT_LOADED', message.message, { details: { module } }))
-        else if (message.kind === 'ended') end()
+        } else if (message.kind === 'refused') {
+          end()
+          reject(SluiceError.of('APP_NOT_LOADED', message.message, { details: { module } }))
+        } else if (message.kind === 'ended') end()
         else this.#bells.look()
       })
       const task: WorkerTask = { worker, plan, module, description, port: port2 }

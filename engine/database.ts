@@ -381,6 +381,12 @@ export class Engine {
     return this.#moment
   }
 
+  /** Nothing runs and nothing waits: the store stands still. */
+  get isQuiet(): boolean {
+    const { control, record, requests } = this.parts
+    return this.#calls.waiting === 0 && !this.#toPublish && record.batch <= control.executed && requests.tail === requests.publishedHead
+  }
+
   // ── states ────────────────────────────────────────────────────────────────────────────────────────────
 
   get isClosed(): boolean {

@@ -16,7 +16,7 @@ import {
 } from 'sluicedb'
 import modelApp, { run, runAt } from '../support/apps/model-app.js'
 import { tableSpecs } from '../support/apps/model-schema.js'
-import { openOnce, take } from '../support/fixture.js'
+import { openOnce, proveWhole, take } from '../support/fixture.js'
 import {
   bare,
   emptyState,
@@ -97,6 +97,7 @@ class Driver {
     for (const { snapshot } of this.#held) snapshot.close()
     this.#held = []
     await this.#stream?.close()
+    if (this.#db !== undefined) proveWhole(this.#db)
     await this.#db?.close()
   }
 

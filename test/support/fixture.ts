@@ -10,8 +10,17 @@ const memoryBytes = 256 * 2 ** 20
 /** Opens for the length of one test. Closing twice is fine, so a test may close it itself. */
 export async function openFor(application: App, options: OpenOptions = {}): Promise<Database> {
   const db = await open(application, { memory: { bytes: memoryBytes }, ...options })
-  onTestFinished(() => db.close())
+  onTestFinished(async () => {
+    proveWhole(db)
+    await db.close()
+  })
   return db
+}
+
+/** Walks the whole store and proves its invariants, where the test has left nothing running. */
+export function proveWhole(db: Database): void {
+  const check = (db as unknown as Readonly<Record<symbol, () => boolean>>)[Symbol.for('sluicedb.check')]
+  check!.call(db)
 }
 
 /** Opens for the caller, who closes. */

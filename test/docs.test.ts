@@ -10,6 +10,7 @@ import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { userCompilerOptions } from './support/user-compiler-options.js'
 import { finish, packageRoot, writeFiles } from './support/child.js'
 import { filesBelow } from './support/source-tree.js'
 import { compile } from './types/declarations.js'
@@ -37,12 +38,7 @@ const programs = pages.filter((page) => textOf(page).includes('```ts\n') && !(pa
 const folderOf = (page: string): string => page.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replace(/-md$/, '')
 
 const compilerOptions = {
-  strict: true,
-  exactOptionalPropertyTypes: true,
-  noUncheckedIndexedAccess: true,
-  target: 'es2022',
-  module: 'nodenext',
-  lib: ['es2022'],
+  ...userCompilerOptions,
   types: ['node'],
   typeRoots: [join(packageRoot, 'node_modules/@types')],
   // As a stranger: the declarations of the package are checked like any others.

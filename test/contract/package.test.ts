@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { userCompilerOptions } from '../support/user-compiler-options.js'
 import { finish, packageRoot, writeFiles } from '../support/child.js'
 import { appModule, mainModule } from '../support/programs.js'
 
@@ -28,12 +29,7 @@ for await (const event of db.events(counting.events.counted, { from: 'beginning'
 void (() => db.call(count, { idd: 'x' }))
 `
 const options = {
-  strict: true,
-  exactOptionalPropertyTypes: true,
-  noUncheckedIndexedAccess: true,
-  target: 'es2022',
-  module: 'nodenext',
-  lib: ['es2022'],
+  ...userCompilerOptions,
   types: [],
   outDir: 'out',
   rootDir: 'src',

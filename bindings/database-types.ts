@@ -32,10 +32,65 @@ export interface OpenOptions {
   readonly outcomes?: { readonly window: Duration } | undefined
   /** How many bytes of old versions are kept for `asOf`. Default: 64 MiB. */
   readonly history?: { readonly bytes: number } | undefined
+  /**
+   * When a checkpoint is made by itself: each time the log has grown by so many bytes since the last one. Opening reads the
+   * newest checkpoint and what the log holds behind it. Default: 256 MiB; `Infinity`: only `db.checkpoint()` makes one.
+   */
+  readonly checkpoint?: { readonly logBytes: number } | undefined
+  /** How much of the log is kept. Default: all of it, so that streams and `asOf` reach back to the beginning. */
+  readonly retention?: RetentionOptions | undefined
+  /** Told now and then, while a long opening goes on. */
+  readonly onProgress?: ((progress: OpenProgress) => void) | undefined
   /** The module that workers load, where it is not the one that called `app()`: a bundle. */
   readonly module?: string | { readonly href: string } | undefined
   /** Gives up opening: `CANCELLED`. */
   readonly signal?: SignalLike | undefined
+}
+
+/**
+ * Segments of the log leave, oldest first, when the older of the two checkpoints has passed them and they are older than `age`, or
+ * the log is longer than `bytes`. Without either nothing leaves.
+ */
+export interface RetentionOptions {
+  readonly age?: Duration | undefined
+  readonly bytes?: number | undefined
+}
+
+export interface OpenProgress {
+  readonly phase: 'checkpoint' | 'log'
+  /** Bytes of this phase that were read, and how many there are in all. */
+  readonly bytes: number
+  readonly bytesInAll: number
+}
+
+export interface CheckpointOptions {
+  readonly signal?: SignalLike | undefined
+}
+export interface CheckpointResult {
+  /** The state that it holds: the one at the end of this position's batch. */
+  readonly position: Position
+  /** Rows in it, and how many of them this run wrote. */
+  readonly rows: number
+  readonly changedRows: number
+  /** Length of its file. */
+  readonly bytes: number
+  readonly durationMs: number
+}
+export interface BackupProgress {
+  /** What is being done, in words, and how much of it is done: 0 to 1. */
+  readonly step: string
+  readonly part: number
+}
+export interface BackupOptions {
+  /** Gives up, and leaves a directory that `open()` refuses: `CANCELLED`. */
+  readonly signal?: SignalLike | undefined
+  readonly onProgress?: ((progress: BackupProgress) => void) | undefined
+}
+export interface BackupResult {
+  /** The copy ends with the batch of this position. */
+  readonly position: Position
+  readonly bytes: number
+  readonly durationMs: number
 }
 
 export interface CallOptions {
@@ -135,6 +190,18 @@ export interface Database extends AsyncDisposable {
   ): Promise<Run<O, M>>
   /** The handle of any run, from anywhere. */
   run<I, O, M extends Messages>(workflow: Workflow<I, O, M>, id: string): Run<O, M>
+
+  /**
+   * Brings a checkpoint forward to the newest durable batch, in the background: the next opening starts from it. They are made by
+   * themselves too (`checkpoint.logBytes`). `OUT_OF_SPACE` when the disk is full, `CANCELLED` by its signal or by `close()`; the
+   * checkpoint before it is untouched then.
+   */
+  checkpoint(options?: CheckpointOptions): Promise<CheckpointResult>
+  /**
+   * Copies the database, as of the newest durable batch, into a new or empty directory that `open()` accepts, while calls go on. With
+   * the whole log that is still kept.
+   */
+  backup(directory: string, options?: BackupOptions): Promise<BackupResult>
 
   /** Waits for the calls in flight, then closes. Closing twice is fine. */
   close(): Promise<void>

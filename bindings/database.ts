@@ -1,10 +1,10 @@
 /** The database as users hold it: the typed surface over the engine. */
 import { SluiceError } from '../engine/base/errors.js'
-import { type Caller, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, openPast, type OpenEngine, type Program, type SnapshotView, type SubmitOptions, type TableStore } from '../engine/index.js'
+import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, type SnapshotView, type Store, type SubmitOptions, type TableStore } from '../engine/index.js'
 import { type ReadSource, TableReader } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
-import type { Durability, Outcome, Receipt, Snapshot } from './database-types.js'
-import { formatPosition, type Position, positionParts } from './position.js'
+import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
+import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
 import { shown } from './schema/definition.js'
 import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
 
@@ -16,6 +16,8 @@ const beforeAll = 1
 const recordsPerRead = 1_024
 const callOptions = new Set(['id', 'signal', 'timeoutMs'])
 const manyOptions = new Set(['id', 'signal'])
+const checkpointOptions = new Set(['signal'])
+const backupOptions = new Set(['signal', 'onProgress'])
 const streamOptions = new Set(['from', 'signal', 'tables', 'events'])
 
 class SingleCall implements Caller {
@@ -149,16 +151,19 @@ export class SluiceDatabase {
   }
 
   async asOf(moment: unknown): Promise<Snapshot> {
-    const { engine, firstBatch, disk, options } = this.#open
+    const { engine, firstBatch, keeper, disk, options } = this.#open
     engine.mustBeOpen()
-    const target = await this.#momentOf(moment)
+    const target = await inPositions(this.#momentOf(moment))
     if (target.batch > engine.durable) {
       throw SluiceError.of('INVALID_USE', 'asOf() was asked for a position that this database has not reached.')
     }
     const view = target.batch >= firstBatch ? engine.openView(target.batch) : undefined
     if (view !== undefined) return this.#handle(view, target) as unknown as Snapshot
-    const past = await openPast(engine.parts.program, disk, options.memoryBytes ?? engine.parts.store.region.words * 8, { batch: target.batch, untilMs: Infinity })
-    return this.#handle(new (engine.newest.constructor as typeof SnapshotView)(past.store, -1, target.batch), target) as unknown as Snapshot
+    const { program, store } = engine.parts
+    const past = { program, disk, memoryBytes: options.memoryBytes ?? store.region.words * 8, batch: target.batch }
+    const read = (): Promise<Store> => openPast(past)
+    const restored = await inPositions(keeper === undefined ? read() : keeper.exclusively(read))
+    return this.#handle(new (engine.newest.constructor as typeof SnapshotView)(restored, -1, target.batch), target) as unknown as Snapshot
   }
 
   #handle(view: SnapshotView, place: Moment): SnapshotHandle {
@@ -227,7 +232,8 @@ export class SluiceDatabase {
       return true
     })
     if (last.batch === start && start > beforeAll) {
-      throw SluiceError.of('HISTORY_GONE', 'That moment is before the oldest frame that a database without a path still has: open it with a path to keep the whole log.')
+      const why = this.#open.disk === undefined ? 'a database without a path has the newest frames only: open it with a path' : 'retention has removed what was before: keep more of the log'
+      throw SluiceError.of('HISTORY_GONE', `That moment is before position ${formatPosition(start, 0)}, where the log begins, for ${why}.`, { details: { oldest: formatPosition(start, 0) } })
     }
     return last
   }
@@ -235,7 +241,7 @@ export class SluiceDatabase {
   /** The batch before the oldest one that can still be read. */
   #oldestBatch(): number {
     const { engine, disk } = this.#open
-    if (disk !== undefined) return beforeAll
+    if (disk !== undefined) return Math.max(beforeAll, oldestInLog(disk))
     const { frames } = engine.parts
     return Math.max(beforeAll, frames.read(frames.tail, frames.publishedHead)?.previous ?? beforeAll)
   }
@@ -275,11 +281,12 @@ export class SluiceDatabase {
   #startOf(from: unknown): { batch: number; index: number; since?: number } {
     const { engine } = this.#open
     if (from === undefined || from === 'now') return { batch: engine.durable, index: -1 }
-    if (from === 'beginning') return { batch: beforeAll, index: -1 }
+    if (from === 'beginning') return { batch: this.#oldestBatch(), index: -1 }
     if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: this.#oldestBatch(), index: -1, since: from.getTime() }
     const parts = positionParts(from)
     if (parts === undefined) throw wrongStart(shown(from))
-    return parts
+    // The end of a batch is after all of it: the batch itself may have left the log.
+    return parts.index === indexMax ? { batch: parts.batch, index: -1 } : parts
   }
 
   #follower(filter: FrameFilter, afterBatch: number, afterIndex: number): LogFollower {
@@ -308,6 +315,35 @@ export class SluiceDatabase {
     if (!engine.isQuiet || engine.isClosed) return false
     checkStore(engine.parts.store, engine.parts.control.executed)
     return true
+  }
+
+  // ── copies on disk ────────────────────────────────────────────────────────────────────────────────────
+
+  async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
+    const keeper = this.#keeper('db.checkpoint()', options, checkpointOptions)
+    const startedMs = this.#open.engine.environment.monotonicMs()
+    const { batch, records, rows, changedRows, bytes } = await keeper.checkpoint({ signal: options.signal })
+    return { position: formatPosition(batch, Math.max(0, records - 1)), rows, changedRows, bytes, durationMs: this.#msSince(startedMs) }
+  }
+
+  async backup(directory: string, options: BackupOptions = {}): Promise<BackupResult> {
+    const keeper = this.#keeper('db.backup()', options, backupOptions)
+    if (typeof directory !== 'string' || directory === '') throw SluiceError.of('INVALID_USE', `db.backup() takes a directory, not ${shown(directory)}.`)
+    const startedMs = this.#open.engine.environment.monotonicMs()
+    const { batch, bytes } = await keeper.backup(directory, { signal: options.signal, onProgress: options.onProgress })
+    const { index } = this.#placeOf(batch)
+    return { position: formatPosition(batch, index), bytes, durationMs: this.#msSince(startedMs) }
+  }
+
+  #keeper(what: string, options: unknown, known: ReadonlySet<string>): CheckpointKeeper {
+    const { engine, keeper } = this.#open
+    engine.mustBeOpen()
+    checkOptions(what, options, known)
+    if (keeper === undefined) throw SluiceError.of('INVALID_USE', `${what} needs files: open the database with a path.`)
+    return keeper
+  }
+  #msSince(startedMs: number): number {
+    return this.#open.engine.environment.monotonicMs() - startedMs
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────

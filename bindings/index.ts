@@ -33,7 +33,8 @@ export type {
 } from './stream-types.js'
 export type { Duration, Signal, SignalLike } from './signal.js'
 export type {
-  CallManyOptions, CallOptions, Database, Durability, OpenOptions, Outcome, Receipt, Snapshot,
+  BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointResult, Database,
+  Durability, OpenOptions, OpenProgress, Outcome, Receipt, RetentionOptions, Snapshot,
 } from './database-types.js'
 
 export { app, isApp, programOf } from './app.js'

@@ -12,7 +12,7 @@ import { SluiceDatabase } from './database.js'
 import type { Database, OpenOptions } from './database-types.js'
 import { shown } from './schema/definition.js'
 
-const optionNames = new Set(['path', 'workers', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'module', 'signal'])
+const optionNames = new Set(['path', 'workers', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal'])
 /** Tests open databases with a clock and a seed of their own. */
 const fixedOption = Symbol.for('sluicedb.fixed')
 
@@ -40,7 +40,7 @@ export async function open(application: App, options: OpenOptions = {}): Promise
 function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (typeof options !== 'object' || options === null) throw wrong(`The options of open() are an object, not ${shown(options)}.`)
   for (const name of Object.keys(options)) if (!optionNames.has(name)) throw wrong(`open() has no option "${name}"; it has ${[...optionNames].join(', ')}.`)
-  const { path, workers = 0, partitions, durability, memory, outcomes, history, module, signal } = options
+  const { path, workers = 0, partitions, durability, memory, outcomes, history, checkpoint, retention, onProgress, module, signal } = options
   if (path !== undefined && (typeof path !== 'string' || path === '')) throw wrong(`The option path is the directory of the database, not ${shown(path)}.`)
   whole('workers', workers, 0, limits.workersMax)
   if (partitions !== undefined) whole('partitions', partitions, 1, limits.partitionsMax)
@@ -48,6 +48,11 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (history !== undefined) whole('history.bytes', history.bytes, 0, limits.memoryBytesMax)
   if (durability !== undefined && !['fsync', 'os', 'memory'].includes(durability)) throw wrong(`The option durability is 'fsync', 'os' or 'memory', not ${shown(durability)}.`)
   if (path === undefined && durability !== undefined && durability !== 'memory') throw wrong(`Durability '${durability}' needs a path: without one the database is in memory only.`)
+  if (checkpoint !== undefined && checkpoint.logBytes !== Infinity) whole('checkpoint.logBytes', checkpoint.logBytes, limits.checkpointLogBytesMin, Number.MAX_SAFE_INTEGER)
+  if (retention?.bytes !== undefined) whole('retention.bytes', retention.bytes, 0, Number.MAX_SAFE_INTEGER)
+  for (const name of Object.keys(retention ?? {})) if (name !== 'age' && name !== 'bytes') throw wrong(`The option retention has no "${name}"; it has age and bytes.`)
+  if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong(`The option onProgress is a function, not ${shown(onProgress)}.`)
+  if (path === undefined && (checkpoint ?? retention) !== undefined) throw wrong('Checkpoints and retention need a path: without one the newest frames in memory are the log.')
   return {
     path,
     workers,
@@ -55,7 +60,10 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
     durability: path === undefined ? 'memory' : (durability ?? 'fsync'),
     memoryBytes: memory === undefined ? undefined : Math.floor(memory.bytes / 8) * 8,
     historyBytes: history?.bytes ?? limits.historyHoldBytes,
-    outcomeWindowMs: outcomes === undefined ? limits.outcomeWindowMsDefault : durationMs(outcomes.window),
+    outcomeWindowMs: outcomes === undefined ? limits.outcomeWindowMsDefault : durationMs('outcomes.window', outcomes.window),
+    checkpointLogBytes: checkpoint?.logBytes ?? limits.checkpointLogBytesDefault,
+    retention: { ageMs: retention?.age === undefined ? undefined : durationMs('retention.age', retention.age), bytes: retention?.bytes },
+    onProgress,
     module: module === undefined ? url : moduleUrl(module),
     signal,
     fixed: (options as Readonly<Record<symbol, EngineOptions['fixed']>>)[fixedOption],
@@ -69,10 +77,10 @@ function whole(name: string, value: unknown, least: number, most: number): void 
 }
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-function durationMs(duration: unknown): number {
+function durationMs(name: string, duration: unknown): number {
   if (typeof duration === 'number' && duration >= 0 && Number.isFinite(duration)) return duration
   const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) : null
-  if (match === null) throw wrong(`outcomes.window is milliseconds or text such as '10m', not ${shown(duration)}.`)
+  if (match === null) throw wrong(`The option ${name} is milliseconds or text such as '10m', not ${shown(duration)}.`)
   return Number(match[1]) * unitMs[match[2]!]!
 }
 

@@ -26,7 +26,7 @@ export type Start = 'beginning' | 'now' | Position | Date
 
 const batchDigits = 16
 const indexDigits = 8
-const indexMax = 16 ** indexDigits - 1
+export const indexMax = 16 ** indexDigits - 1
 const pattern = /^[0-9a-f]{16}-[0-9a-f]{8}$/
 
 export interface PositionParts {
@@ -62,3 +62,18 @@ export const Position = Object.freeze({
     throw SluiceError.of('INVALID_USE', `${shown} is no position: pass text that came from one.`)
   },
 })
+
+/** The engine counts batches where users read positions: what it says of a history that is gone, in their words. */
+export async function inPositions<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    if (!SluiceError.is(error, 'HISTORY_GONE') || typeof error.details['oldest'] !== 'number') throw error
+    const oldest = formatPosition(error.details['oldest'] - 1, indexMax)
+    throw SluiceError.of(
+      'HISTORY_GONE',
+      `Retention has removed that part of the log. What comes after position ${oldest} is left: start from there, from 'beginning', or from 'now' with a snapshot; or keep more of the log (retention).`,
+      { cause: error, details: { oldest } },
+    )
+  }
+}

@@ -7,7 +7,7 @@
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import type { AbortLike, DecodedTransaction, LogFollower, OpenEngine } from '../engine/index.js'
-import { formatPosition } from './position.js'
+import { formatPosition, inPositions } from './position.js'
 
 export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposable {
   readonly #database: OpenEngine
@@ -81,7 +81,7 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
         return { done: false, value }
       }
       try {
-        await this.#fill()
+        await inPositions(this.#fill())
       } catch (error) {
         this.#end()
         throw error

@@ -106,6 +106,7 @@ export class Engine {
     if (this.#lanes?.isRunning === true) throw insideProcedure()
     if (options?.signal?.aborted === true) throw cancelled(options.signal.reason)
     if (this.#calls.waiting >= limits.callsInFlightMax) throw overloaded('calls in flight', limits.callsInFlightMax)
+    if (this.parts.control.load('diskFull') !== 0) throw diskFull()
     const writer = this.#writer
     writer.reset()
     this.#inputs[procedure]!.encode(input === undefined ? {} : input, writer)
@@ -468,6 +469,9 @@ function timedOut(ms: number): SluiceError {
 }
 function overloaded(what: string, max: number): SluiceError {
   return SluiceError.of('OVERLOADED', `Too many ${what} (at most ${max}): wait for answers before you send more.`, { details: { max } })
+}
+function diskFull(): SluiceError {
+  return SluiceError.of('OUT_OF_SPACE', 'The disk has no room for more of the log, so no call is accepted; reads, snapshots and streams go on. Make room: calls are accepted again by themselves, about a second later.', { details: { disk: true } })
 }
 function bugFound(error: unknown): SluiceError {
   const message = error instanceof Error ? error.message : String(error)

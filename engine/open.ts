@@ -11,11 +11,14 @@ import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/cata
 import type { Program } from './schema/descriptor.js'
 import { programText } from './schema/program-text.js'
 import { databaseState } from './shared/control.js'
+import { CheckpointKeeper } from './checkpoint-keeper.js'
 import { Store, type StorePlan } from './store/store.js'
-import { Replay, replayBatch } from './stream/replay.js'
+import type { DatabaseFiles } from './stream/log-follower.js'
+import { recover, type Recovered, type RecoverProgress } from './stream/recover.js'
+import { replayBatch } from './stream/replay.js'
 import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.js'
 import { ThreadHost } from './worker/thread-host.js'
-import { databaseIdBytes, decodeSchema, DirectoryLock, encodeSchema, FileLogStorage, recoverLog, type Durability, type LogTail } from '../wal/index.js'
+import { CheckpointSet, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, LmdbCheckpointStore, mustBeFinished, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
   readonly path: string | undefined
@@ -27,16 +30,15 @@ export interface EngineOptions {
   readonly memoryBytes: number | undefined
   readonly historyBytes: number
   readonly outcomeWindowMs: number
+  /** Growth of the log after which a checkpoint is made; Infinity: never by itself. */
+  readonly checkpointLogBytes: number
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined }
+  readonly onProgress: ((progress: RecoverProgress) => void) | undefined
   /** The module that workers load. */
   readonly module: string
   readonly signal: { readonly aborted: boolean; readonly reason: unknown } | undefined
   /** Tests: batches are so many milliseconds apart, beginning at a fixed moment, with a fixed seed. */
   readonly fixed: { readonly nowMs: number; readonly stepMs: number; readonly seed: number } | undefined
-}
-
-export interface LogPlaceOnDisk {
-  readonly directory: string
-  readonly databaseId: Uint8Array
 }
 
 export interface OpenEngine {
@@ -45,7 +47,9 @@ export interface OpenEngine {
   readonly durability: Durability
   readonly catalog: LoggedCatalog
   /** Undefined without a path. */
-  readonly disk: LogPlaceOnDisk | undefined
+  readonly disk: DatabaseFiles | undefined
+  /** Undefined without a path. */
+  readonly keeper: CheckpointKeeper | undefined
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -63,7 +67,7 @@ export async function openEngine(program: Program, options: EngineOptions): Prom
   let lock: DirectoryLock | undefined
   try {
     if (directory !== undefined) {
-      FileLogStorage.open(directory)
+      mustBeFinished(FileLogStorage.open(directory), directory)
       lock = await DirectoryLock.take(directory)
     }
     return await openLocked(program, options, environment, directory, lock)
@@ -71,13 +75,6 @@ export async function openEngine(program: Program, options: EngineOptions): Prom
     await lock?.release()
     throw SluiceError.is(error) || directory === undefined ? error : unusable(directory, error)
   }
-}
-
-interface Recovered {
-  readonly tail: LogTail
-  readonly store: StorePlan
-  readonly lastNow: number
-  readonly catalog: LoggedCatalog | undefined
 }
 
 async function openLocked(program: Program, options: EngineOptions, environment: Environment, directory: string | undefined, lock: DirectoryLock | undefined): Promise<OpenEngine> {
@@ -91,7 +88,7 @@ async function openLocked(program: Program, options: EngineOptions, environment:
       partitions,
       historyBytes: options.historyBytes,
     })
-  const recovered = logDirectory === undefined ? undefined : recover(program, logDirectory, options, layOut)
+  const recovered = directory === undefined ? undefined : await recoverFiles(program, withSystem, directory, options, layOut)
   mustNotBeAborted(options)
   const created = recovered?.catalog
   const partitions = created?.partitions ?? options.partitions ?? limits.partitionsDefault
@@ -99,7 +96,7 @@ async function openLocked(program: Program, options: EngineOptions, environment:
   const catalog = loggedCatalog(program, { seed, partitions })
   const lastBatch = recovered?.tail.batch ?? 0
   const firstBatch = (Math.floor(lastBatch / batchesPerOpening) + 1) * batchesPerOpening
-  const store = recovered?.store ?? layOut(partitions)
+  const store = recovered?.plan ?? layOut(partitions)
   const hasLogThread = logDirectory !== undefined
   const threadsInAll = 1 + options.workers + (hasLogThread ? 1 : 0)
   const plan = createPlan({
@@ -157,11 +154,29 @@ async function openLocked(program: Program, options: EngineOptions, environment:
     await threads.close(options.workers)
     throw error
   }
+  const keeper =
+    directory === undefined
+      ? undefined
+      : new CheckpointKeeper({
+          control,
+          threads,
+          environment,
+          directory,
+          databaseId,
+          outcomeWindowMs: options.outcomeWindowMs,
+          isUnsynced: options.durability !== 'fsync',
+          logBytes: options.checkpointLogBytes,
+          retention: options.retention,
+          logBytesAtOpen: recovered!.logBytes,
+        })
   engine = new Engine(program, parts, threads, environment)
   const opened = engine
+  if (keeper !== undefined) engine.follow(keeper)
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
+    const kept = keeper?.close()
     await opened.drain()
+    await kept
     if (control.load('state') === databaseState.open) control.store('state', databaseState.stopping)
     await threads.close(options.workers)
     await lock?.release()
@@ -171,35 +186,42 @@ async function openLocked(program: Program, options: EngineOptions, environment:
     options,
     durability: options.durability,
     catalog,
-    disk: logDirectory === undefined ? undefined : { directory: logDirectory, databaseId },
+    disk: directory === undefined ? undefined : { directory, databaseId },
+    keeper,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }
 }
 
-/** Reads the log into a new store. The log is checked against the program before a row is made of it. */
-function recover(program: Program, directory: string, options: EngineOptions, layOut: (partitions: number) => StorePlan): Recovered {
-  const storage = FileLogStorage.open(directory)
-  const frames = recoverLog(storage)
-  let replay: Replay | undefined
-  let store: StorePlan | undefined
-  let catalog: LoggedCatalog | undefined
-  for (let step = frames.next(); ; step = frames.next()) {
-    if (step.done === true) {
-      replay?.end()
-      return { tail: step.value, store: store ?? layOut(options.partitions ?? limits.partitionsDefault), lastNow: replay?.lastNow ?? 0, catalog }
-    }
-    if (step.value.kind === 'schema') {
-      catalog = JSON.parse(decodeSchema(step.value.body)) as LoggedCatalog
+/** Reads checkpoint and log into a new store. Both are checked against the program before a row is made of them. */
+async function recoverFiles(program: Program, withSystem: Program, directory: string, options: EngineOptions, layOut: (partitions: number) => StorePlan): Promise<Recovered> {
+  let laid: { readonly plan: StorePlan; readonly store: Store } | undefined
+  const steps = recover({
+    log: FileLogStorage.open(join(directory, 'log')),
+    checkpoints: CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint'))),
+    outcomeWindowMs: options.outcomeWindowMs,
+    mode: 'repair',
+    layOut: (catalog) => {
       mustAgree(catalog, program, options)
-      if (store === undefined || replay === undefined) {
-        store = layOut(catalog.partitions)
-        replay = new Replay(new Store(withSystemTables(program), store, store.domains), options.outcomeWindowMs)
+      if (laid === undefined) {
+        const plan = layOut(catalog.partitions)
+        laid = { plan, store: new Store(withSystem, plan, plan.domains) }
       }
-      replay.schema(catalog)
-    } else replay!.frame(step.value.body)
+      return laid
+    },
+  })
+  for (;;) {
+    const step = await steps.next()
+    if (step.done === true) return step.value
+    options.onProgress?.(step.value)
+    await turn()
     mustNotBeAborted(options)
   }
+}
+
+/** Lets the event loop turn, for signals and whatever else the process does. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => nodeEnvironment.soon(resolve))
 }
 
 function mustAgree(log: LoggedCatalog, program: Program, options: EngineOptions): void {
@@ -213,6 +235,7 @@ function mustAgree(log: LoggedCatalog, program: Program, options: EngineOptions)
 
 /** What the system says of a directory or a file, in our words; its own stays the cause. */
 function unusable(directory: string, cause: unknown): SluiceError {
+  if (isNoSpace(cause)) return diskIsFull(directory, cause)
   const { code, message } = cause as NodeJS.ErrnoException
   const why = code === 'ENOTDIR' || code === 'ELOOP' ? 'something in it is a symbolic link or no directory, which a database refuses' : message
   return SluiceError.of('INVALID_USE', `The directory ${directory} cannot be used: ${why}. Give a path that this process may create, read and write, without links inside.`, {

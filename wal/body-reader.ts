@@ -111,37 +111,50 @@ export class FrameBodyReader {
 
   /** Proves that every offset and length stays inside its lane. Once per body that does not come from ourselves. */
   check(): void {
-    const words = this.words
     for (const lane of this.lanes) {
-      const within = (offset: number, length: number): boolean => (offset >>> 0) + (length >>> 0) <= lane.bytes
-      let changes = 0
-      let events = 0
-      for (let i = 0; i < lane.transactionCount; i += 1) {
-        const at = this.transactionsWord + (lane.transactionIndex + i) * transactionWords
-        changes += words[at + transactionField.changes]! >>> 0
-        events += words[at + transactionField.events]! >>> 0
-        const inside =
-          within(words[at + transactionField.result]!, words[at + transactionField.resultBytes]!) &&
-          within(words[at + transactionField.id]!, words[at + transactionField.idBytes]!)
-        if (!inside) throw bodyCorrupt(`transaction ${lane.transactionIndex + i} points outside its lane`)
-      }
-      if (changes > lane.changeCount || events > lane.eventCount) {
-        throw bodyCorrupt('transactions count more changes or events than their lane has')
-      }
-      for (let i = 0; i < lane.changeCount; i += 1) {
-        const at = this.changesWord + (lane.changeIndex + i) * changeWords
-        const kind = words[at + changeField.kind]!
-        const inside =
-          within(words[at + changeField.image]!, words[at + changeField.imageBytes]!) &&
-          within(words[at + changeField.before]!, words[at + changeField.beforeBytes]!)
-        if (!inside) throw bodyCorrupt(`change ${lane.changeIndex + i} points outside its lane`)
-        if (kind < 1 || kind > 3) throw bodyCorrupt(`change ${lane.changeIndex + i} is of the unknown kind ${kind}`)
-      }
-      for (let i = 0; i < lane.eventCount; i += 1) {
-        const at = this.eventsWord + (lane.eventIndex + i) * eventWords
-        if (!within(words[at + eventField.payload]!, words[at + eventField.payloadBytes]!)) {
-          throw bodyCorrupt(`event ${lane.eventIndex + i} points outside its lane`)
-        }
+      this.#checkTransactions(lane)
+      this.#checkChanges(lane)
+      this.#checkEvents(lane)
+    }
+  }
+
+  #checkTransactions(lane: LaneSpan): void {
+    const { words } = this
+    let changes = 0
+    let events = 0
+    for (let i = 0; i < lane.transactionCount; i += 1) {
+      const at = this.transactionsWord + (lane.transactionIndex + i) * transactionWords
+      changes += words[at + transactionField.changes]! >>> 0
+      events += words[at + transactionField.events]! >>> 0
+      const inside =
+        isWithin(words[at + transactionField.result]!, words[at + transactionField.resultBytes]!, lane.bytes) &&
+        isWithin(words[at + transactionField.id]!, words[at + transactionField.idBytes]!, lane.bytes)
+      if (!inside) throw bodyCorrupt(`transaction ${lane.transactionIndex + i} points outside its lane`)
+    }
+    if (changes > lane.changeCount || events > lane.eventCount) {
+      throw bodyCorrupt('transactions count more changes or events than their lane has')
+    }
+  }
+
+  #checkChanges(lane: LaneSpan): void {
+    const { words } = this
+    for (let i = 0; i < lane.changeCount; i += 1) {
+      const at = this.changesWord + (lane.changeIndex + i) * changeWords
+      const kind = words[at + changeField.kind]!
+      const inside =
+        isWithin(words[at + changeField.image]!, words[at + changeField.imageBytes]!, lane.bytes) &&
+        isWithin(words[at + changeField.before]!, words[at + changeField.beforeBytes]!, lane.bytes)
+      if (!inside) throw bodyCorrupt(`change ${lane.changeIndex + i} points outside its lane`)
+      if (kind < 1 || kind > 3) throw bodyCorrupt(`change ${lane.changeIndex + i} is of the unknown kind ${kind}`)
+    }
+  }
+
+  #checkEvents(lane: LaneSpan): void {
+    const { words } = this
+    for (let i = 0; i < lane.eventCount; i += 1) {
+      const at = this.eventsWord + (lane.eventIndex + i) * eventWords
+      if (!isWithin(words[at + eventField.payload]!, words[at + eventField.payloadBytes]!, lane.bytes)) {
+        throw bodyCorrupt(`event ${lane.eventIndex + i} points outside its lane`)
       }
     }
   }
@@ -176,6 +189,11 @@ export class FrameBodyReader {
     if (!whole) throw bodyCorrupt('its lanes do not account for all of its records')
     return spans
   }
+}
+
+/** Bodies are shorter than 2^31 bytes, so what is negative here is too large. */
+function isWithin(offset: number, length: number, bytes: number): boolean {
+  return (offset | length) >= 0 && offset <= bytes - length
 }
 
 /** The places of the fields in the table, 0 where a field is missing. */

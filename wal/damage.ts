@@ -1,4 +1,4 @@
-/** What the log says when bytes are wrong: where, what it knows, and what to do. */
+/** What the log says when bytes are wrong, or not for us: where, what it knows, and what to do. */
 import { SluiceError } from '../engine/base/errors.js'
 
 export interface LogDamage {
@@ -31,4 +31,41 @@ export function bodyCorrupt(why: string): SluiceError {
       'wrote it.',
     { details: { why } },
   )
+}
+
+/**
+ * Files of a later version of the package are whole, so this is no damage, and nothing of them is cut or repaired. `what`
+ * is the thing that was written: 'log', 'checkpoint'.
+ */
+export function newerFormat(what: string, format: number, supported: number): SluiceError {
+  return SluiceError.of(
+    'INVALID_USE',
+    `The ${what} was written by a newer sluicedb (format ${format}; this one reads ${supported}): upgrade the package ` +
+      'to open it. Nothing is wrong with the files, and nothing was changed.',
+    { details: { format, supported } },
+  )
+}
+
+/** The disk has no room for files that are needed before anything can be written. */
+export function diskIsFull(path: string | undefined, cause: unknown): SluiceError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return SluiceError.of(
+    'OUT_OF_SPACE',
+    `The disk has no room for the log${path === undefined ? '' : ` in ${path}`} (${why}): make room, then open again.`,
+    { cause, details: path === undefined ? { disk: true } : { disk: true, path } },
+  )
+}
+
+/** What the system says when a disk is full, a quota is used up, or a file may not grow any more. */
+export function isNoSpace(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+}
+
+export function isMissing(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT'
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { readonly code?: unknown } | null)?.code
 }

@@ -9,9 +9,14 @@
  */
 import { open, type RootDatabase } from 'lmdb'
 import { SluiceError } from '../engine/base/errors.js'
+import { isMissing } from './damage.js'
 import { FileLogStorage } from './storage-file.js'
+import type { LogStorage } from './storage.js'
 
 const heldHere = registry()
+/** More than LMDB takes for a new lock. */
+const roomBytes = 64 * 1_024
+const roomName = 'room'
 
 export class DirectoryLock {
   readonly #directory: string
@@ -49,6 +54,39 @@ export class DirectoryLock {
     }
   }
 
+  /** Somebody may have opened the database: there is a lock to look at. `directory`: the folder of the database. */
+  static existsIn(directory: LogStorage): boolean {
+    return directory.list().includes('lock')
+  }
+
+  /** Whether somebody holds the lock now. Takes nothing, and keeps nobody out. */
+  static async isHeld(directory: string): Promise<boolean> {
+    if (heldHere.has(directory)) return true
+    if (!hasFiles(directory)) return false
+    let environment: RootDatabase
+    try {
+      environment = open({ path: `${directory}/lock`, maxReaders: 16 })
+    } catch (error) {
+      if (isNotWritable(error)) return false
+      throw error
+    }
+    environment.readerCheck()
+    const isHeld = readersOf(environment) > 0
+    await environment.close()
+    return isHeld
+  }
+
+  /** For who reads: as `take`, but where nothing may be written nobody can have the database open, and it goes without. */
+  static async takeIfWritable(directory: string): Promise<DirectoryLock | undefined> {
+    if (!hasFiles(directory) && !heldHere.has(directory)) return undefined
+    try {
+      return await DirectoryLock.take(directory)
+    } catch (error) {
+      if (isNotWritable(error)) return undefined
+      throw error
+    }
+  }
+
   async release(): Promise<void> {
     this.#reading.done()
     await this.#environment.close()
@@ -69,6 +107,51 @@ function makePrivate(folder: string): void {
       if ((error as { readonly code?: unknown }).code !== 'EEXIST') throw error
     }
   }
+  if (sizeOf(storage, 'lock.mdb') === 0) mustHaveRoom(storage)
+}
+
+/** LMDB maps its lock: a page of it that a full disk cannot give ends the process (SIGBUS). So the disk is asked before. */
+function mustHaveRoom(storage: LogStorage): void {
+  try {
+    const file = storage.create(roomName)
+    try {
+      file.write([new Uint8Array(roomBytes)], 0)
+    } finally {
+      file.close()
+    }
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== 'EEXIST') throw error
+  } finally {
+    removeIfThere(storage, roomName)
+  }
+}
+
+function removeIfThere(storage: LogStorage, name: string): void {
+  try {
+    storage.remove(name)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+  }
+}
+
+function sizeOf(storage: LogStorage, name: string): number {
+  const file = storage.open(name, 'read')
+  try {
+    return file.size()
+  } finally {
+    file.close()
+  }
+}
+
+/** The files of the lock are there, so looking at it makes none. */
+function hasFiles(directory: string): boolean {
+  const names = FileLogStorage.open(`${directory}/lock`, { create: false }).list()
+  return names.includes('data.mdb') && names.includes('lock.mdb')
+}
+
+/** LMDB names no codes, only the system's sentences. */
+function isNotWritable(error: unknown): boolean {
+  return error instanceof Error && /read-only file system|permission denied|EROFS|EACCES/i.test(error.message)
 }
 
 /** Entries of the reader table: lines with a process id. */

@@ -23,10 +23,14 @@
  * same batches give the same chain, whatever certificates and segments lie between them. It begins with
  * crc32(database id), so that the frames of two databases never chain.
  *
+ * Bytes 0 to 5, 8 to 31 and 124 to 127 mean the same in every format to come: so a version can tell the log of a newer one
+ * from damage, and say so (`kind` is then 'unknown').
+ *
  * What makes an envelope valid at its place is in frame-scanner.ts.
  */
 import { crc32 } from 'node:zlib'
 import { assert } from '../engine/base/assert.js'
+import { newerFormat } from './damage.js'
 
 export const envelopeBytes = 128
 export const databaseIdBytes = 16
@@ -56,7 +60,8 @@ export interface Envelope {
   readonly chain: number
 }
 
-export interface ReadEnvelope extends Envelope {
+export interface ReadEnvelope extends Omit<Envelope, 'kind'> {
+  readonly kind: EnvelopeKind | 'unknown'
   readonly format: number
   readonly databaseId: Uint8Array
 }
@@ -83,34 +88,46 @@ export function writeEnvelope(target: Uint8Array, databaseId: Uint8Array, envelo
   view.setUint32(headerCrcAt, crc32(target.subarray(0, headerCrcAt)), true)
 }
 
-/** The envelope at `at`, when its magic and its own checksum are right. It may still be somebody's data. */
-export function readEnvelope(bytes: Uint8Array, at: number): ReadEnvelope | undefined {
-  if (at + envelopeBytes > bytes.length) return undefined
-  const view = new DataView(bytes.buffer, bytes.byteOffset + at, envelopeBytes)
-  if (view.getUint32(0, true) !== envelopeMagic) return undefined
-  if (view.getUint32(headerCrcAt, true) !== crc32(bytes.subarray(at, at + headerCrcAt))) return undefined
-  const kind = kinds[view.getUint8(6) - 1]
-  if (kind === undefined) return undefined
+/**
+ * The envelope at `at`, when its magic and its own checksum are right. It may still be somebody's data. `view` spans the
+ * same bytes: a walk makes one for many envelopes.
+ */
+export function readEnvelope(bytes: Uint8Array, at: number, view: DataView = viewOf(bytes)): ReadEnvelope | undefined {
+  if (at + envelopeBytes > bytes.length || view.getUint32(at, true) !== envelopeMagic) return undefined
+  if (view.getUint32(at + headerCrcAt, true) !== crc32(bytes.subarray(at, at + headerCrcAt))) return undefined
+  const format = view.getUint16(at + 4, true)
+  const kind = kinds[view.getUint8(at + 6) - 1]
+  if (format < envelopeFormat || (kind === undefined && format === envelopeFormat)) return undefined
   return {
-    kind,
-    format: view.getUint16(4, true),
+    kind: format === envelopeFormat ? kind! : 'unknown',
+    format,
     databaseId: bytes.subarray(at + 8, at + 8 + databaseIdBytes),
-    segment: view.getUint32(24, true),
-    offset: view.getUint32(28, true),
-    incarnation: view.getUint32(32, true),
-    bodyBytes: view.getUint32(36, true),
-    batch: view.getFloat64(40, true),
-    previous: view.getFloat64(48, true),
-    durableUpTo: view.getFloat64(56, true),
-    bodyCrc: view.getUint32(64, true),
-    writtenCrc: view.getUint32(68, true),
-    chain: view.getUint32(72, true),
+    segment: view.getUint32(at + 24, true),
+    offset: view.getUint32(at + 28, true),
+    incarnation: view.getUint32(at + 32, true),
+    bodyBytes: view.getUint32(at + 36, true),
+    batch: view.getFloat64(at + 40, true),
+    previous: view.getFloat64(at + 48, true),
+    durableUpTo: view.getFloat64(at + 56, true),
+    bodyCrc: view.getUint32(at + 64, true),
+    writtenCrc: view.getUint32(at + 68, true),
+    chain: view.getUint32(at + 72, true),
   }
 }
 
-/** Whether the envelope belongs to this database and lies where it says it lies. */
+/**
+ * Whether the envelope belongs to this database and lies where it says it lies. One that does, and is of a newer format,
+ * is refused by an error: whoever asks is about to judge bytes that it cannot understand.
+ */
 export function isAtHome(envelope: ReadEnvelope, databaseId: Uint8Array, segment: number, offset: number): boolean {
-  return envelope.segment === segment && envelope.offset === offset && sameBytes(envelope.databaseId, databaseId)
+  if (envelope.segment !== segment || envelope.offset !== offset) return false
+  for (let i = 0; i < databaseIdBytes; i += 1) if (envelope.databaseId[i] !== databaseId[i]) return false
+  if (envelope.format !== envelopeFormat) throw newerFormat('log', envelope.format, envelopeFormat)
+  return true
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
 /** The checksum of a body in pieces. */
@@ -120,16 +137,23 @@ export function crcOfParts(parts: readonly Uint8Array[]): number {
   return crc
 }
 
-const chainWord = new Uint8Array(4)
-const chainView = new DataView(chainWord.buffer)
-
 export function chainStart(databaseId: Uint8Array): number {
   return crc32(databaseId)
 }
 
+const crcTable = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb8_8320 : 0)
+  return crc
+})
+
+/** crc32 of the four bytes of `writtenCrc`, continued from `chain`. Four bytes are not worth a call of zlib. */
 export function chainAfter(chain: number, writtenCrc: number): number {
-  chainView.setUint32(0, writtenCrc, true)
-  return crc32(chainWord, chain)
+  let crc = ~chain
+  for (let shift = 0; shift < 32; shift += 8) {
+    crc = crcTable[(crc ^ (writtenCrc >>> shift)) & 0xff]! ^ (crc >>> 8)
+  }
+  return ~crc >>> 0
 }
 
 /** Envelope, body and zeros up to the next multiple of 8. */

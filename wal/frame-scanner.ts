@@ -8,17 +8,19 @@
  *   F4  a frame: `previous` is the batch before it, `batch` is greater, `chain` follows from the chain before it;
  *       another kind: `batch`, `previous` and `chain` repeat those before it (and a segment head is no such part);
  *   F5  the body lies inside the segment, its checksum is right, and zeros fill it up to a multiple of 8.
+ *
+ * An envelope that keeps F1 and F2 but for a newer format is neither a part nor damage: it is refused (`isAtHome`).
  */
 import { crc32 } from 'node:zlib'
 import {
   chainAfter,
   envelopeBytes,
-  envelopeFormat,
   frameBytes,
   isAtHome,
   isZero,
   readEnvelope,
   segmentHeadBytes,
+  type EnvelopeKind,
   type ReadEnvelope,
 } from './envelope.js'
 
@@ -43,44 +45,40 @@ export interface LogFrame {
   readonly offset: number
 }
 
+/** What `misfit` has let through. */
+export interface PartEnvelope extends ReadEnvelope {
+  readonly kind: Exclude<EnvelopeKind, 'segment'>
+}
+
 export type ScanStep =
-  | { readonly kind: 'part'; readonly envelope: ReadEnvelope; readonly body: Uint8Array; readonly after: LogPlace }
+  | { readonly kind: 'part'; readonly envelope: PartEnvelope; readonly body: Uint8Array; readonly after: LogPlace }
   | { readonly kind: 'need'; readonly bytes: number }
   | { readonly kind: 'end'; readonly why: string }
 
-/** `window` holds bytes of the segment from `windowAt` on; `segmentBytes` is how many there are in all. */
-export function scanStep(
-  place: LogPlace,
-  databaseId: Uint8Array,
-  window: Uint8Array,
-  windowAt: number,
-  segmentBytes: number,
-): ScanStep {
-  const at = place.offset - windowAt
+/** `segmentBytes` is how many bytes the segment has in all. */
+export function scanStep(place: LogPlace, databaseId: Uint8Array, window: SegmentWindow, segmentBytes: number): ScanStep {
+  const { bytes, view } = window
+  const at = place.offset - window.at
   if (place.offset + envelopeBytes > segmentBytes) return { kind: 'end', why: 'the segment ends' }
-  if (at < 0 || at + envelopeBytes > window.length) return { kind: 'need', bytes: envelopeBytes }
+  if (at < 0 || at + envelopeBytes > bytes.length) return { kind: 'need', bytes: envelopeBytes }
 
-  const envelope = readEnvelope(window, at)
+  const envelope = readEnvelope(bytes, at, view)
   if (envelope === undefined) {
-    const empty = isZero(window.subarray(at, at + envelopeBytes))
+    const empty = isZero(bytes.subarray(at, at + envelopeBytes))
     return { kind: 'end', why: empty ? 'nothing is written there' : 'the envelope is not whole' }
-  }
-  if (envelope.format !== envelopeFormat) {
-    const why = `it is written in format ${envelope.format}; this version reads format ${envelopeFormat}`
-    return { kind: 'end', why }
   }
   const wrong = misfit(envelope, place, databaseId)
   if (wrong !== undefined) return { kind: 'end', why: wrong }
 
   const whole = frameBytes(envelope.bodyBytes)
   if (place.offset + whole > segmentBytes) return { kind: 'end', why: 'the body reaches beyond the segment' }
-  if (at + whole > window.length) return { kind: 'need', bytes: whole }
+  if (at + whole > bytes.length) return { kind: 'need', bytes: whole }
 
   const bodyAt = at + envelopeBytes
-  const body = window.subarray(bodyAt, bodyAt + envelope.bodyBytes)
+  const body = bytes.subarray(bodyAt, bodyAt + envelope.bodyBytes)
   if (crc32(body) !== envelope.bodyCrc) return { kind: 'end', why: 'the checksum of the body is wrong' }
-  if (!isZero(window.subarray(bodyAt + envelope.bodyBytes, at + whole))) {
-    return { kind: 'end', why: 'the padding of the body is not zero' }
+  for (let i = bodyAt + envelope.bodyBytes; i < at + whole; i += 1) {
+    if (bytes[i] !== 0) return { kind: 'end', why: 'the padding of the body is not zero' }
   }
   const after: LogPlace = {
     segment: place.segment,
@@ -89,7 +87,12 @@ export function scanStep(
     chain: envelope.chain,
     incarnation: envelope.incarnation,
   }
-  return { kind: 'part', envelope, body, after }
+  return { kind: 'part', envelope: envelope as PartEnvelope, body, after }
+}
+
+/** Envelope, body and padding of a part, as they stand in the window. */
+export function bytesOfPart({ envelope, body }: { readonly envelope: PartEnvelope; readonly body: Uint8Array }): Uint8Array {
+  return new Uint8Array(body.buffer, body.byteOffset - envelopeBytes, frameBytes(envelope.bodyBytes))
 }
 
 /** F2 to F4, as the sentence that says what is wrong. */
@@ -105,7 +108,7 @@ function misfit(envelope: ReadEnvelope, place: LogPlace, databaseId: Uint8Array)
     if (envelope.chain !== chainAfter(place.chain, envelope.writtenCrc)) return 'the frame is not of this chain'
     return undefined
   }
-  if (envelope.kind === 'segment') return 'a segment head inside a segment'
+  if (envelope.kind === 'segment' || envelope.kind === 'unknown') return 'a segment head inside a segment'
   const repeats = envelope.batch === place.batch && envelope.previous === place.batch && envelope.chain === place.chain
   return repeats ? undefined : `the ${envelope.kind} is not of this chain`
 }
@@ -113,7 +116,6 @@ function misfit(envelope: ReadEnvelope, place: LogPlace, databaseId: Uint8Array)
 /** Whether a segment head goes on where `place` is. */
 export function continues(head: ReadEnvelope, place: LogPlace): boolean {
   return (
-    head.format === envelopeFormat &&
     head.previous === place.batch &&
     head.chain === place.chain &&
     head.incarnation >= place.incarnation &&
@@ -132,6 +134,7 @@ export function placeAfterHead(head: ReadEnvelope): LogPlace {
  */
 export class SegmentWindow {
   bytes: Uint8Array = new Uint8Array(0)
+  view = new DataView(this.bytes.buffer)
   at = 0
   readonly #reuse: boolean
 
@@ -142,7 +145,7 @@ export class SegmentWindow {
 
   /** A buffer to fill from `offset` of the file: at least `bytes`, `ahead` if there are as many. */
   prepare(offset: number, bytes: number, ahead: number, segmentBytes: number): Uint8Array {
-    const length = Math.min(Math.max(bytes, ahead), segmentBytes - offset)
+    const length = Math.max(0, Math.min(Math.max(bytes, ahead), segmentBytes - offset))
     const buffer = this.bytes.buffer
     const fits = this.#reuse && buffer.byteLength >= length && buffer.byteLength <= 4 * Math.max(ahead, length)
     return fits ? new Uint8Array(buffer, 0, length) : new Uint8Array(length)
@@ -151,6 +154,7 @@ export class SegmentWindow {
   /** What was read of the prepared buffer. */
   filled(buffer: Uint8Array, read: number, offset: number): void {
     this.bytes = buffer.subarray(0, read)
+    this.view = new DataView(buffer.buffer, buffer.byteOffset, read)
     this.at = offset
   }
 

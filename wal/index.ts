@@ -19,14 +19,48 @@ export {
   type BodyLayout,
 } from './body.js'
 export { FrameBodyReader, type LaneSpan } from './body-reader.js'
-export type { LogDamage } from './damage.js'
+export { deletedMark, RowBlock, rowWords } from './checkpoint-blocks.js'
+export { ChangeBuffer, type SortedChanges } from './checkpoint-changes.js'
+export type { ChunkHooks } from './checkpoint-file.js'
+export { LmdbCheckpointStore } from './checkpoint-lmdb.js'
+export { PlainCheckpointStore } from './checkpoint-plain.js'
+export {
+  CheckpointRun,
+  CheckpointSet,
+  environmentNames,
+  type CheckpointCandidate,
+  type CheckpointFinished,
+  type CheckpointSetOptions,
+  type EnvironmentName,
+} from './checkpoint-set.js'
+export type { Checkpoint, CheckpointAt, CheckpointKind, CheckpointStore } from './checkpoint.js'
+export { diskIsFull, isNoSpace, newerFormat, type LogDamage } from './damage.js'
 export { databaseIdBytes } from './envelope.js'
 export type { LogFrame, LogPlace } from './frame-scanner.js'
+export { copyLog, type CopiedLog, type CopyLogOptions } from './log-copy.js'
+export {
+  inspectLog,
+  type DetachedFrames,
+  type LogEnd,
+  type LogFinding,
+  type LogPart,
+  type LogVerdict,
+  type MissingBatches,
+} from './log-inspect.js'
+export { detachedFrames } from './log-detached.js'
 export { LogReader, type LogReaderOptions } from './log-reader.js'
 export { LogWriter, type Durability, type FrameAt, type LogWriterOptions, type Preparation } from './log-writer.js'
+export { applyRetention, removable, type Removable, type RetentionRules, type Retired } from './retention.js'
 export { recoverLog, type LogTail, type RecoveryOptions } from './recovery.js'
-export { listSegments, removeSegments } from './segment.js'
-export { FileLogStorage, realPath } from './storage-file.js'
+export { listSegments, readSegmentHeadOf, removeSegments, segmentName, syncSegments } from './segment.js'
+export {
+  FileLogStorage,
+  realPath,
+  systemCalls,
+  TemporaryFolder,
+  type FileCalls,
+  type FileStorageOptions,
+} from './storage-file.js'
 export {
   MemoryLogStorage,
   type MemoryStorageOptions,
@@ -35,3 +69,4 @@ export {
 } from './storage-memory.js'
 export type { LogFile, LogStorage } from './storage.js'
 export { DirectoryLock } from './directory-lock.js'
+export { clearUnfinished, markUnfinished, mustBeFinished } from './unfinished.js'

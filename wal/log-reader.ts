@@ -8,11 +8,14 @@
  * again before it is believed.
  *
  * Bodies stay valid as long as they are held: every window is a new buffer.
+ *
+ * Retention may remove segments at any moment, the oldest first. The one that a cursor reads stays readable for it; what it
+ * asks for behind that may be gone, which is said as such, with the oldest batch that is left.
  */
 import { assert } from '../engine/base/assert.js'
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { logCorrupt } from './damage.js'
+import { isMissing, logCorrupt } from './damage.js'
 import type { ReadEnvelope } from './envelope.js'
 import { continues, placeAfterHead, scanStep, SegmentWindow, type LogFrame, type LogPlace } from './frame-scanner.js'
 import { listSegments, readSegmentHead, readSegmentHeadOf, segmentName } from './segment.js'
@@ -54,10 +57,19 @@ export class LogReader {
       const head = headOf(storage, segment, options.databaseId)
       // Batches begin at 1.
       if (head === undefined || head.previous >= Math.max(1, options.batch)) continue
-      const file = storage.open(segmentName(segment), 'read')
-      return new LogReader(storage, options, file, head)
+      const file = openIfThere(storage, segment)
+      if (file !== undefined) return new LogReader(storage, options, file, head)
     }
-    throw historyGone(options.batch)
+    throw historyGone(storage, options.batch)
+  }
+
+  /** The first batch that can be asked for: 1 as long as nothing has left the log. */
+  static oldest(storage: LogStorage): number {
+    for (const segment of listSegments(storage)) {
+      const head = headOf(storage, segment)
+      if (head !== undefined) return head.previous + 1
+    }
+    return 1
   }
 
   /** The newest batch that was handed out or passed over. */
@@ -76,7 +88,7 @@ export class LogReader {
     let fresh = false
     try {
       while (this.#place.batch < upTo) {
-        const step = scanStep(this.#place, this.#databaseId, this.#window.bytes, this.#window.at, this.#bytes)
+        const step = scanStep(this.#place, this.#databaseId, this.#window, this.#bytes)
         if (step.kind === 'part') {
           this.#place = step.after
           const { kind, batch, previous, segment, offset } = step.envelope
@@ -132,7 +144,7 @@ export class LogReader {
   /** A segment that is not there was removed, if there are later ones; else the log ends too early. */
   #missing(upTo: number, why: string): SluiceError {
     const later = listSegments(this.#storage).some((segment) => segment > this.#place.segment)
-    return later ? historyGone(this.#place.batch + 1) : this.#damaged(upTo, why)
+    return later ? historyGone(this.#storage, this.#place.batch + 1) : this.#damaged(upTo, why)
   }
 
   #damaged(upTo: number, why: string): SluiceError {
@@ -141,7 +153,6 @@ export class LogReader {
   }
 }
 
-/** Retention may remove a segment at any moment. */
 function openIfThere(storage: LogStorage, segment: number): LogFile | undefined {
   try {
     return storage.open(segmentName(segment), 'read')
@@ -151,7 +162,7 @@ function openIfThere(storage: LogStorage, segment: number): LogFile | undefined 
   }
 }
 
-function headOf(storage: LogStorage, segment: number, databaseId: Uint8Array): ReadEnvelope | undefined {
+function headOf(storage: LogStorage, segment: number, databaseId?: Uint8Array): ReadEnvelope | undefined {
   try {
     return readSegmentHeadOf(storage, segment, databaseId)
   } catch (error) {
@@ -160,12 +171,12 @@ function headOf(storage: LogStorage, segment: number, databaseId: Uint8Array): R
   }
 }
 
-function isMissing(error: unknown): boolean {
-  return (error as { readonly code?: unknown } | null)?.code === 'ENOENT'
-}
-
-function historyGone(batch: number): SluiceError {
-  return SluiceError.of('HISTORY_GONE', `The log no longer holds batch ${batch}. Start again from a snapshot.`, {
-    details: { batch },
-  })
+/** `oldest` is the first batch that can still be asked for. */
+export function historyGone(storage: LogStorage, batch: number): SluiceError {
+  const oldest = LogReader.oldest(storage)
+  return SluiceError.of(
+    'HISTORY_GONE',
+    `The log no longer holds batch ${batch}; the oldest one left is ${oldest}. Start there, or at "now" from a snapshot; or keep more of the log.`,
+    { details: { batch, oldest } },
+  )
 }

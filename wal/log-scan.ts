@@ -14,7 +14,7 @@ import {
 import { readSegmentHead, segmentName } from './segment.js'
 import type { LogFile, LogStorage } from './storage.js'
 
-const fetchBytes = 4 * 1_024 * 1_024
+const fetchBytesDefault = 4 * 1_024 * 1_024
 
 type Part = Extract<ScanStep, { kind: 'part' }>
 
@@ -27,11 +27,14 @@ export class LogScan {
   why = ''
   readonly #storage: LogStorage
   readonly #databaseId: Uint8Array
+  readonly #fetchBytes: number
   readonly #window = new SegmentWindow(true)
   #file: LogFile
   #bytes: number
 
-  constructor(storage: LogStorage, databaseId: Uint8Array, from: LogPlace | ReadEnvelope) {
+  /** `fetchBytes`: how much is read at a time, if the next part is not longer. */
+  constructor(storage: LogStorage, databaseId: Uint8Array, from: LogPlace | ReadEnvelope, fetchBytes = fetchBytesDefault) {
+    this.#fetchBytes = fetchBytes
     this.#storage = storage
     this.#databaseId = databaseId
     const isHead = 'kind' in from
@@ -43,7 +46,7 @@ export class LogScan {
 
   next(): Part | undefined {
     for (;;) {
-      const step = scanStep(this.place, this.#databaseId, this.#window.bytes, this.#window.at, this.#bytes)
+      const step = scanStep(this.place, this.#databaseId, this.#window, this.#bytes)
       if (step.kind === 'part') {
         this.place = step.after
         this.certified = Math.max(this.certified, step.envelope.durableUpTo)
@@ -64,7 +67,7 @@ export class LogScan {
   }
 
   #read(bytes: number): boolean {
-    const buffer = this.#window.prepare(this.place.offset, bytes, fetchBytes, this.#bytes)
+    const buffer = this.#window.prepare(this.place.offset, bytes, this.#fetchBytes, this.#bytes)
     const read = this.#file.read(buffer, this.place.offset)
     this.#window.filled(buffer, read, this.place.offset)
     return read >= bytes

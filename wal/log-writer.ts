@@ -19,10 +19,13 @@
  *       take in any order never lie in two files.
  *   W4  There is always room for one certificate behind a frame, so the last frame of a segment can be certified.
  *   W5  Opening a log writes nothing to it: the schema, if it differs, goes before the next frame.
+ *   W6  The next segment is prepared ahead of need, in proportion: when this one is half full it is ready. So a full disk
+ *       is met while there is still room for what is under way, and whoever calls `prepareNext` hears of it first.
  */
 import { assert } from '../engine/base/assert.js'
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
+import { diskIsFull, isNoSpace } from './damage.js'
 import {
   chainAfter,
   chainStart,
@@ -49,7 +52,7 @@ export interface LogWriterOptions {
   readonly segmentBytesMax?: number | undefined
 }
 
-/** Where the preparation of the next segment stands. `'later'`: more of it is due when this segment is fuller. */
+/** Where the preparation of the next segment stands. `'later'`: more of it is due when this one is fuller (W6). */
 export type Preparation = 'ready' | 'underway' | 'later' | 'no-space'
 
 export interface FrameAt {
@@ -105,16 +108,23 @@ export class LogWriter {
     assert(sameDatabase, 'the log belongs to this database')
 
     const writer = new LogWriter(storage, tail, options)
-    writer.#guard('open', () => {
-      if (tail.segment === 0) {
-        writer.#roll(0)
-        writer.#syncFile()
-      } else {
-        writer.#file = storage.open(segmentName(tail.segment), 'write')
-        writer.#capacity = writer.#file.size()
-      }
-    })
+    try {
+      writer.#guard('open', () => writer.#begin(tail))
+    } catch (error) {
+      writer.#letGo()
+      throw error
+    }
     return writer
+  }
+
+  #begin(tail: LogTail): void {
+    if (tail.segment === 0) {
+      this.#roll(0)
+      this.#syncFile()
+    } else {
+      this.#file = this.#storage.open(segmentName(tail.segment), 'write')
+      this.#capacity = this.#file.size()
+    }
   }
 
   /** The newest batch at the level of the database. Always that of a frame. */
@@ -179,14 +189,14 @@ export class LogWriter {
   }
 
   /**
-   * One step (at most 1 MiB) towards the next segment, when it is due: it is ready when this one is half full. To be
+   * One step (at most 1 MiB) towards the next segment, when it is due; with `'whole'`, whether it is due or not. To be
    * called between groups. `'no-space'` is no failure yet; it becomes one when a frame needs the segment.
    */
-  prepareNext(): Preparation {
+  prepareNext(amount: 'due' | 'whole' = 'due'): Preparation {
     this.#alive()
     const target = segmentBytesOf(this.#next.segment, this.#options.segmentBytesMax)
     if (this.#next.bytes >= target) return 'ready'
-    if (this.#next.bytes > 2 * this.#offset) return 'later'
+    if (amount === 'due' && this.#next.bytes * this.#capacity > 2 * this.#offset * target) return 'later'
     return this.#guard('prepareNext', () => {
       const full = this.#next.step(target)
       if (full !== undefined) return 'no-space'
@@ -201,9 +211,13 @@ export class LogWriter {
       if (this.#failure === undefined) this.certify()
     } finally {
       this.#closed = true
-      this.#file?.close()
-      this.#next.close()
+      this.#letGo()
     }
+  }
+
+  #letGo(): void {
+    this.#file?.close()
+    this.#next.close()
   }
 
   /** Goes on in the next segment, which gets room for a frame of `bytes` (G2, W3). */
@@ -211,7 +225,8 @@ export class LogWriter {
     const { databaseId, schema, durability, segmentBytesMax } = this.#options
     if (durability !== 'memory') this.#syncFile()
     const needed = segmentHeadBytes + frameBytes(schema.length) + bytes + envelopeBytes
-    const file = this.#next.finish(Math.max(segmentBytesOf(this.#next.segment, segmentBytesMax), needed))
+    const wanted = Math.max(segmentBytesOf(this.#next.segment, segmentBytesMax), needed)
+    const file = this.#next.finish(wanted, needed)
 
     this.#file?.close()
     this.#file = file
@@ -283,6 +298,7 @@ export class LogWriter {
     try {
       return action()
     } catch (cause) {
+      if (operation === 'open' && isNoSpace(cause)) throw diskIsFull(undefined, cause)
       const why = cause instanceof Error ? cause.message : String(cause)
       this.#failure = SluiceError.of(
         'LOG_FAILED',

@@ -19,25 +19,19 @@
  * serve, answer or deliver.
  *
  * A crash during all this leaves a log with the same e: repair only rewrites what is accepted and shrinks what is not.
+ *
+ * A log of a newer format is neither: whoever meets a whole envelope of one, accepted or behind e, refuses with
+ * `INVALID_USE` before anything is changed (`isAtHome` in envelope.ts).
  */
-import {
-  envelopeBytes,
-  envelopeFormat,
-  envelopeMagic,
-  isAtHome,
-  isZero,
-  readEnvelope,
-  sameBytes,
-  segmentHeadBytes,
-  type ReadEnvelope,
-} from './envelope.js'
+import { sameBytes, segmentHeadBytes, type ReadEnvelope } from './envelope.js'
 import { logCorrupt, type LogDamage } from './damage.js'
 import type { LogFrame, LogPlace } from './frame-scanner.js'
+import { searchBehind, type Behind } from './log-behind.js'
 import { LogScan } from './log-scan.js'
 import { listSegments, readSegmentHeadOf, segmentName } from './segment.js'
 import type { LogFile, LogStorage } from './storage.js'
 
-const scanChunkBytes = 4 * 1_024 * 1_024
+const copyChunkBytes = 4 * 1_024 * 1_024
 const uncertifiedMax = 4_096
 
 export interface RecoveryOptions {
@@ -156,11 +150,7 @@ function findStart(
     const why = 'the head of the first segment is not whole'
     throw logCorrupt({ segment: lowest, offset: 0, batch: 0, durableUpTo: behind.durableUpTo, why })
   }
-  const { durableUpTo, previous } = first
-  if (first.format !== envelopeFormat) {
-    const why = `it is written in format ${first.format}, and this version of sluicedb reads format ${envelopeFormat}`
-    throw logCorrupt({ segment: lowest, offset: 0, batch: previous, durableUpTo, why })
-  }
+  const { durableUpTo } = first
   const databaseId = first.databaseId.slice()
   if (wanted !== undefined && !sameBytes(databaseId, wanted)) {
     const why = 'it is the log of another database'
@@ -227,86 +217,10 @@ class Uncertified {
   }
 }
 
-interface Behind {
-  /** Some valid envelope was found, and the highest of what they claim. */
-  readonly found: boolean
-  readonly durableUpTo: number
-  readonly incarnation: number
-  /** Where the bytes that are not zero end, by segment. */
-  readonly ends: ReadonlyMap<number, number>
-  /** How many bytes there are from the place up to those ends. */
-  readonly bytes: number
-}
-
-/** Looks at everything behind `place`: the rest of its segment, and all later ones. */
-function searchBehind(
-  storage: LogStorage,
-  segments: readonly number[],
-  place: LogPlace,
-  databaseId: Uint8Array | undefined,
-): Behind {
-  let found = false
-  let durableUpTo = 0
-  let incarnation = 0
-  let total = 0
-  const ends = new Map<number, number>()
-
-  for (const segment of segments) {
-    if (segment < place.segment) continue
-    const start = segment === place.segment ? place.offset : 0
-    const end = searchSegment(storage, segment, start, (envelope, offset) => {
-      if (!isAtHome(envelope, databaseId ?? envelope.databaseId, segment, offset)) return
-      if (envelope.incarnation < place.incarnation) return
-      found = true
-      durableUpTo = Math.max(durableUpTo, envelope.durableUpTo)
-      incarnation = Math.max(incarnation, envelope.incarnation)
-    })
-    if (end > start) {
-      ends.set(segment, end)
-      total += end - start
-    }
-  }
-  return { found, durableUpTo, incarnation, ends, bytes: total }
-}
-
-/** Calls `visit` for each whole envelope at a multiple of 8; returns where the bytes that are not zero end. */
-function searchSegment(
-  storage: LogStorage,
-  segment: number,
-  start: number,
-  visit: (envelope: ReadEnvelope, offset: number) => void,
-): number {
-  const file = storage.open(segmentName(segment), 'read')
-  const buffer = new Uint8Array(Math.min(scanChunkBytes, Math.max(0, file.size() - start)) + envelopeBytes)
-  const chunkBytes = buffer.length - envelopeBytes
-  const words = new Uint32Array(buffer.buffer, 0, Math.floor(buffer.length / 4))
-  let end = start
-  try {
-    for (let at = start; ; at += chunkBytes) {
-      // An envelope may begin at the end of a chunk: each read takes the first bytes of the next one along.
-      const read = file.read(buffer, at)
-      const chunk = buffer.subarray(0, read)
-      if (!isZero(chunk)) {
-        for (let word = 0; word * 4 < Math.min(read, chunkBytes); word += 2) {
-          if (words[word] !== envelopeMagic) continue
-          const envelope = readEnvelope(chunk, word * 4)
-          if (envelope !== undefined) visit(envelope, at + word * 4)
-        }
-        let last = read
-        while (chunk[last - 1] === 0) last -= 1
-        end = at + last
-      }
-      if (read < buffer.length || chunkBytes === 0) return end
-    }
-  } finally {
-    file.close()
-  }
-}
-
 /** Writes the accepted bytes from `from` to `place` once more, zeros over what is behind, and syncs. */
 function repair(storage: LogStorage, from: LogPlace, place: LogPlace, behind: Behind): number {
   let rewritten = 0
-  const zeros = new Uint8Array(Math.min(scanChunkBytes, behind.bytes))
+  const zeros = new Uint8Array(Math.min(copyChunkBytes, behind.bytes))
   for (let segment = from.segment; segment <= place.segment; segment += 1) {
     const file = storage.open(segmentName(segment), 'write')
     try {
@@ -326,7 +240,7 @@ function repair(storage: LogStorage, from: LogPlace, place: LogPlace, behind: Be
 }
 
 function rewrite(file: LogFile, start: number, end: number): number {
-  const buffer = new Uint8Array(Math.min(scanChunkBytes, Math.max(0, end - start)))
+  const buffer = new Uint8Array(Math.min(copyChunkBytes, Math.max(0, end - start)))
   for (let at = start; at < end; at += buffer.length) {
     const chunk = buffer.subarray(0, Math.min(buffer.length, end - at))
     const read = file.read(chunk, at)

@@ -14,11 +14,12 @@
  *       then changes no metadata (0.09 ms against 0.13–0.18 ms), and a full disk shows here and not at a commit.
  *   G2  A frame never spans segments. One that does not fit begins the next segment, which is made longer if need be.
  *   G3  Sizes double from `firstSegmentBytes` up to `limits.segmentBytes`: an empty database does not cost 64 MiB.
- *       Nothing relies on it: the size of a segment is the length of its file.
+ *       Nothing relies on it: the size of a segment is the length of its file, and a full disk makes shorter ones.
  *
  * Why zeros and not a reserved length (fallocate, truncate): the first write to a reserved block changes metadata.
  */
 import { limits } from '../engine/base/limits.js'
+import { isNoSpace } from './damage.js'
 import {
   envelopeBytes,
   isAtHome,
@@ -68,8 +69,8 @@ export function readSegmentHead(file: LogFile, segment: number, databaseId?: Uin
   const page = new Uint8Array(segmentHeadBytes)
   if (file.read(page, 0) < segmentHeadBytes) return undefined
   const head = readEnvelope(page, 0)
-  if (head === undefined || head.kind !== 'segment') return undefined
-  if (!isAtHome(head, databaseId ?? head.databaseId, segment, 0)) return undefined
+  if (head === undefined || !isAtHome(head, databaseId ?? head.databaseId, segment, 0)) return undefined
+  if (head.kind !== 'segment') return undefined
   return isZero(page.subarray(envelopeBytes)) ? head : undefined
 }
 
@@ -105,6 +106,11 @@ export function removeSegments(storage: LogStorage, options: { readonly upTo: nu
   }
   if (removed.length > 0) storage.syncDirectory()
   return removed
+}
+
+/** Puts on disk whatever was written of any segment: for who reads a log that its writer does not sync. */
+export function syncSegments(storage: LogStorage): void {
+  for (const segment of listSegments(storage)) syncSegment(storage, segment)
 }
 
 function syncSegment(storage: LogStorage, segment: number): void {
@@ -159,11 +165,16 @@ export class NextSegment {
     return undefined
   }
 
-  /** Finishes the segment with at least `bytes` and hands it over. */
-  finish(bytes: number): LogFile {
+  /**
+   * Finishes the segment and hands it over: with `bytes` if the disk has them, else with what there is, if that is at
+   * least `needed`. What had been prepared when the disk became full is the room of the calls that were under way.
+   */
+  finish(bytes: number, needed: number): LogFile {
     do {
       const full = this.step(bytes)
-      if (full !== undefined) throw full
+      if (full === undefined) continue
+      if (this.#bytes < needed || !this.#settled) throw full
+      break
     } while (this.#bytes < bytes)
     return this.#file!
   }
@@ -181,9 +192,4 @@ export class NextSegment {
     this.#bytes = file.size()
     return file
   }
-}
-
-function isNoSpace(error: unknown): boolean {
-  const code = (error as { readonly code?: unknown } | null)?.code
-  return code === 'ENOSPC' || code === 'EDQUOT'
 }

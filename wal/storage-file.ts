@@ -12,35 +12,65 @@ import {
   fsyncSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   read,
   readdirSync,
   readSync,
   realpathSync,
+  rmSync,
   unlinkSync,
   writevSync,
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { assert } from '../engine/base/assert.js'
+import { temporaryDirectory } from '../engine/base/environment-node.js'
 import { isStorageName, type LogFile, type LogStorage } from './storage.js'
+import { readWhole, readWholeAsync, systemError, writeWhole } from './transfer.js'
 
 const directoryMode = 0o700
 const fileMode = 0o600
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_NOFOLLOW, O_DIRECTORY } = constants
 
+/** The calls of the system that move bytes. Tests give others: short ones, interrupted ones, failing ones. */
+export interface FileCalls {
+  read(fd: number, target: Uint8Array, at: number): number
+  readAsync(fd: number, target: Uint8Array, at: number): Promise<number>
+  write(fd: number, parts: readonly Uint8Array[], at: number): number
+  sync(fd: number): void
+}
+
+export const systemCalls: FileCalls = {
+  read: (fd, target, at) => readSync(fd, target, 0, target.length, at),
+  readAsync: (fd, target, at) =>
+    new Promise((done, failed) => {
+      read(fd, target, 0, target.length, at, (error, bytes) => (error === null ? done(bytes) : failed(error)))
+    }),
+  write: (fd, parts, at) => writevSync(fd, parts, at),
+  sync: fdatasyncSync,
+}
+
+export interface FileStorageOptions {
+  /** Creates the folder, with its parents, when it is not there. */
+  readonly create?: boolean
+  readonly calls?: FileCalls
+}
+
 export class FileLogStorage implements LogStorage {
   readonly #directory: string
+  readonly #calls: FileCalls
 
-  private constructor(directory: string) {
+  private constructor(directory: string, calls: FileCalls) {
     this.#directory = directory
+    this.#calls = calls
   }
 
-  /** Opens the folder, and creates it (with its parents) when `create` is set. */
-  static open(directory: string, options: { readonly create: boolean } = { create: true }): FileLogStorage {
+  /** Another folder of the same database is another storage. */
+  static open(directory: string, { create = true, calls = systemCalls }: FileStorageOptions = {}): FileLogStorage {
     const path = resolve(directory)
-    if (options.create) createDirectory(path)
+    if (create) createDirectory(path)
     if (!lstatSync(path).isDirectory()) throw systemError('ENOTDIR', `${path} is not a directory, or a link to one`)
-    return new FileLogStorage(path)
+    return new FileLogStorage(path, calls)
   }
 
   list(): string[] {
@@ -48,7 +78,7 @@ export class FileLogStorage implements LogStorage {
   }
 
   create(name: string): LogFile {
-    return new File(name, openSync(this.#path(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, fileMode))
+    return new File(name, openSync(this.#path(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, fileMode), this.#calls)
   }
 
   open(name: string, access: 'read' | 'write'): LogFile {
@@ -57,7 +87,7 @@ export class FileLogStorage implements LogStorage {
       closeSync(fd)
       throw systemError('EINVAL', `${this.#path(name)} is not a regular file`)
     }
-    return new File(name, fd)
+    return new File(name, fd, this.#calls)
   }
 
   remove(name: string): void {
@@ -77,11 +107,13 @@ export class FileLogStorage implements LogStorage {
 class File implements LogFile {
   readonly name: string
   readonly #fd: number
+  readonly #calls: FileCalls
   #open = true
 
-  constructor(name: string, fd: number) {
+  constructor(name: string, fd: number, calls: FileCalls) {
     this.name = name
     this.#fd = fd
+    this.#calls = calls
   }
 
   size(): number {
@@ -89,38 +121,19 @@ class File implements LogFile {
   }
 
   read(target: Uint8Array, at: number): number {
-    let done = 0
-    while (done < target.length) {
-      const bytes = readSync(this.#fd, target, done, target.length - done, at + done)
-      if (bytes === 0) break
-      done += bytes
-    }
-    return done
+    return readWhole((rest, from) => this.#calls.read(this.#fd, rest, from), target, at)
   }
 
-  async readAsync(target: Uint8Array, at: number): Promise<number> {
-    let done = 0
-    while (done < target.length) {
-      const bytes = await readOnce(this.#fd, target, done, at + done)
-      if (bytes === 0) break
-      done += bytes
-    }
-    return done
+  readAsync(target: Uint8Array, at: number): Promise<number> {
+    return readWholeAsync((rest, from) => this.#calls.readAsync(this.#fd, rest, from), target, at)
   }
 
   write(parts: readonly Uint8Array[], at: number): void {
-    let rest = parts.filter((part) => part.length > 0)
-    let position = at
-    while (rest.length > 0) {
-      const written = writevSync(this.#fd, rest, position)
-      if (written === 0) throw systemError('EIO', `nothing could be written to ${this.name}`)
-      position += written
-      rest = without(rest, written)
-    }
+    writeWhole((rest, from) => this.#calls.write(this.#fd, rest, from), parts, at)
   }
 
   sync(): void {
-    fdatasyncSync(this.#fd)
+    this.#calls.sync(this.#fd)
   }
 
   close(): void {
@@ -128,30 +141,6 @@ class File implements LogFile {
     this.#open = false
     closeSync(this.#fd)
   }
-}
-
-function readOnce(fd: number, target: Uint8Array, offset: number, position: number): Promise<number> {
-  return new Promise((done, failed) => {
-    read(fd, target, offset, target.length - offset, position, (error, bytes) => {
-      if (error === null) done(bytes)
-      else failed(error)
-    })
-  })
-}
-
-/** What a short write left over. */
-function without(parts: readonly Uint8Array[], written: number): Uint8Array[] {
-  const rest: Uint8Array[] = []
-  let skip = written
-  for (const part of parts) {
-    if (skip >= part.length) {
-      skip -= part.length
-    } else {
-      rest.push(part.subarray(skip))
-      skip = 0
-    }
-  }
-  return rest
 }
 
 /** A new folder is on disk only when its entry in the folder above is; with parents, all the way up. */
@@ -175,15 +164,28 @@ function syncDirectory(path: string): void {
   }
 }
 
-function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(`${code}: ${message}`), { code })
-}
-
 /** A path with its symbolic links followed; undefined when there is no such file. */
 export function realPath(path: string): string | undefined {
   try {
     return realpathSync(path)
   } catch {
     return undefined
+  }
+}
+
+/** A folder for files that nobody else sees and nobody misses. Removed with all that is in it. */
+export class TemporaryFolder {
+  readonly path: string
+
+  private constructor(path: string) {
+    this.path = path
+  }
+
+  static make(): TemporaryFolder {
+    return new TemporaryFolder(mkdtempSync(join(temporaryDirectory, 'sluicedb-')))
+  }
+
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true })
   }
 }

@@ -7,10 +7,12 @@
  * subset in order is every order: a sector that an older write reached last is one whose newer write was lost.
  *
  * A failed sync behaves as on Linux: what was to be written stays readable, counts as clean, and never reaches the
- * platters. `onOperation` sees every operation that can fail before it happens, and may make it fail.
+ * platters. `onOperation` sees every operation that can fail before it happens, and may make it fail, or cut it short: the
+ * rest of a read or write is then an operation of its own, as on a real disk (transfer.ts).
  */
 import { assert } from '../engine/base/assert.js'
 import { isStorageName, type LogFile, type LogStorage } from './storage.js'
+import { readWhole, systemError, writeWhole } from './transfer.js'
 
 const sectorBytes = 512
 
@@ -19,13 +21,18 @@ export interface StorageOperation {
   readonly index: number
   readonly kind: 'create' | 'read' | 'write' | 'sync' | 'remove' | 'sync-directory'
   readonly name: string
+  /** Of a read or a write: from which byte of the file, and how many. */
+  readonly at: number
   readonly bytes: number
 }
 
 export interface StorageFault {
-  readonly code: 'EIO' | 'ENOSPC' | 'EDQUOT'
-  /** Of a write: how much of it happens before the error. */
+  /** Undefined: no error, but fewer bytes than asked. EINTR and EAGAIN are asked again. */
+  readonly code?: 'EIO' | 'ENOSPC' | 'EDQUOT' | 'EINTR' | 'EAGAIN' | undefined
+  /** Of a write: how much of it happens, before the error if there is one. */
   readonly writtenBytes?: number
+  /** Of a read without an error. */
+  readonly readBytes?: number
 }
 
 export interface MemoryStorageOptions {
@@ -55,7 +62,7 @@ export class MemoryLogStorage implements LogStorage {
   create(name: string): LogFile {
     assert(isStorageName(name), 'R66: file names are ours')
     if (this.#names.has(name)) throw systemError('EEXIST', name)
-    this.#step('create', name, 0)
+    this.#step('create', name, 0, 0)
     const image = new FileImage(this.#options.crashable === true)
     this.#names.set(name, image)
     return this.#handle(name, image, 'write')
@@ -67,12 +74,12 @@ export class MemoryLogStorage implements LogStorage {
 
   remove(name: string): void {
     this.#image(name)
-    this.#step('remove', name, 0)
+    this.#step('remove', name, 0, 0)
     this.#names.delete(name)
   }
 
   syncDirectory(): void {
-    this.#step('sync-directory', '', 0)
+    this.#step('sync-directory', '', 0, 0)
     if (this.#options.crashable === true) this.#durableNames = new Map(this.#names)
   }
 
@@ -111,25 +118,32 @@ export class MemoryLogStorage implements LogStorage {
   }
 
   #handle(name: string, image: FileImage, access: 'read' | 'write'): LogFile {
-    return new MemoryFile(name, image, access, (kind, bytes, onFault) => this.#step(kind, name, bytes, onFault))
+    return new MemoryFile(name, image, access, (kind, at, bytes, onFault) => this.#step(kind, name, at, bytes, onFault))
   }
 
+  /** Answers the fault when it only cuts the operation short. */
   #step(
     kind: StorageOperation['kind'],
     name: string,
+    at: number,
     bytes: number,
     onFault?: (fault: StorageFault) => void,
-  ): void {
-    const operation = { index: this.#operations, kind, name, bytes }
+  ): StorageFault | undefined {
+    const operation = { index: this.#operations, kind, name, at, bytes }
     this.#operations += 1
     const fault = this.#options.onOperation?.(operation)
-    if (fault === undefined) return
+    if (fault?.code === undefined) return fault
     onFault?.(fault)
     throw systemError(fault.code, `${kind} ${name}`)
   }
 }
 
-type Step = (kind: StorageOperation['kind'], bytes: number, onFault?: (fault: StorageFault) => void) => void
+type Step = (
+  kind: StorageOperation['kind'],
+  at: number,
+  bytes: number,
+  onFault?: (fault: StorageFault) => void,
+) => StorageFault | undefined
 
 class MemoryFile implements LogFile {
   readonly name: string
@@ -151,8 +165,12 @@ class MemoryFile implements LogFile {
 
   read(target: Uint8Array, at: number): number {
     if (!this.#open) throw systemError('EBADF', this.name)
-    this.#step('read', target.length)
-    const found = this.#image.visible().subarray(at, at + target.length)
+    return readWhole((rest, from) => this.#readSome(rest, from), target, at)
+  }
+
+  #readSome(target: Uint8Array, at: number): number {
+    const short = this.#step('read', at, target.length)?.readBytes ?? target.length
+    const found = this.#image.visible().subarray(at, at + Math.max(1, Math.min(short, target.length)))
     target.set(found)
     return found.length
   }
@@ -164,14 +182,21 @@ class MemoryFile implements LogFile {
 
   write(parts: readonly Uint8Array[], at: number): void {
     if (!this.#open || this.#access === 'read') throw systemError('EBADF', this.name)
-    const data = joined(parts)
-    this.#step('write', data.length, (fault) => this.#image.write(data.subarray(0, fault.writtenBytes ?? 0), at))
-    this.#image.write(data, at)
+    writeWhole((rest, from) => this.#writeSome(joined(rest), from), parts, at)
+  }
+
+  #writeSome(data: Uint8Array, at: number): number {
+    const fault = this.#step('write', at, data.length, ({ writtenBytes = 0 }) => {
+      this.#image.write(data.subarray(0, writtenBytes), at)
+    })
+    const written = data.subarray(0, fault?.writtenBytes ?? data.length)
+    this.#image.write(written, at)
+    return written.length
   }
 
   sync(): void {
     if (!this.#open) throw systemError('EBADF', this.name)
-    this.#step('sync', 0, () => this.#image.forget())
+    this.#step('sync', 0, 0, () => this.#image.forget())
     this.#image.sync()
   }
 
@@ -260,8 +285,4 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length
   }
   return data
-}
-
-function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(`${code}: ${message}`), { code })
 }

@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto'
-import { availableParallelism, totalmem } from 'node:os'
+import { availableParallelism, setPriority, tmpdir, totalmem } from 'node:os'
 import type { Environment } from './environment.js'
 
 // Captured before any procedure runs: inside one, the globals of these names belong to the transaction.
@@ -17,6 +17,9 @@ function monotonicOffsetMs(): number {
 const offsetMs = monotonicOffsetMs()
 const resolved = Promise.resolve()
 
+/** About a tenth of a processor beside a thread of usual priority (weights 110 and 1,024 in Linux), and all that nobody else wants. */
+const niceOfBackground = 10
+
 /** The real world. */
 export const nodeEnvironment: Environment = {
   wallMs: () => wallClock(),
@@ -33,3 +36,20 @@ export const nodeEnvironment: Environment = {
   processors: availableParallelism(),
   architecture: process.arch,
 }
+
+/**
+ * The calling thread gives way to all others. `link`: where `/proc/thread-self` leads, `/proc/<process>/task/<thread>`; on systems
+ * that have no such file threads have no priority of their own, and this does nothing.
+ */
+export function giveWay(link: string | undefined): void {
+  const thread = /\/task\/(\d+)$/.exec(link ?? '')?.[1]
+  if (thread !== undefined) setPriority(Number(thread), niceOfBackground)
+}
+
+/** A warning of the process, for what nobody waits for. */
+export function warn(code: string, message: string): void {
+  process.emitWarning(message, { type: 'SluiceDBWarning', code })
+}
+
+/** Where files may lie that nobody misses: what TMPDIR says, as everywhere. */
+export const temporaryDirectory = tmpdir()

@@ -39,6 +39,21 @@ export const limits = {
   segmentBytes: 64 * MiB,
   memoryLogBytes: 64 * MiB,
 
+  // checkpoints
+  /** One is made each time the log has grown by so much: about a second of replay. */
+  checkpointLogBytesDefault: 256 * MiB,
+  checkpointLogBytesMin: 1 * MiB,
+  /** Changes that are collected before they are brought into a checkpoint, and their bytes; the last one may be longer. */
+  checkpointChangesMax: 1_048_576,
+  checkpointChangeBytesMax: 64 * MiB,
+  /** One step of bringing a checkpoint forward: this many changes rewrite this many blocks at most, 16 MiB. */
+  checkpointStepChangesMax: 2_048,
+  checkpointStepBytesMax: 4 * MiB,
+  /** Files are copied and their checksums taken in chunks. */
+  checkpointChunkBytes: 4 * MiB,
+  /** Address space, not memory: LMDB does not have to move its map up to here. */
+  checkpointMapBytes: 64 * GiB,
+
   // memory
   memoryBytesDefaultMax: 4 * GiB,
   memoryBytesMax: 16 * GiB,
@@ -53,6 +68,8 @@ export const limits = {
   partitionsDefault: 16,
   partitionsMax: 1_024,
   workersMax: 64,
+  /** What procedures may have on the heap of their worker: far more than a transaction can read or write. */
+  workerHeapBytes: 512 * MiB,
   snapshotSlots: 1_024,
 
   // rows and keys
@@ -74,13 +91,17 @@ export const limits = {
 
   // watching
   procedureMsMax: 5_000,
-  lookEveryMs: 500,
+  lookEveryMs: 200,
   /** Turns of the event loop without news after which main sleeps. */
   idleTurnsMax: 200,
   /** How long batches may run on main before the event loop turns (`workers: 0`). */
   inlineMsMax: 4,
   /** After so long without a frame, a certificate says that the last one is on disk. */
   certifyAfterMs: 50,
+  /** Reads and writes that say EINTR or EAGAIN so often in a row have failed. */
+  interruptedCallsMax: 100,
+  /** How often a full disk is tried again, while writing calls are refused. */
+  diskRetryMs: 1_000,
   spinMs: 0.1,
   turnEveryMs: 50,
 } as const

@@ -2,9 +2,10 @@
  * The catalog as a log carries it (R54): what explains the bytes of the frames behind it, and what a database was created with.
  *
  * Numbers in frames are places in these lists. A later opening may have other places, so every reader translates by name.
- * Only what explains bytes is kept: rules and defaults may change from opening to opening, layouts may not.
+ * What explains bytes may not change from opening to opening; where rows are placed and which indexes they have may, and stands
+ * here so that a database can be read and checked without its application (`programOf`).
  */
-import type { ColumnDescriptor, ColumnType, Program, RecordDescriptor } from './descriptor.js'
+import type { ColumnDescriptor, ColumnType, Program, RecordDescriptor, TableDescriptor, TableProgram } from './descriptor.js'
 
 export interface LoggedColumn {
   readonly name: string
@@ -12,10 +13,20 @@ export interface LoggedColumn {
   readonly nullable: boolean
   readonly values?: readonly string[]
 }
+export interface LoggedIndex {
+  readonly name: string
+  readonly on: readonly string[]
+  readonly range: boolean
+  readonly unique: boolean
+}
 export interface LoggedTable {
   readonly name: string
   readonly key: readonly string[]
   readonly columns: readonly LoggedColumn[]
+  /** The first logs have none of the following: their tables are read as if they had the defaults. */
+  readonly partition?: readonly string[] | 'global'
+  readonly ordered?: boolean
+  readonly indexes?: readonly LoggedIndex[]
 }
 export interface LoggedRecord {
   readonly name: string
@@ -38,9 +49,50 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
     format: 1,
     seed: database.seed,
     partitions: database.partitions,
-    tables: program.tables.map(({ descriptor: t }) => ({ name: t.name, key: t.key.map((n) => t.columns[n]!.name), columns: t.columns.map(column) })),
+    tables: program.tables.map(({ descriptor }) => loggedTable(descriptor)),
     events: program.events.map(({ descriptor: e }) => ({ name: e.name, columns: e.columns.map(column) })),
     procedures: program.procedures.map(({ descriptor: p }) => p.name),
+  }
+}
+
+function loggedTable(table: TableDescriptor): LoggedTable {
+  const names = (ordinals: readonly number[]): readonly string[] => ordinals.map((n) => table.columns[n]!.name)
+  return {
+    name: table.name,
+    key: names(table.key),
+    columns: table.columns.map(column),
+    partition: table.partition === 'global' ? 'global' : names(table.partition),
+    ordered: table.ordered,
+    indexes: table.indexes.map(({ name, on, range, unique }) => ({ name, on: names(on), range, unique })),
+  }
+}
+
+/** The tables and events of a log as a program without procedures and rules: enough to hold and to check its rows. */
+export function programOf(catalog: LoggedCatalog): Program {
+  return {
+    url: '',
+    services: [],
+    tables: catalog.tables.map(tableProgramOf),
+    events: catalog.events.map((event) => ({ descriptor: { name: event.name, columns: event.columns }, checks: [], json: [] })),
+    procedures: [],
+    atomicHandlers: [],
+  }
+}
+
+function tableProgramOf(table: LoggedTable): TableProgram {
+  const ordinals = (names: readonly string[]): readonly number[] => names.map((name) => table.columns.findIndex((c) => c.name === name))
+  const { partition = table.key.slice(0, 1), ordered = false, indexes = [] } = table
+  return {
+    descriptor: {
+      name: table.name,
+      columns: table.columns,
+      key: ordinals(table.key),
+      partition: partition === 'global' ? 'global' : ordinals(partition),
+      ordered,
+      indexes: indexes.map((index) => ({ ...index, on: ordinals(index.on) })),
+    },
+    checks: [],
+    json: [],
   }
 }
 

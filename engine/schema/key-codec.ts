@@ -31,8 +31,8 @@ import { uuidBytes, uuidFromBytes, uuidToBytes } from './uuid.js'
 
 const narrowEnumMax = 256
 const bufferBytesMin = 64
-const isNull = 0x00
-const isNotNull = 0x01
+export const isNull = 0x00
+export const isNotNull = 0x01
 const textEnd = 0x00
 const escape = 0x01
 const escapedZero = 0x01
@@ -207,9 +207,14 @@ function barePart(column: ColumnDescriptor): Part {
   }
 }
 
+/** Bytes of the place of an enum's word. */
+export function enumPlaceBytes(words: readonly string[]): 1 | 2 {
+  return words.length <= narrowEnumMax ? 1 : 2
+}
+
 function enumPart(words: readonly string[]): Part {
   const places = new Map(words.map((word, place) => [word, place]))
-  const isNarrow = words.length <= narrowEnumMax
+  const isNarrow = enumPlaceBytes(words) === 1
   return {
     append(value: string, into) {
       const place = places.get(value)
@@ -303,12 +308,16 @@ function appendText(value: string, into: KeyBuffer): void {
 }
 
 function appendEscaped(value: Uint8Array, into: KeyBuffer): void {
-  const count = value.length
+  appendEscapedBytes(value, 0, value.length, into)
+}
+
+/** Appends `count` bytes from `from` as a column of type bytes, or as the text that they are in UTF-8. */
+export function appendEscapedBytes(source: Uint8Array, from: number, count: number, into: KeyBuffer): void {
   into.reserve(count * 2 + 1)
   const bytes = into.bytes
   let at = into.length
-  for (let index = 0; index < count; index += 1) {
-    const byte = value[index]!
+  for (let index = from; index < from + count; index += 1) {
+    const byte = source[index]!
     if (byte <= escape) {
       bytes[at++] = escape
       bytes[at++] = byte === 0 ? escapedZero : escapedEscape

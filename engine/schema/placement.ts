@@ -9,6 +9,9 @@
  * text in the function, or an enum that is a place here and a word there, would send every call to the wrong lane.
  * Hence also 5 and 5n are placed alike.
  *
+ * Recovery places row images, which have cells and no values: it feeds `hashText8` and `hashUuid8` the bytes of a text and of
+ * a UUID, and `hashValue` everything else.
+ *
  * What is hashed, each value after a byte that tells its kind:
  *   text     UTF-8, then 0xff, which UTF-8 never has        bool     0 or 1
  *   number   the bits of the double, low byte first         bytes    the length as u32, low byte first, then the bytes
@@ -43,7 +46,8 @@ export function partitionOfOne(value: PartitionValue, partitions: number): numbe
   return hashEnd(hashValue(hashStart, value)) % partitions
 }
 
-function hashValue(hash: number, value: PartitionValue): number {
+/** One value of a tuple that is hashed: begin with `hashStart`, finish with `hashEnd`. */
+export function hashValue(hash: number, value: PartitionValue): number {
   switch (typeof value) {
     case 'string':
       return hashByte(hashText(hashByte(hash, kind.text), value), 0xff)
@@ -74,8 +78,40 @@ function hashNumberView(start: number): number {
 }
 
 function hashBytes(start: number, bytes: Uint8Array): number {
+  return hashBytesWithin(start, bytes, 0, bytes.length)
+}
+
+function hashBytesWithin(start: number, bytes: Uint8Array, from: number, length: number): number {
   let hash = start
-  for (let shift = 0; shift < 32; shift += 8) hash = hashByte(hash, (bytes.length >>> shift) & 0xff)
-  for (let index = 0; index < bytes.length; index += 1) hash = hashByte(hash, bytes[index]!)
+  for (let shift = 0; shift < 32; shift += 8) hash = hashByte(hash, (length >>> shift) & 0xff)
+  for (let index = from; index < from + length; index += 1) hash = hashByte(hash, bytes[index]!)
   return hash
+}
+
+// ── values that are still bytes ───────────────────────────────────────────────────────────────────────────────
+
+/** `hashValue` of the bytes from `from` on. */
+export function hashBytes8(hash: number, bytes: Uint8Array, from: number, length: number): number {
+  return hashBytesWithin(hashByte(hash, kind.bytes), bytes, from, length)
+}
+
+/** `hashValue` of the text that these bytes are in UTF-8. */
+export function hashText8(start: number, bytes: Uint8Array, from: number, length: number): number {
+  let hash = hashByte(start, kind.text)
+  for (let index = from; index < from + length; index += 1) hash = hashByte(hash, bytes[index]!)
+  return hashByte(hash, 0xff)
+}
+
+const hexDigits = Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
+const dash = 0x2d
+
+/** `hashValue` of the UUID that these 16 bytes are, as text. */
+export function hashUuid8(start: number, bytes: Uint8Array, from: number): number {
+  let hash = hashByte(start, kind.text)
+  for (let index = 0; index < 16; index += 1) {
+    if (index === 4 || index === 6 || index === 8 || index === 10) hash = hashByte(hash, dash)
+    const byte = bytes[from + index]!
+    hash = hashByte(hashByte(hash, hexDigits[byte >>> 4]!), hexDigits[byte & 15]!)
+  }
+  return hashByte(hash, 0xff)
 }

@@ -9,7 +9,7 @@
  *    3    mainSleeps                         main sets it, whoever wakes it clears it
  *    4    logSleeps                          log thread, likewise
  *    5    lanes: the batch epoch             sequencer: a new value lets the lanes of the other workers start
- *    6    lanesDone                          every worker but the sequencer's adds one
+ *    6    free
  *    7    requestHead                        main
  *    8    requestTail                        sequencer
  *    9    frameHead                          sequencer
@@ -18,6 +18,7 @@
  *   12    abandon                            main, a lane (R36)
  *   13    frameBatch: tick, double           sequencer: the newest batch with a frame
  *   14    written: tick, double              log thread: the newest batch whose frame is in the files
+ *   15    diskFull                           log thread: 1 from a full disk met ahead of need until there is room again
  *   16+2w sleeps | responseHead of worker w  the worker | sequencer
  *   17+2w responseTail | running, ticks, laneHead, laneEpoch   main | the worker: index + 1 of the running request, 0 between them
  *
@@ -33,8 +34,8 @@ import { assert } from '../base/assert.js'
 const line = 16
 const halfLine = line / 2
 const at = {
-  executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, lanesDone: 6, requestHead: 7, requestTail: 8,
-  frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12, frameBatch: 13, written: 14,
+  executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, requestHead: 7, requestTail: 8,
+  frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12, frameBatch: 13, written: 14, diskFull: 15,
 } as const
 const perWorkerAt = 16
 
@@ -112,9 +113,6 @@ export class Control {
   #store(index: number, value: number): void {
     if (this.#alone) this.#i32[index] = value
     else Atomics.store(this.#i32, index, value)
-  }
-  add(word: SharedWord, value: number): number {
-    return Atomics.add(this.#i32, at[word] * line, value)
   }
 
   responseHead(worker: number): number {

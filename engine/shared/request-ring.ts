@@ -21,8 +21,6 @@ const requestState = { waiting: 0, taken: 1, withdrawn: 2, done: 3 } as const
 export const requestHeaderBytes = headerInts * 4
 /** What is left before the end of the ring always holds the first words of a filler. */
 const alignment = 16
-/** An empty ring begins again at its start from here on: memory that was never needed is never touched, and the rest stays in cache. */
-const restartBytes = 2 ** 20
 const filler = -1
 /** Partition of a request that goes to the cross-partition lane from the start. */
 export const unplaced = -1
@@ -59,7 +57,9 @@ export class RequestRing {
     const free = this.#size - ((this.#head - this.#control.load('requestTail')) | 0)
     let offset = this.#head & this.#mask
     const toEnd = this.#size - offset
-    if (total > toEnd || (free === this.#size && offset > restartBytes)) {
+    // An empty ring begins again at its start, so that memory that was never needed is never touched. The rest of it is lost until a
+    // batch has taken the filler; therefore only in the second half, where an entry of half the ring, the longest, still fits.
+    if (total > toEnd || (free === this.#size && toEnd <= this.#size >>> 1)) {
       if (toEnd + total > free) return false
       this.i32[offset >>> 2] = toEnd
       this.i32[(offset >>> 2) + 2] = filler

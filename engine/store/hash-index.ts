@@ -104,6 +104,61 @@ export class HashIndex {
     return 0
   }
 
+  /**
+   * The first row with this hash, or 0, for a caller who compares keys himself: `seekNext` answers the one behind it. Only while
+   * nothing is inserted or removed.
+   */
+  seek(hash: number): number {
+    const i32 = this.#i32
+    const directory = i32[this.#state]!
+    if (directory === 0) return 0
+    const mix = mixed(hash)
+    const piece = i32[directory * 2 + 2 + slotOf(mix, i32[directory * 2]!)]! * 2
+    const mask = i32[piece]!
+    for (let place = mix & mask, steps = mask; steps >= 0; place = (place + 1) & mask, steps -= 1) {
+      if (place < pieceHeaderWords) place = pieceHeaderWords
+      const row = i32[piece + place * 2 + 1]!
+      if (row === 0) return 0
+      if (i32[piece + place * 2] === hash && row > 0) {
+        this.#soughtPlace = place
+        this.#soughtSteps = steps
+        return row
+      }
+    }
+    return 0
+  }
+
+  /** Where in the region, in 32-bit words, the probe for a hash begins: for who wants it near before it is asked for. 0: nowhere. */
+  homeOf(hash: number): number {
+    const i32 = this.#i32
+    const directory = i32[this.#state]!
+    if (directory === 0) return 0
+    const mix = mixed(hash)
+    const piece = i32[directory * 2 + 2 + slotOf(mix, i32[directory * 2]!)]! * 2
+    return piece + (mix & i32[piece]!) * 2
+  }
+
+  #soughtPlace = 0
+  #soughtSteps = 0
+  /** The next row with the hash that was sought last, or 0. */
+  seekNext(hash: number): number {
+    const i32 = this.#i32
+    const directory = i32[this.#state]!
+    const piece = i32[directory * 2 + 2 + slotOf(mixed(hash), i32[directory * 2]!)]! * 2
+    const mask = i32[piece]!
+    for (let place = (this.#soughtPlace + 1) & mask, steps = this.#soughtSteps - 1; steps >= 0; place = (place + 1) & mask, steps -= 1) {
+      if (place < pieceHeaderWords) place = pieceHeaderWords
+      const row = i32[piece + place * 2 + 1]!
+      if (row === 0) return 0
+      if (i32[piece + place * 2] === hash && row > 0) {
+        this.#soughtPlace = place
+        this.#soughtSteps = steps
+        return row
+      }
+    }
+    return 0
+  }
+
   /** Room for one `insert` of this hash, and for the retire records that go with it. Throws OUT_OF_SPACE unchanged. */
   reserve(hash: number): void {
     const i32 = this.#i32
@@ -182,6 +237,22 @@ export class HashIndex {
       }
       slot = first + span
     }
+  }
+
+  /** An empty index takes the size that so many entries need, so that none of its pieces is built twice on the way there. */
+  reserveEntries(entries: number): void {
+    const i32 = this.#i32
+    if (i32[this.#state] !== 0) return
+    let depth = 0
+    // A tenth more: hashes do not spread evenly.
+    while (depth < depthMax && pieceWordsFor(Math.ceil((entries / 2 ** depth) * 1.1)) > pieceWordsMax) depth += 1
+    const words = Math.min(pieceWordsMax, pieceWordsFor(Math.ceil((entries / 2 ** depth) * 1.1)))
+    const directory = this.#domain.allocate(directoryWords(depth))
+    i32[directory * 2] = depth
+    i32[directory * 2 + 1] = 2 ** depth
+    for (let slot = 0; slot < 2 ** depth; slot += 1) i32[directory * 2 + 2 + slot] = this.#newPiece(words, depth)
+    this.#f64[this.#address + wordsAt]! += directoryWords(depth)
+    i32[this.#state] = directory // H2
   }
 
   // ── growing ───────────────────────────────────────────────────────────────────────────────────────────

@@ -183,10 +183,15 @@ export class OrderedIndex {
 
   /** Adds an absent key. Needs `reserve(length)`. Answers the record, to be kept for `undoInsert`. */
   insert(key: Uint8Array, length: number, row: number, batch: number): number {
+    return this.insertFrom(key, 0, length, row, batch)
+  }
+
+  /** The same for a key that begins at a byte of a longer array. */
+  insertFrom(key: Uint8Array, start: number, length: number, row: number, batch: number): number {
     this.#touch(batch)
     const record = this.#domain.allocate(recordWords(length))
-    writeRecord(this.#region, record, row, key, 0, length)
-    this.#link(record, row, key, 0, length, batch)
+    writeRecord(this.#region, record, row, key, start, length)
+    this.#link(record, row, key, start, length, batch)
     return record
   }
 

@@ -105,7 +105,7 @@ export class StagedKey implements KeyMatcher {
 
   /** The hash of a stored row's key, the same as that of the key when it was staged. */
   hashOfRow(row: number): number {
-    let hash = 0x811c9dc5 | 0
+    let hash = keyHashStart
     const cells = this.#memory.i32
     for (const part of this.#parts) {
       const cell = row * 2 + part.rowAt
@@ -120,7 +120,7 @@ export class StagedKey implements KeyMatcher {
   }
 
   #hashStaged(): number {
-    let hash = 0x811c9dc5 | 0
+    let hash = keyHashStart
     for (let p = 0; p < this.#parts.length; p += 1) {
       const part = this.#parts[p]!
       const long = this.#long[p]
@@ -255,15 +255,20 @@ function partOf(column: ColumnLayout, at: number, ints: number): Part {
   return { type, name, at, ints, rowAt: column.at, isVar: column.isVar, words: values }
 }
 
-function mix(hash: number, word: number): number {
+// ── the hash of a key, cell by cell ───────────────────────────────────────────────────────────────────────────
+
+export const keyHashStart: number = 0x811c9dc5 | 0
+
+export function mix(hash: number, word: number): number {
   hash = Math.imul(hash ^ word, 0x9e3779b1)
   return hash ^ (hash >>> 15)
 }
-function finish(hash: number): number {
+export function finish(hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   return hash ^ (hash >>> 13)
 }
-function hashLong(hash: number, head: number, bytes: Uint8Array, from: number, length: number): number {
+/** A value that stands outside of its cell: the head of the cell, its bytes, its length. */
+export function hashLong(hash: number, head: number, bytes: Uint8Array, from: number, length: number): number {
   hash = mix(hash, head)
   for (let n = 0; n < length; n += 1) hash = Math.imul(hash ^ bytes[from + n]!, 0x01000193)
   return mix(hash, length)

@@ -8,16 +8,23 @@
  *
  * A follower pulls: who does not ask costs nothing, and commits never wait for anybody.
  */
+import { join } from 'node:path'
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { FrameRing } from '../shared/frame-ring.js'
 import { decodeSchema, FileLogStorage, FrameBodyReader, LogReader } from '../../wal/index.js'
 import { type DecodedTransaction, FrameDecoder, type FrameFilter } from './frame-decoder.js'
 
+export interface DatabaseFiles {
+  /** Of the database: log and checkpoints are folders in it. */
+  readonly directory: string
+  readonly databaseId: Uint8Array
+}
+
 export interface FollowerOptions {
   readonly frames: FrameRing
   readonly catalog: LoggedCatalog
-  readonly disk: { readonly directory: string; readonly databaseId: Uint8Array } | undefined
+  readonly disk: DatabaseFiles | undefined
   /** The newest durable batch. */
   readonly durable: () => number
   /** The newest batch whose frame is in the files, durable or not. */
@@ -26,6 +33,15 @@ export interface FollowerOptions {
   /** Read what comes after this place: a batch, and an index in it (-1: all of the batch). */
   readonly afterBatch: number
   readonly afterIndex: number
+}
+
+export function logOf({ directory }: DatabaseFiles): FileLogStorage {
+  return FileLogStorage.open(join(directory, 'log'), { create: false })
+}
+
+/** The batch before the oldest one that the files hold. */
+export function oldestInLog(disk: DatabaseFiles): number {
+  return LogReader.oldest(logOf(disk)) - 1
 }
 
 export class LogFollower {
@@ -94,7 +110,7 @@ export class LogFollower {
     if (disk === undefined) {
       throw SluiceError.of('HISTORY_GONE', 'The log of a database without a path holds the newest frames only, and these are gone: start from "now", or give the database a path.')
     }
-    const storage = FileLogStorage.open(disk.directory, { create: false })
+    const storage = logOf(disk)
     this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#firstWanted })
     this.#fileDecoder ??= new FrameDecoder(catalog)
     // What is durable in memory may not be in the files yet; it is in the ring until it is.

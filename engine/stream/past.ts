@@ -1,62 +1,90 @@
-/** Moments that memory does not hold any more: the log, replayed into a store of its own (R48). */
+/**
+ * Moments that memory does not hold any more (R48): the newest checkpoint that is not after the moment, and the log behind it up to
+ * there, laid into a store of its own.
+ */
+import { join } from 'node:path'
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Program } from '../schema/descriptor.js'
 import { Store } from '../store/store.js'
-import { decodeSchema, FileLogStorage, FrameBodyReader, LogReader } from '../../wal/index.js'
-import { Replay, replayBatch } from './replay.js'
+import { CheckpointSet, decodeSchema, LmdbCheckpointStore, LogReader } from '../../wal/index.js'
+import { decodeMeta } from './checkpoint-rows.js'
+import { type DatabaseFiles, logOf } from './log-follower.js'
+import { Replay } from './replay.js'
 
-export interface PastStore {
-  readonly store: Store
-  /** The newest batch with a frame in it, and its time. */
+export interface PastOptions {
+  /** With system tables. */
+  readonly program: Program
+  readonly disk: DatabaseFiles | undefined
+  readonly memoryBytes: number
   readonly batch: number
-  readonly records: number
-  readonly time: number
 }
 
-/**
- * Replays the log up to a batch, or up to the last batch that is not after `untilMs`. `program` with system tables. The store
- * is read at any snapshot from `replayBatch` on.
- */
-export async function openPast(
-  program: Program,
-  disk: { readonly directory: string; readonly databaseId: Uint8Array } | undefined,
-  memoryBytes: number,
-  upTo: { readonly batch: number; readonly untilMs: number },
-): Promise<PastStore> {
+/** The store is read at any snapshot from `replayBatch` on. No checkpoint may be made meanwhile. */
+export async function openPast(options: PastOptions): Promise<Store> {
+  const { disk } = options
   if (disk === undefined) {
     throw SluiceError.of('HISTORY_GONE', 'That moment has left memory, and a database without a path has nothing else: open with a larger history.bytes, or with a path.')
   }
-  const storage = FileLogStorage.open(disk.directory, { create: false })
-  const reader = LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: 1 })
-  let replay: Replay | undefined
-  let store: Store | undefined
-  let batch = replayBatch
-  let records = 0
-  let time = 0
-  try {
-    for await (const frame of reader.frames(upTo.batch)) {
-      if (frame.kind === 'schema') {
-        const catalog = JSON.parse(decodeSchema(frame.body)) as LoggedCatalog
-        if (store === undefined || replay === undefined) {
-          const plan = Store.plan(program, { bytes: memoryBytes, isDefault: true, workers: 0, partitions: catalog.partitions, historyBytes: 0 })
-          store = new Store(program, plan, plan.domains)
-          replay = new Replay(store, Infinity)
-        }
-        replay.schema(catalog)
-        continue
-      }
-      const body = new FrameBodyReader(frame.body)
-      if (frame.batch > upTo.batch || body.now > upTo.untilMs) break
-      replay!.frame(frame.body)
-      batch = frame.batch
-      records = body.transactionCount
-      time = body.now
-    }
-  } finally {
-    reader.close()
+  const past = new Past(options)
+  const after = await past.layCheckpoint(disk)
+  if (after < options.batch) await past.replay(disk, after)
+  return past.end()
+}
+
+class Past {
+  readonly #options: PastOptions
+  #store: Store | undefined
+  #replay: Replay | undefined
+
+  constructor(options: PastOptions) {
+    this.#options = options
   }
-  replay?.end()
-  if (store === undefined) throw SluiceError.of('HISTORY_GONE', 'The log holds nothing of that moment.')
-  return { store, batch, records, time }
+
+  /** Answers the batch of the checkpoint; 0 when there is none that is old enough and whole. */
+  async layCheckpoint({ directory, databaseId }: DatabaseFiles): Promise<number> {
+    const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')), { databaseId })
+    const found = checkpoints.candidates().find(({ name, batch }) => batch <= this.#options.batch && checkpoints.verify(name))
+    if (found === undefined) return 0
+    const checkpoint = checkpoints.read(found.name)
+    try {
+      const meta = decodeMeta(checkpoint.meta)
+      if (meta === undefined) return 0
+      const replay = this.#schema(meta.catalog)
+      for (const block of checkpoint.blocks()) replay.block(block)
+    } finally {
+      await checkpoint.close()
+    }
+    return found.batch
+  }
+
+  async replay(disk: DatabaseFiles, after: number): Promise<void> {
+    const reader = LogReader.readFrom(logOf(disk), { databaseId: disk.databaseId, batch: after + 1 })
+    try {
+      for await (const frame of reader.frames(this.#options.batch)) {
+        if (frame.kind === 'schema') this.#schema(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
+        else if (frame.batch <= this.#options.batch) this.#replay!.frame(frame.body)
+        else break
+      }
+    } finally {
+      reader.close()
+    }
+  }
+
+  end(): Store {
+    this.#replay?.end()
+    if (this.#store === undefined) throw SluiceError.of('HISTORY_GONE', 'The log holds nothing of that moment.')
+    return this.#store
+  }
+
+  #schema(catalog: LoggedCatalog): Replay {
+    if (this.#store === undefined) {
+      const { program, memoryBytes } = this.#options
+      const plan = Store.plan(program, { bytes: memoryBytes, isDefault: true, workers: 0, partitions: catalog.partitions, historyBytes: 0 })
+      this.#store = new Store(program, plan, plan.domains)
+    }
+    this.#replay ??= new Replay(this.#store, Infinity)
+    this.#replay.schema(catalog)
+    return this.#replay
+  }
 }

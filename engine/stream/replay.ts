@@ -1,115 +1,129 @@
 /**
  * Frames into an empty store: recovery at open, and moments of the past that memory no longer holds.
  *
- * Nobody reads meanwhile, so no versions are kept: every row and page is of batch 1, which every snapshot sees. What is
- * replaced or removed goes back to the free lists at once.
+ * A change is laid down as the image that it is (store/row-loader.ts); of a transaction, only what a call with an id has to say is
+ * decoded. Nobody reads meanwhile: every row and page is of batch 1, which every snapshot sees. The trees of the tables, and so
+ * their indexes, are there after `end`.
  */
 import { SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
-import { OutcomeTable } from '../sequencer/outcome-table.js'
-import type { DecodedChange, DecodedTransaction } from './frame-decoder.js'
-import { allRecords, FrameDecoder } from './frame-decoder.js'
+import { OutcomeTable, type RecordedOutcome } from '../sequencer/outcome-table.js'
+import { loadKind, RowLoader, type TableLoader } from '../store/row-loader.js'
 import type { Store } from '../store/store.js'
-import type { TableStore } from '../store/table-store.js'
-import { RowWriter } from '../txn/row-writer.js'
-import { FrameBodyReader } from '../../wal/index.js'
+import { changeField, changeKind, changeWords, FrameBodyReader, type LaneSpan, type RowBlock, rowWords, transactionField, transactionWords } from '../../wal/index.js'
+import { decodeOutcome, outcomesPlace } from './checkpoint-rows.js'
 
 /** Older than every batch of a database. */
 export const replayBatch = 1
-/** Frames after which the little that replay retires is freed. */
-const framesBetweenReclaims = 256
+/** Outcomes after which those that have left the window go, and what they retired with them: no more wait than did in life. */
+const outcomesBetweenReclaims = limits.outcomesExpiredPerBatchMax
 
 export class Replay {
-  readonly #store: Store
-  readonly #tables: ReadonlyMap<string, TableStore>
-  readonly #writer: RowWriter
   readonly #outcomes: OutcomeTable
-  #decoder: FrameDecoder | undefined
-  #frames = 0
+  readonly #loader: RowLoader
+  /** By place in the catalog of the frames. */
+  #tables: readonly TableLoader[] | undefined
+  #outcomesLaid = 0
   lastNow = 0
   transactions = 0
 
   constructor(store: Store, outcomeWindowMs: number) {
-    this.#store = store
-    this.#tables = new Map(store.tables.map((table) => [table.name, table]))
-    this.#writer = new RowWriter(store)
-    this.#writer.batch = replayBatch
+    this.#loader = new RowLoader(store, replayBatch)
     this.#outcomes = new OutcomeTable(store, outcomeWindowMs)
-    for (const domain of store.domains) domain.beginBatch()
   }
 
   /** The frames that follow were written under this catalog. */
   schema(catalog: LoggedCatalog): void {
-    this.#decoder = new FrameDecoder(catalog)
+    this.#tables = catalog.tables.map(({ name }) => {
+      const table = this.#loader.table(name)
+      if (table !== undefined) return table
+      throw SluiceError.of('LOG_CORRUPT', `The log has rows of a table "${name}" that this application does not have.`, { details: { table: name } })
+    })
+  }
+
+  /** Rows of a checkpoint, before the first frame. The catalog is that of the checkpoint: places are its own. */
+  block(block: RowBlock): void {
+    const { bytes, words, rows } = block
+    this.#loader.begin(words, bytes)
+    for (let row = 0, end = block.count * rowWords; row < end; row += rowWords) {
+      const keyAt = rows[row]!
+      const place = bytes[keyAt]! * 256 + bytes[keyAt + 1]!
+      if (place === outcomesPlace) this.#layOutcome(bytes, keyAt + 2, rows[row + 1]! - 2, decodeOutcome(bytes, rows[row + 2]!, rows[row + 3]!))
+      else this.#table(place).add(loadKind.put, rows[row + 2]! >>> 2, rows[row + 3]!)
+    }
+    this.#loader.flush()
   }
 
   frame(bytes: Uint8Array): void {
-    const decoder = this.#decoder
-    if (decoder === undefined) throw SluiceError.of('LOG_CORRUPT', 'The log has a frame before any schema that explains it.')
+    const tables = this.#tables
+    if (tables === undefined) throw SluiceError.of('LOG_CORRUPT', 'The log has a frame before any schema that explains it.')
     const body = new FrameBodyReader(bytes)
     body.check()
     this.lastNow = body.now
-    decoder.decode(body, allRecords, 0, (transaction) => this.#apply(transaction))
-    this.#frames += 1
-    if (this.#frames % framesBetweenReclaims === 0) this.#reclaim()
+    this.transactions += body.transactionCount
+    this.#loader.begin(body.words, body.bytes)
+    for (const lane of body.lanes) layChanges(tables, body, lane)
+    this.#loader.flush()
+    for (const lane of body.lanes) this.#layOutcomes(body, lane)
   }
 
+  /** All frames are there: builds the trees. */
   end(): void {
-    this.#reclaim()
+    this.#loader.end()
     if (this.lastNow > 0) this.#outcomes.expire(replayBatch, this.lastNow)
-    this.#reclaim()
+    this.#loader.reclaim()
   }
 
-  #apply(transaction: DecodedTransaction): void {
-    this.transactions += 1
-    for (const change of transaction.changes) this.#change(change)
-    if (transaction.id !== undefined) {
-      this.#outcomes.replace(replayBatch, transaction.id, {
-        request: transaction.request,
-        batch: transaction.batch,
-        place: transaction.index,
-        outcome: transaction.outcome,
-        time: transaction.time,
-        value: transaction.value ?? new Uint8Array(0),
+  #layOutcomes(body: FrameBodyReader, lane: LaneSpan): void {
+    const { words, bytes } = body
+    for (let n = 0; n < lane.transactionCount; n += 1) {
+      const place = lane.transactionIndex + n
+      const at = body.transactionsWord + place * transactionWords
+      const idBytes = words[at + transactionField.idBytes]!
+      if (idBytes === 0) continue
+      const idAt = lane.bytesAt + words[at + transactionField.id]!
+      const valueAt = lane.bytesAt + words[at + transactionField.result]!
+      this.#layOutcome(bytes, idAt, idBytes, {
+        request: words[at + transactionField.resultHash]! >>> 0,
+        batch: body.batch,
+        place,
+        outcome: words[at + transactionField.outcome]!,
+        time: body.now,
+        value: bytes.subarray(valueAt, valueAt + words[at + transactionField.resultBytes]!),
       })
     }
   }
 
-  #change(change: DecodedChange): void {
-    const table = this.#tables.get(change.table)!
-    const row = change.after ?? change.before!
-    const values = table.descriptor.columns.map((column) => row[column.name])
-    table.key.setFromRow(values)
-    const part = table.part(table.partitionOfKey())
-    const found = part.find()
-    this.#writer.begin()
-    if (change.kind === 'insert') {
-      if (found !== 0) throw this.#contradiction(change)
-      const known = part.findAny()
-      table.codec.stage(values, part.domain)
-      this.#writer.insert(part, known)
-    } else if (found === 0) {
-      throw this.#contradiction(change)
-    } else if (change.kind === 'delete') {
-      this.#writer.delete(part, found)
-    } else {
-      table.codec.stage(values, part.domain)
-      this.#writer.update(part, found, table.layout.columns.map((column) => column.ordinal))
-    }
-    this.#writer.settle()
+  #layOutcome(bytes: Uint8Array, idAt: number, idBytes: number, outcome: RecordedOutcome & { readonly time: number }): void {
+    const id = Buffer.from(bytes.buffer, bytes.byteOffset + idAt, idBytes).toString('utf8')
+    this.#outcomes.replace(replayBatch, id, outcome)
+    this.#outcomesLaid += 1
+    if (this.#outcomesLaid % outcomesBetweenReclaims !== 0) return
+    this.#outcomes.expire(replayBatch, outcome.time)
+    this.#loader.reclaim()
   }
 
-  #contradiction(change: DecodedChange): SluiceError {
-    return SluiceError.of('LOG_CORRUPT', `The log says ${change.kind} of a row of "${change.table}" that ${change.kind === 'insert' ? 'exists' : 'does not exist'}.`, {
-      details: { table: change.table, key: change.key },
-    })
+  #table(place: number): TableLoader {
+    const table = this.#tables?.[place]
+    if (table !== undefined) return table
+    throw SluiceError.of('LOG_CORRUPT', `A row of the checkpoint is of table ${place}, which its catalog does not have.`, { details: { place } })
   }
+}
 
-  #reclaim(): void {
-    for (const domain of this.#store.domains) {
-      domain.endBatch(replayBatch)
-      this.#store.reclaimAll(domain, replayBatch)
-      domain.beginBatch()
-    }
+function layChanges(tables: readonly TableLoader[], body: FrameBodyReader, lane: LaneSpan): void {
+  const { words } = body
+  const base = lane.bytesAt
+  let c = body.changesWord + lane.changeIndex * changeWords
+  for (let n = 0; n < lane.changeCount; n += 1, c += changeWords) {
+    const table = tables[words[c + changeField.layout]!]
+    if (table === undefined) throw unknownTable(body, words[c + changeField.layout]!)
+    const kind = words[c + changeField.kind]!
+    const image = kind === changeKind.delete ? changeField.before : changeField.image
+    table.add(kind, (base + words[c + image]!) >>> 2, words[c + image + 1]!)
   }
+}
+
+function unknownTable(body: FrameBodyReader, place: number): SluiceError {
+  return SluiceError.of('LOG_CORRUPT', `The frame of batch ${body.batch} names table ${place}, which its schema does not have.`, { details: { batch: body.batch, place } })
 }

@@ -115,7 +115,6 @@ export class ThreadLaneHost implements LaneHost {
     const { control, plan } = this.#parts
     const others = plan.workers - 1
     if (others > 0) {
-      control.store('lanesDone', 0)
       this.#epoch = (this.#epoch + 1) | 0
       control.store('lanes', this.#epoch)
       for (let worker = 1; worker <= others; worker += 1) control.wakeWorker(worker)
@@ -127,7 +126,7 @@ export class ThreadLaneHost implements LaneHost {
       broken = error
     }
     if (others > 0) {
-      const done = (): boolean => control.load('lanesDone') === others
+      const done = (): boolean => this.#haveEnded(others)
       if (!control.spin(done, plan.spinLoads)) while (!done()) control.sleepWorker(0, done)
       if (control.load('abandon') !== 0) {
         control.store('abandon', 0)
@@ -135,6 +134,12 @@ export class ThreadLaneHost implements LaneHost {
       }
     }
     if (broken !== undefined) throw broken
+  }
+
+  /** The other workers have come to the end of their lanes; a new one in the place of a lost one says so at its start. */
+  #haveEnded(others: number): boolean {
+    for (let worker = 1; worker <= others; worker += 1) if (this.#parts.control.laneEpoch(worker) !== this.#epoch) return false
+    return true
   }
 
   runCross(strays: number): void {

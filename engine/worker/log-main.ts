@@ -1,16 +1,17 @@
 /**
- * Entry of the log thread: writes sealed frames and syncs them, many with one sync (group commit).
+ * Entry of the log thread: steps the pump, and waits when there is nothing to do.
  *
  * It works synchronously and sleeps in `Atomics.wait`; the only messages it sends are "look again" to a sleeping main and
  * the word that the log has failed. After the first failed write or sync it never writes again (R44).
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { SluiceError } from '../base/errors.js'
-import { limits } from '../base/limits.js'
+import { nodeEnvironment } from '../base/environment-node.js'
+import { type ErrorCode, SluiceError } from '../base/errors.js'
 import { Control, databaseState } from '../shared/control.js'
 import { FrameRing } from '../shared/frame-ring.js'
 import { FileLogStorage, LogWriter, type LogTail } from '../../wal/index.js'
 import type { Durability } from '../../wal/index.js'
+import { LogPump } from './log-pump.js'
 
 export interface LogThreadData {
   readonly control: SharedArrayBuffer
@@ -23,57 +24,35 @@ export interface LogThreadData {
   readonly durability: Durability
   readonly spinLoads: number
 }
-export type LogMessage = { readonly kind: 'ready' } | { readonly kind: 'look' } | { readonly kind: 'failed'; readonly message: string }
+export type LogMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'look' }
+  | { readonly kind: 'failed'; readonly message: string; readonly code: ErrorCode; readonly details: SluiceError['details'] }
 
 const data = workerData as LogThreadData
 const control = new Control(data.control)
-const frames = new FrameRing(data.frames, data.frameOverflow, control)
 const send = (message: LogMessage): void => parentPort!.postMessage(message)
 
 function run(): void {
-  const writer = LogWriter.open(FileLogStorage.open(data.directory), data.tail, {
-    databaseId: data.databaseId,
-    schema: data.schema,
-    durability: data.durability,
-  })
+  const { databaseId, schema, durability, spinLoads } = data
+  const frames = new FrameRing(data.frames, data.frameOverflow, control)
+  const writer = LogWriter.open(FileLogStorage.open(data.directory), data.tail, { databaseId, schema, durability })
+  const { monotonicMs } = nodeEnvironment
+  const pump = new LogPump({ control, frames, writer, durability, monotonicMs, ring: () => send({ kind: 'look' }) })
   send({ kind: 'ready' })
-  let counter = control.load('frameWritten')
-  let hasCertified = true
-  const hasFrames = (): boolean => frames.publishedHead !== counter
-  const mustLook = (): boolean => hasFrames() || control.load('state') !== databaseState.open
+  const isOpen = (): boolean => control.load('state') === databaseState.open
+  const mustLook = (): boolean => pump.hasFrames || !isOpen()
   for (;;) {
-    if (hasFrames()) {
-      counter = writeGroup(writer, counter)
-      hasCertified = false
+    if (pump.hasFrames) {
+      pump.step()
       continue
     }
-    if (control.load('state') !== databaseState.open) break
-    if (control.spin(mustLook, data.spinLoads)) continue
-    if (writer.prepareNext() === 'underway') continue
-    control.sleepLog(mustLook, hasCertified ? Infinity : limits.certifyAfterMs)
-    if (!mustLook() && !hasCertified) {
-      writer.certify()
-      hasCertified = true
-    }
+    if (!isOpen()) break
+    // Frames that follow at once go before everything that can wait.
+    if (control.spin(mustLook, spinLoads) || pump.step() === 'worked') continue
+    control.sleepLog(mustLook, pump.waitMs)
   }
   writer.close()
-}
-
-/** Writes what is there and syncs once; then lets everybody see it. */
-function writeGroup(writer: LogWriter, from: number): number {
-  let counter = from
-  const head = frames.publishedHead
-  for (let entry = frames.read(counter, head); entry !== undefined; entry = frames.read(counter, head)) {
-    writer.append(entry.body, { batch: entry.batch, previous: entry.previous })
-    counter = entry.next
-  }
-  writer.sync()
-  control.store('frameWritten', counter)
-  control.written = writer.writtenUpTo
-  if (writer.durableUpTo > control.durable && data.durability !== 'memory') control.durable = writer.durableUpTo
-  control.wakeWorker(0)
-  if (control.mainMustBeRung()) send({ kind: 'look' })
-  return counter
 }
 
 try {
@@ -81,5 +60,12 @@ try {
 } catch (error) {
   control.store('state', databaseState.failed)
   control.wakeWorker(0)
-  send({ kind: 'failed', message: SluiceError.is(error) ? error.message : String(error) })
+  const { code, message, details } = failureOf(error)
+  send({ kind: 'failed', code, message, details })
+}
+
+function failureOf(error: unknown): Pick<SluiceError, 'code' | 'message' | 'details'> {
+  if (!SluiceError.is(error)) return { code: 'LOG_FAILED', message: String(error), details: {} }
+  const path = error.code === 'OUT_OF_SPACE' ? { path: data.directory } : {}
+  return { code: error.code, message: error.message, details: { ...error.details, ...path } }
 }

@@ -45,7 +45,7 @@ export class Supervisor {
     this.#stop = stop
   }
 
-  /** Looks every half second while calls wait. */
+  /** Looks now and then while calls wait. */
   watch(): void {
     if (this.#cancel !== undefined || this.#parts.plan.workers === 0) return
     this.#cancel = this.#environment.later(limits.lookEveryMs, () => {
@@ -96,20 +96,15 @@ export class Supervisor {
     }
   }
 
-  /** The sequencer is alive and waits at the barrier for the lanes of the dead. */
+  /**
+   * The sequencer is alive, and waits at the barrier of this batch or of a later one for the lanes of the dead. The new workers
+   * let it go on: it finds the batch abandoned, rolls it back, and runs it again without the condemned.
+   */
   async #replaceLanes(): Promise<void> {
-    const { control } = this.#parts
-    const dead = this.#takeDead()
-    let owed = 0
-    for (const worker of dead) {
-      if (this.#isUnfinished() && control.laneEpoch(worker) !== control.load('lanes')) owed += 1
+    for (const worker of this.#takeDead()) {
       this.#condemn(worker)
       await this.#threads.startWorker(worker)
     }
-    if (owed === 0) return
-    // It finds the batch abandoned, rolls it back, and runs it again without the condemned.
-    control.store('abandon', 1)
-    control.add('lanesDone', owed)
   }
 
   /** The sequencer itself is dead: the living come to rest at the barrier, we roll back, and a new one takes everything again. */
@@ -125,6 +120,7 @@ export class Supervisor {
     for (const worker of dead) this.#condemn(worker)
     if (isUnfinished) store.rollback()
     control.store('abandon', 0)
+    for (const worker of dead) control.setLaneEpoch(worker, control.load('lanes'))
     // The sequencer last: the lanes it starts must have somebody to run them.
     for (const worker of dead.sort((a, b) => b - a)) await this.#threads.startWorker(worker)
   }

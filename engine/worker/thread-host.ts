@@ -10,8 +10,12 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
 import type { Control } from '../shared/control.js'
+import { StopFlag } from '../shared/stop-flag.js'
 import { databaseState } from '../shared/control.js'
+import type { CheckpointJob, CheckpointMessage, JobProgress } from './checkpoint-main.js'
+import type { CheckpointReport } from '../stream/checkpointer.js'
 import type { EnginePlan } from './engine-plan.js'
 import type { LogMessage, LogThreadData } from './log-main.js'
 import type { WorkerMessage, WorkerTask } from './worker-main.js'
@@ -23,6 +27,12 @@ export interface Bells {
   logFailed(message: string): void
   /** A worker is dead: its thread has exited. */
   workerLost(worker: number, error: unknown): void
+}
+
+/** A job of the checkpoint thread. */
+export interface RunningJob {
+  readonly ended: Promise<CheckpointReport>
+  stop(): void
 }
 
 export class ThreadHost {
@@ -62,6 +72,8 @@ export class ThreadHost {
         if (free !== undefined) this.#taken.add(free.id)
         return free ?? null
       },
+      // A procedure that fills the heap of its worker loses that worker, not the machine. Buffers are not counted (R2).
+      resourceLimits: { maxOldGenerationSizeMb: limits.workerHeapBytes / 2 ** 20 },
       // The parent's flags may name loaders that a worker of ours must not run twice.
       execArgv: [],
     })
@@ -139,7 +151,7 @@ export class ThreadHost {
           thread.unref()
           resolve()
         } else if (message.kind === 'failed') {
-          reject(SluiceError.of('LOG_FAILED', message.message))
+          reject(SluiceError.of(message.code, message.message, { details: message.details }))
           this.#bells.logFailed(message.message)
         } else this.#bells.look()
       })
@@ -149,6 +161,30 @@ export class ThreadHost {
         this.#bells.logFailed(error.message)
       })
     })
+  }
+
+  /** A checkpoint or a backup, on a thread of its own. It ends by itself, also when it is told to stop. `isAwaited`: the process waits for it. */
+  startJob(job: Omit<CheckpointJob, 'stop'>, isAwaited: boolean, onProgress: ((progress: JobProgress) => void) | undefined): RunningJob {
+    const flag = new StopFlag()
+    const workerData: CheckpointJob = { ...job, stop: flag.buffer }
+    const thread = new Worker(new URL('./checkpoint-main.js', import.meta.url), { workerData, execArgv: [] })
+    if (!isAwaited) thread.unref()
+    const ended = new Promise<CheckpointReport>((resolve, reject) => {
+      let outcome: (() => void) | undefined
+      thread.on('message', (message: CheckpointMessage) => {
+        if (message.kind === 'progress') onProgress?.(message.progress)
+        else if (message.kind === 'failed') outcome = () => reject(SluiceError.of(message.error.code, message.error.message, { details: message.error.details }))
+        else outcome = () => resolve(message.report)
+      })
+      thread.once('error', (error) => (outcome ??= () => reject(error)))
+      // Only then are its files closed.
+      thread.once('exit', () => (outcome === undefined ? reject(new Error('the checkpoint thread ended without a word')) : outcome()))
+    })
+    const stop = (): void => {
+      thread.ref() // whoever stops it waits for its end
+      flag.raise()
+    }
+    return { ended, stop }
   }
 
   // ── keeping the process ───────────────────────────────────────────────────────────────────────────────

@@ -43,12 +43,21 @@ export default async function partitionWorker(task: WorkerTask): Promise<void> {
   // From here on the realm is the transactions' (design §3): replaced once, looking at what runs.
   const realm = new Realm()
   realm.enter()
-  // A promise that a procedure leaves behind is nobody's business once the procedure has ended; it must not end the worker.
+  // What a procedure leaves behind is nobody's business once the procedure has ended; it must not end the worker.
+  let bug: unknown
   process.on('unhandledRejection', (reason) => process.emitWarning(`A procedure left a rejected promise behind: ${String(reason)}`, 'SluiceWarning'))
-  // Before main hears of us: a worker that takes the place of a lost one has no part in the batch that is given up, and every
-  // part in the ones that follow.
-  const epoch = parts.control.load('lanes')
-  parts.control.setLaneEpoch(worker, epoch)
+  process.on('uncaughtException', (error) => {
+    if (error === bug) throw error
+    process.emitWarning(`A procedure left an exception behind: ${String(error)}`, 'SluiceWarning')
+  })
+  // Before main hears of us: a worker that takes the place of a lost one has no part in the batch that the other left unfinished,
+  // which is given up and runs again, and every part in the ones that follow. Only we can tell which those are: batches go on
+  // until one of them needs us, also while we start.
+  const { control } = parts
+  const epoch = control.load('lanes')
+  if (control.laneEpoch(worker) !== epoch) control.store('abandon', 1)
+  control.setLaneEpoch(worker, epoch)
+  control.wakeWorker(0)
   send({ kind: 'ready', threadId })
   const running = worker === 0 ? runSequencer(parts, realm, send) : runLanes(parts, worker, realm, epoch)
   running.then(
@@ -57,9 +66,12 @@ export default async function partitionWorker(task: WorkerTask): Promise<void> {
       port.close()
     },
     // What ends the loop ends the thread: an assertion of ours failed.
-    (error: unknown) => nodeEnvironment.soon(() => {
-      throw error
-    }),
+    (error: unknown) => {
+      bug = error
+      nodeEnvironment.soon(() => {
+        throw error
+      })
+    },
   )
 }
 
@@ -108,8 +120,8 @@ async function runLanes(parts: EngineParts, worker: number, realm: Realm, startE
         control.store('abandon', 1)
       }
       control.setLaneHead(worker, parts.responses[worker]!.head)
+      // The one store that says so: whoever dies before it has not finished, whoever dies after it has.
       control.setLaneEpoch(worker, epoch)
-      control.add('lanesDone', 1)
       control.wakeWorker(0)
       continue
     }

@@ -170,20 +170,22 @@ test('a frame that would leave no room for its certificate goes to the next segm
   expect(writer.certify()).toBe(true)
 })
 
-test('the next segment is prepared in steps, from the middle of this one at the latest', () => {
+test('the next segment is prepared in steps, in proportion, and is ready when this one is half full', () => {
   const storage = new MemoryLogStorage()
-  const writer = openWriter(storage, recover(storage).tail, { segmentBytesMax: 8 * 1_024 * 1_024 })
-  expect(storage.bytesOf('0000000001.slog').length).toBe(4 * 1_024 * 1_024)
+  const MiB = 1_024 * 1_024
+  const writer = openWriter(storage, recover(storage).tail, { segmentBytesMax: 8 * MiB })
+  expect(storage.bytesOf('0000000001.slog').length).toBe(4 * MiB)
   let used = 0
-  while (writer.prepareNext() !== 'ready') {
-    const next = listSegments(storage).includes(2) ? storage.bytesOf('0000000002.slog').length : 0
-    expect(next).toBeGreaterThanOrEqual(Math.min(2 * used, 8 * 1_024 * 1_024))
-    expect(next).toBeLessThanOrEqual(2 * used + 2 * 1_024 * 1_024)
-    appendAll(writer, [300_000])
-    used += 300_000
+  for (;;) {
+    while (writer.prepareNext() === 'underway');
+    const next = storage.bytesOf('0000000002.slog').length
+    expect(next).toBeGreaterThanOrEqual(Math.min(4 * used, 8 * MiB))
+    expect(next).toBeLessThanOrEqual(4 * used + 2 * MiB)
+    if (next === 8 * MiB) break
+    used += appendAll(writer, [300_000])[0]!.body.length
   }
-  expect(used).toBeLessThanOrEqual(4 * 1_024 * 1_024)
-  expect(storage.bytesOf('0000000002.slog').length).toBe(8 * 1_024 * 1_024)
+  expect(used).toBeLessThanOrEqual(2 * MiB + 300_000)
+  expect(writer.prepareNext()).toBe('ready')
 })
 
 test('a prepared segment is on disk with its name and all of its zeros, at every level', () => {

@@ -223,3 +223,28 @@ describe.each(seeds)('frame ring, seed %i', (seed) => {
     expect(lost).toBe(0)
   })
 })
+
+/**
+ * An empty ring used to begin again at its start wherever its last entry had ended behind the first MiB, and gave up all that lay
+ * behind: a load that wrote 3 MiB in one turn was told that 8 MiB were full, and a request of 2 MiB was refused for ever by an
+ * idle database.
+ */
+test('an empty ring takes half of its size, in one entry or in many, wherever the last entry ended', () => {
+  const size = 8 * 2 ** 20
+  const small = new Uint8Array(200 - requestHeaderBytes)
+  const half = new Uint8Array(size / 2 - requestHeaderBytes)
+  for (let before = size / 32; before < size; before += size / 32) {
+    for (const isOne of [true, false]) {
+      const control = Control.create(1)
+      const ring = new RequestRing(new SharedArrayBuffer(size), control)
+      const first = new Uint8Array(before - requestHeaderBytes)
+      expect(ring.write(0, 0, 0, undefined, first, first.length)).toBe(true)
+      ring.publish()
+      ring.free(ring.publishedHead)
+      let written = 0
+      if (isOne) written = ring.write(0, 0, 0, undefined, half, half.length) ? size / 2 : 0
+      else while (ring.write(0, 0, 0, undefined, small, small.length)) written += 208
+      expect(written, `behind ${before} bytes`).toBeGreaterThan(size / 2 - 208)
+    }
+  }
+})

@@ -1,0 +1,132 @@
+/**
+ * When checkpoints and backups are made: one at a time, on a thread that lives as long as the job (worker/checkpoint-main.ts).
+ *
+ * By itself a checkpoint is made each time the log has grown by `logBytes` since the last one. What fails is tried again when
+ * the log has grown by as much once more, and said as a warning: the log holds everything, so only the next opening takes longer.
+ */
+import { warn } from './base/environment-node.js'
+import type { Environment } from './base/environment.js'
+import { SluiceError } from './base/errors.js'
+import type { AbortLike } from './database.js'
+import type { Control } from './shared/control.js'
+import type { CheckpointReport } from './stream/checkpointer.js'
+import { replayBatch } from './stream/replay.js'
+import type { CheckpointJob, JobProgress } from './worker/checkpoint-main.js'
+import type { ThreadHost } from './worker/thread-host.js'
+
+export interface KeeperOptions {
+  readonly control: Control
+  readonly threads: ThreadHost
+  readonly environment: Environment
+  readonly directory: string
+  readonly databaseId: Uint8Array
+  readonly outcomeWindowMs: number
+  readonly isUnsynced: boolean
+  readonly logBytes: number
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined }
+  /** Of the log behind the newest checkpoint, at open. */
+  readonly logBytesAtOpen: number
+}
+
+export interface JobOptions {
+  readonly signal?: AbortLike | undefined
+  readonly onProgress?: ((progress: JobProgress) => void) | undefined
+}
+
+const wordBytes = 8
+
+export class CheckpointKeeper {
+  readonly #options: KeeperOptions
+  /** Log bytes since the last checkpoint began. */
+  #grown: number
+  #frameHead: number
+  #isDue = false
+  #isClosing = false
+  /** The end of the newest job: they run one after the other. */
+  #last: Promise<unknown> = Promise.resolve()
+  #stop: (() => void) | undefined
+
+  constructor(options: KeeperOptions) {
+    this.#options = options
+    this.#grown = options.logBytesAtOpen
+    this.#frameHead = options.control.load('frameHead')
+  }
+
+  /** Durable has moved: to be asked often, for the counter of the frame ring wraps. */
+  advance(): void {
+    const head = this.#options.control.load('frameHead')
+    this.#grown += ((head - this.#frameHead) | 0) * wordBytes
+    this.#frameHead = head
+    if (this.#grown < this.#options.logBytes || this.#isDue || this.#isClosing) return
+    this.#isDue = true
+    this.#checkpoint({}, false).then(
+      () => (this.#isDue = false),
+      (error: unknown) => {
+        this.#isDue = false
+        if (!this.#isClosing) warn('CHECKPOINT', `A checkpoint could not be made, so the next opening replays more of the log: ${(error as Error).message}`)
+      },
+    )
+  }
+
+  /** The newest durable batch of the moment when it begins. */
+  async checkpoint(options: JobOptions): Promise<CheckpointReport> {
+    return await this.#checkpoint(options, true)
+  }
+  async #checkpoint(options: JobOptions, isAwaited: boolean): Promise<CheckpointReport> {
+    return await this.#enqueue(options, async () => {
+      this.#grown = 0
+      return await this.#run('checkpoint', '', options, isAwaited)
+    })
+  }
+
+  async backup(target: string, options: JobOptions): Promise<CheckpointReport> {
+    return await this.#enqueue(options, () => this.#run('backup', target, options, true))
+  }
+
+  /** Runs while no checkpoint does: for those who read its files. */
+  async exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
+    return await this.#enqueue({}, work)
+  }
+
+  /** Stops what runs; what waits is refused. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    this.#stop?.()
+    await this.#last.catch(() => undefined)
+  }
+
+  #enqueue<Result>(options: JobOptions, work: () => Promise<Result>): Promise<Result> {
+    const turn = this.#last
+      .catch(() => undefined)
+      .then(async () => {
+        if (this.#isClosing) throw stopped('the database is being closed', undefined)
+        if (options.signal?.aborted === true) throw stopped('its signal was aborted', options.signal.reason)
+        return await work()
+      })
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #run(kind: CheckpointJob['kind'], target: string, options: JobOptions, isAwaited: boolean): Promise<CheckpointReport> {
+    const { control, threads, environment, directory, databaseId, outcomeWindowMs, isUnsynced } = this.#options
+    // Before the first frame of a database its batch is that of replay.
+    const upTo = control.durable > replayBatch ? Math.min(control.durable, control.written) : 0
+    const retention = { ...this.#options.retention, nowMs: environment.wallMs() }
+    const job = threads.startJob({ kind, directory, databaseId, upTo, outcomeWindowMs, isUnsynced, retention, target }, isAwaited, options.onProgress)
+    this.#stop = job.stop
+    options.signal?.addEventListener('abort', job.stop)
+    try {
+      return await job.ended
+    } catch (error) {
+      if (SluiceError.is(error, 'CANCELLED')) throw stopped(this.#isClosing ? 'the database is being closed' : 'its signal was aborted', options.signal?.reason)
+      throw error
+    } finally {
+      this.#stop = undefined
+      options.signal?.removeEventListener('abort', job.stop)
+    }
+  }
+}
+
+function stopped(why: string, cause: unknown): SluiceError {
+  return SluiceError.of('CANCELLED', `It was given up because ${why}; what was there before is untouched.`, { cause })
+}

@@ -1,0 +1,242 @@
+/**
+ * `sluice verify`: proves a database from its files alone, and says what is wrong and where.
+ *
+ *   1  the log: every part in its place, checksums, the chain, and bodies that decode under their schema to the last value
+ *   2  the checkpoints: the manifest, the checksum of the whole file, every row readable and under its own key
+ *   3  the log and the checkpoints against each other: the rows that the log makes, from its beginning or from the older checkpoint,
+ *      are those of every checkpoint, one by one
+ *   4  the indexes: everything is loaded as open() does it, and every row stands once in each of its indexes
+ *
+ * Beside a running database it proves a moment of it: the log up to the newest whole frame. Segments and checkpoints may leave or
+ * change meanwhile; a checkpoint that changed while it was read is no finding.
+ */
+import type { LoggedCatalog } from '../schema/catalog.js'
+import { FrameDecoder } from '../stream/frame-decoder.js'
+import { FrameBodyReader } from '../../wal/index.js'
+import { type CheckpointState, OfflineCheckpoints } from './checkpoints.js'
+import { collectOutcomes, compareOutcomes, compareRows, type ComparedCheckpoint, outcomesOf, type Outcomes, rowsOf } from './compare-checkpoint.js'
+import { type Finding, Findings, sentenceOf } from './finding.js'
+import { catalogIn, fileOfSegment, type LogEnd, type LogPart, walkLog } from './log-walk.js'
+import { RebuiltStore } from './rebuilt-store.js'
+import type { Source } from './source.js'
+
+export interface VerifiedLog {
+  readonly segments: number
+  readonly bytes: number
+  /** The log goes on behind this batch: 0, or older segments have left. */
+  readonly after: number
+  readonly lastBatch: number
+  readonly frames: number
+  readonly commits: number
+  readonly changes: number
+  /** Behind the last frame lies an end that nobody was ever told about: so many bytes. It is no damage. */
+  readonly tornBytes: number
+}
+
+export interface VerifiedCheckpoint {
+  readonly file: string
+  readonly state: CheckpointState['state']
+  readonly batch: number
+  readonly rows: number
+  readonly bytes: number
+  /** What its rows were compared with; undefined when there was nothing. */
+  readonly comparedWith: string | undefined
+}
+
+export interface VerifyReport {
+  readonly isWhole: boolean
+  readonly findings: readonly Finding[]
+  readonly log: VerifiedLog
+  readonly checkpoints: readonly VerifiedCheckpoint[]
+  /** Of the state at the end of the log, as open() would serve it; undefined when it could not be made. */
+  readonly rows: number | undefined
+}
+
+export type OnProgress = (what: string, part?: number) => void
+
+export async function verifyDatabase(source: Source, onProgress: OnProgress): Promise<VerifyReport> {
+  const findings = new Findings()
+  const pass = readWholeLog(source, findings, onProgress)
+  onProgress('proving the checkpoints')
+  const checkpoints = OfflineCheckpoints.read(source, pass.end.databaseId)
+  try {
+    const { states } = checkpoints
+    for (const { state, file, batch, why } of states) {
+      if (state === 'damaged' && !source.isInUse) findings.add({ part: 'checkpoint', file, batch, message: why })
+    }
+    const compared = new Map<string, string>()
+    const rows = replayAndCompare(source, pass, checkpoints.whole, compared, findings, onProgress)
+    return {
+      isWhole: findings.list.length === 0,
+      findings: findings.all,
+      log: pass.log,
+      checkpoints: states.map(({ file, state, batch, rows: count, bytes }) => ({ file, state, batch, rows: count, bytes, comparedWith: compared.get(file) })),
+      rows,
+    }
+  } finally {
+    await checkpoints.close()
+  }
+}
+
+interface LogPass {
+  readonly log: VerifiedLog
+  readonly end: LogEnd
+  /** The newest one, which has all tables. */
+  readonly catalog: LoggedCatalog | undefined
+}
+
+/** 1: every byte of the log that counts. */
+function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress): LogPass {
+  const parts = walkLog(source.log)
+  let catalog: LoggedCatalog | undefined
+  let decoder: FrameDecoder | undefined
+  let frames = 0
+  let commits = 0
+  let changes = 0
+  for (;;) {
+    const step = parts.next()
+    if (step.done === true) {
+      const end = step.value
+      addLogDamage(source, end, findings)
+      const { segments, bytes, after, batch: lastBatch, tornBytes } = end
+      return { log: { segments, bytes, after, lastBatch, frames, commits, changes, tornBytes }, end, catalog }
+    }
+    const part = step.value
+    onProgress('reading the log', part.share)
+    try {
+      if (part.kind === 'schema') {
+        catalog = catalogIn(part)
+        decoder = new FrameDecoder(catalog)
+      }
+      if (part.kind !== 'frame') continue
+      frames += 1
+      const counts = checkBody(part, decoder)
+      commits += counts.commits
+      changes += counts.changes
+    } catch (error) {
+      findings.add({ part: 'log', ...placeOfPart(part), message: `the body of the ${part.kind} cannot be read: ${sentenceOf(error)}` })
+    }
+  }
+}
+
+/** A body that holds together, says the batch that its envelope says, and decodes to the last value. */
+function checkBody(part: LogPart, decoder: FrameDecoder | undefined): { commits: number; changes: number } {
+  const body = new FrameBodyReader(part.body)
+  body.check()
+  if (body.batch !== part.batch) throw new Error(`it is the body of batch ${body.batch}`)
+  if (decoder === undefined) throw new Error('no schema stands before it')
+  let commits = 0
+  let changes = 0
+  decoder.decode(body, { tables: undefined, events: undefined, outcomes: true }, 0, (transaction) => {
+    commits += 1
+    changes += transaction.changes.length
+  })
+  return { commits, changes }
+}
+
+function addLogDamage(source: Source, end: LogEnd, findings: Findings): void {
+  if (end.damage === undefined) return
+  const { segment, offset, batch, damage } = end
+  const lost = `batches up to ${batch} are whole, durable were those up to ${damage.durableUpTo}`
+  findings.add({ part: 'log', file: fileOfSegment(segment), segment, offset, batch, message: `${damage.why}; ${lost}` })
+}
+
+const placeOfPart = ({ segment, offset, batch }: LogPart): Pick<Finding, 'file' | 'segment' | 'offset' | 'batch'> => ({
+  file: fileOfSegment(segment),
+  segment,
+  offset,
+  batch,
+})
+
+/**
+ * 3 and 4: one walk over the log, which stops at the batch of each checkpoint to compare. It begins with nothing where the log
+ * does, else with the oldest checkpoint that the log still reaches.
+ */
+function replayAndCompare(source: Source, pass: LogPass, opened: readonly ComparedCheckpoint[], compared: Map<string, string>, findings: Findings, onProgress: OnProgress): number | undefined {
+  const oldestFirst = [...opened].sort((a, b) => a.batch - b.batch)
+  for (const one of oldestFirst) for (const _ of rowsOf(one, findings)) continue // 2: every row is readable
+  const { after } = pass.log
+  const base = after === 0 ? undefined : oldestFirst.find((one) => one.batch >= after)
+  const catalog = pass.catalog ?? base?.meta.catalog
+  if (catalog === undefined) return pass.log.frames === 0 && pass.end.damage === undefined ? 0 : undefined
+  if (after > 0 && base === undefined) {
+    findings.add({ part: 'checkpoint', message: `the log begins after batch ${after}, and no whole checkpoint reaches that far` })
+    return undefined
+  }
+  try {
+    return new Comparison(catalog, base, oldestFirst, compared, findings).run(source, pass, onProgress)
+  } catch (error) {
+    findings.add({ part: 'rows', message: `the state cannot be made from the files: ${sentenceOf(error)}` })
+    return undefined
+  }
+}
+
+class Comparison {
+  readonly #rebuilt: RebuiltStore
+  readonly #from: string
+  readonly #waiting: ComparedCheckpoint[]
+  readonly #compared: Map<string, string>
+  readonly #findings: Findings
+  readonly #baseBatch: number
+  /** Of the next checkpoint: what it holds, and what the log makes of the same time. */
+  #held: Outcomes = new Map()
+  #oldestMs = Infinity
+  readonly #outcomes: Outcomes
+
+  constructor(catalog: LoggedCatalog, base: ComparedCheckpoint | undefined, oldestFirst: readonly ComparedCheckpoint[], compared: Map<string, string>, findings: Findings) {
+    this.#rebuilt = new RebuiltStore(catalog)
+    this.#baseBatch = base?.batch ?? 0
+    this.#from = base === undefined ? 'the log from its beginning' : `${base.file} and the log`
+    this.#waiting = oldestFirst.filter((one) => one !== base && one.batch >= this.#baseBatch)
+    this.#compared = compared
+    this.#findings = findings
+    this.#outcomes = base === undefined ? new Map() : outcomesOf(base.checkpoint)
+    if (base !== undefined) this.#rebuilt.load(base.checkpoint, base.meta)
+    this.#expect()
+  }
+
+  run(source: Source, pass: LogPass, onProgress: OnProgress): number {
+    const parts = walkLog(source.log)
+    for (let step = parts.next(); step.done !== true; step = parts.next()) {
+      const part = step.value
+      // Beside a running database the log has grown since it was checked.
+      if (part.batch > pass.log.lastBatch) break
+      if (part.kind === 'schema') this.#rebuilt.schema(catalogIn(part))
+      if (part.kind !== 'frame' || part.batch <= this.#baseBatch) continue
+      onProgress('replaying the log', part.share)
+      this.#compareBefore(part.batch)
+      this.#rebuilt.frame(part.body)
+      collectOutcomes(part.body, this.#oldestMs, this.#outcomes)
+    }
+    this.#compareBefore(pass.log.lastBatch + 1)
+    for (const { file, batch } of this.#waiting) {
+      if (pass.end.damage === undefined) {
+        this.#findings.add({ part: 'checkpoint', file, batch, message: `it is of batch ${batch}, and the log ends with batch ${pass.log.lastBatch}` })
+      }
+    }
+    onProgress('checking the indexes')
+    this.#rebuilt.end()
+    this.#rebuilt.check(this.#findings)
+    return this.#rebuilt.tables.reduce((sum, table) => sum + this.#rebuilt.count(table), 0)
+  }
+
+  /** Compares the checkpoints of batches below `batch`, which is the next one to be applied. */
+  #compareBefore(batch: number): void {
+    for (let next = this.#waiting[0]; next !== undefined && next.batch < batch; next = this.#waiting[0]) {
+      compareRows(next, this.#rebuilt, this.#findings)
+      compareOutcomes(next, this.#held, this.#outcomes, this.#findings)
+      this.#compared.set(next.file, this.#from)
+      this.#waiting.shift()
+      this.#expect()
+    }
+  }
+
+  /** Outcomes that are older than all that the next checkpoint holds need not be kept. */
+  #expect(): void {
+    const next = this.#waiting[0]
+    this.#held = next === undefined ? new Map() : outcomesOf(next.checkpoint)
+    this.#oldestMs = Infinity
+    for (const { time } of this.#held.values()) this.#oldestMs = Math.min(this.#oldestMs, time)
+    for (const [id, { time }] of this.#outcomes) if (time < this.#oldestMs) this.#outcomes.delete(id)
+  }
+}

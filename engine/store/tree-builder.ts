@@ -1,0 +1,151 @@
+/**
+ * Trees out of rows: recovery builds them once, when all rows are there, instead of carrying them through every change.
+ *
+ *   rows       by address: where nothing was deleted that is the order of arrival, which for rows of a checkpoint is key order
+ *   keys       one arena of bytes for the part at hand; where each begins, and its first six bytes as a number
+ *   order      sorted unless it is already; then the tree takes entries that ascend, the cheapest there are
+ *
+ * One part of one tree at a time, so the extra memory is that of the keys of one part.
+ */
+import { assert } from '../base/assert.js'
+import { SluiceError } from '../base/errors.js'
+import { KeyBuffer } from '../schema/key-codec.js'
+import { EntryKey } from './entry-key.js'
+import { orderedKeyBytesMax } from './ordered-index.js'
+import { prefixOf, sharedBytes } from './ordered-page.js'
+import type { TablePart, TableStore, TreePlan } from './table-store.js'
+
+export class TreeBuilder {
+  readonly #batch: number
+  readonly #keys = new KeyBuffer(64 * 1_024)
+  #starts = new Float64Array(0)
+  #prefixes = new Float64Array(0)
+
+  constructor(batch: number) {
+    this.#batch = batch
+  }
+
+  /** The trees of all parts of a table. They are empty. */
+  build(table: TableStore): void {
+    if (table.trees.length === 0) return
+    const entries = table.trees.map((plan) => new EntryKey(table, plan))
+    for (let p = 0; p < table.partitions; p += 1) {
+      const part = table.part(p)
+      const rows = rowsOf(part)
+      if (rows.length === 0) continue
+      for (const plan of table.trees) this.#tree(part, plan, entries[plan.ordinal]!, rows)
+    }
+  }
+
+  #tree(part: TablePart, plan: TreePlan, entry: EntryKey, rows: Int32Array): void {
+    const tree = part.trees[plan.ordinal]!
+    assert(tree.entriesNow() === 0, 'a tree is built once')
+    const isSorted = this.#encode(part.table, plan, entry, rows)
+    const starts = this.#starts
+    const order = isSorted ? undefined : this.#sorted(rows.length)
+    for (let n = 0; n < rows.length; n += 1) {
+      const one = order === undefined ? n : order[n]!
+      tree.insertFrom(this.#keys.bytes, starts[one]!, starts[one + 1]! - starts[one]!, rows[one]!, this.#batch)
+    }
+  }
+
+  /** The keys of all rows into the arena; answers whether they ascend. */
+  #encode(table: TableStore, plan: TreePlan, entry: EntryKey, rows: Int32Array): boolean {
+    const count = rows.length
+    if (this.#prefixes.length < count) {
+      this.#starts = new Float64Array(count + 1)
+      this.#prefixes = new Float64Array(count)
+    }
+    const keys = this.#keys
+    const starts = this.#starts
+    keys.reset()
+    let isSorted = true
+    for (let n = 0; n < count; n += 1) {
+      const start = keys.length
+      entry.append(rows[n]!, keys)
+      const length = keys.length - start
+      if (length > orderedKeyBytesMax) throw tooLong(table, plan, length)
+      starts[n] = start
+      starts[n + 1] = keys.length
+      isSorted &&= n === 0 || this.#compare(n - 1, n, 0) < 0
+    }
+    return isSorted
+  }
+
+  #compare(a: number, b: number, skip: number): number {
+    const { bytes } = this.#keys
+    const aAt = this.#starts[a]!
+    const bAt = this.#starts[b]!
+    const aLength = this.#starts[a + 1]! - aAt
+    const bLength = this.#starts[b + 1]! - bAt
+    const common = Math.min(aLength, bLength)
+    for (let n = skip; n < common; n += 1) {
+      const difference = bytes[aAt + n]! - bytes[bAt + n]!
+      if (difference !== 0) return difference
+    }
+    return aLength - bLength
+  }
+
+  /** Places by ascending key: a merge from the bottom up, which asks the numbers first and the bytes where they tie. */
+  #sorted(count: number): Int32Array {
+    const { bytes } = this.#keys
+    const prefixes = this.#prefixes
+    const skip = this.#sharedHead(count)
+    for (let n = 0; n < count; n += 1) {
+      const start = this.#starts[n]!
+      prefixes[n] = prefixOf(bytes, start, this.#starts[n + 1]! - start, skip)
+    }
+    let from = new Int32Array(count)
+    let to = new Int32Array(count)
+    for (let n = 0; n < count; n += 1) from[n] = n
+    for (let width = 1; width < count; width *= 2) {
+      for (let low = 0; low < count; low += 2 * width) this.#merge(from, to, low, Math.min(low + width, count), Math.min(low + 2 * width, count), skip)
+      const merged = to
+      to = from
+      from = merged
+    }
+    return from
+  }
+
+  #merge(from: Int32Array, to: Int32Array, low: number, middle: number, high: number, skip: number): void {
+    const prefixes = this.#prefixes
+    let left = low
+    let right = middle
+    for (let n = low; n < high; n += 1) {
+      let takesLeft = right >= high
+      if (!takesLeft && left < middle) {
+        const difference = prefixes[from[left]!]! - prefixes[from[right]!]!
+        takesLeft = difference < 0 || (difference === 0 && this.#compare(from[left]!, from[right]!, skip) < 0)
+      }
+      to[n] = takesLeft ? from[left++]! : from[right++]!
+    }
+  }
+
+  /** How many leading bytes all keys share: the numbers are taken behind them. */
+  #sharedHead(count: number): number {
+    const { bytes } = this.#keys
+    const starts = this.#starts
+    let shared = starts[1]!
+    for (let n = 1; n < count && shared > 0; n += 1) {
+      shared = Math.min(shared, sharedBytes(bytes, 0, shared, bytes, starts[n]!, starts[n + 1]! - starts[n]!))
+    }
+    return shared
+  }
+}
+
+function rowsOf(part: TablePart): Int32Array {
+  const rows = new Int32Array(part.hash.entries)
+  let count = 0
+  part.hash.forEach((row) => {
+    rows[count] = row
+    count += 1
+  })
+  return rows.sort()
+}
+
+function tooLong(table: TableStore, plan: TreePlan, bytes: number): SluiceError {
+  const what = plan.name === '' ? 'primary key' : `index "${plan.name}"`
+  return SluiceError.of('INVALID_INPUT', `An entry of the ${what} of "${table.name}" takes ${bytes} bytes, more than ${orderedKeyBytesMax}: index a shorter column.`, {
+    details: { table: table.name, index: plan.name, bytes },
+  })
+}

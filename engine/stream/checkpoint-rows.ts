@@ -1,0 +1,103 @@
+/**
+ * What stands in a checkpoint: rows by table and key, the outcomes of calls with an id, and what explains them.
+ *
+ *   key     table place (2 bytes, big endian) | ordered primary key        value   the row image, as in the log (row-image.ts)
+ *   key     0xffff | request id, UTF-8                                     value   a recorded outcome:
+ *              byte 0  batch, double | 8 time, double | 16 request, u32 | 20 place, u32 | 24 outcome, u32 | 28 zero | 32 value
+ *   meta    JSON: `CheckpointMeta`
+ *
+ * Places are the checkpoint's own: a table gets the next one when the log first names it, and keeps it for ever, whatever the order
+ * of later applications is.
+ */
+import { SluiceError } from '../base/errors.js'
+import type { LoggedCatalog, LoggedTable } from '../schema/catalog.js'
+
+export const outcomesPlace = 0xffff
+const outcomeHeadBytes = 32
+
+export interface CheckpointMeta {
+  readonly format: 1
+  /** The newest catalog of the log; its tables stand in the order of their places. */
+  readonly catalog: LoggedCatalog
+  /** Of the newest frame: its batch time in milliseconds, and its records. */
+  readonly now: number
+  readonly records: number
+}
+
+export function encodeMeta(meta: CheckpointMeta): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(meta))
+}
+
+/** Undefined for the empty meta of a new checkpoint. */
+export function decodeMeta(bytes: Uint8Array): CheckpointMeta | undefined {
+  if (bytes.length === 0) return undefined
+  const meta = JSON.parse(new TextDecoder().decode(bytes)) as CheckpointMeta
+  if (meta.format !== 1) {
+    throw SluiceError.of('LOG_CORRUPT', `The rows of the checkpoint are described in a format (${String(meta.format)}) that this version of sluicedb does not know.`)
+  }
+  return meta
+}
+
+/** Places of tables, by name; new ones join at the end. */
+export class TablePlaces {
+  readonly #tables: LoggedTable[]
+  readonly #places: Map<string, number>
+
+  constructor(tables: readonly LoggedTable[]) {
+    this.#tables = [...tables]
+    this.#places = new Map(tables.map((table, place) => [table.name, place]))
+  }
+
+  /** Takes in the tables of a catalog that is newer than all before. */
+  join(catalog: LoggedCatalog): void {
+    for (const table of catalog.tables) {
+      const place = this.#places.get(table.name)
+      if (place !== undefined) this.#tables[place] = table
+      else this.#places.set(table.name, this.#tables.push(table) - 1)
+    }
+  }
+  placeOf(name: string): number {
+    return this.#places.get(name)!
+  }
+  get tables(): readonly LoggedTable[] {
+    return this.#tables
+  }
+}
+
+export interface OutcomeRow {
+  readonly batch: number
+  readonly time: number
+  readonly request: number
+  readonly place: number
+  readonly outcome: number
+  readonly value: Uint8Array
+}
+
+export function encodeOutcome(row: OutcomeRow): Uint8Array {
+  const bytes = new Uint8Array(outcomeHeadBytes + row.value.length)
+  const view = new DataView(bytes.buffer)
+  view.setFloat64(0, row.batch, true)
+  view.setFloat64(8, row.time, true)
+  view.setUint32(16, row.request, true)
+  view.setUint32(20, row.place, true)
+  view.setUint32(24, row.outcome, true)
+  bytes.set(row.value, outcomeHeadBytes)
+  return bytes
+}
+
+/** The outcome that begins at a byte. The value is a view. */
+export function decodeOutcome(bytes: Uint8Array, at: number, length: number): OutcomeRow {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, length)
+  return {
+    batch: view.getFloat64(0, true),
+    time: view.getFloat64(8, true),
+    request: view.getUint32(16, true),
+    place: view.getUint32(20, true),
+    outcome: view.getUint32(24, true),
+    value: bytes.subarray(at + outcomeHeadBytes, at + length),
+  }
+}
+
+export function outcomeTime(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + at, outcomeHeadBytes).getFloat64(8, true)
+}

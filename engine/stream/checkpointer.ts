@@ -1,0 +1,149 @@
+/**
+ * Brings a checkpoint forward: the subscriber of the log that opening relies on (design §4, R58, R59).
+ *
+ *   read frames behind the checkpoint's batch, up to the durable one         LogReader
+ *   collect key and image of every change, sort them, the last one counts    changed-rows.ts, wal/checkpoint-changes.ts
+ *   apply them in slices, the last of which names the batch                  Checkpoint.apply
+ *   then the checksum of the whole file, and the manifest                    CheckpointRun.finish
+ *
+ * It reads files only: no snapshot is held and no thread that commits is asked for anything. Whatever stops it costs a longer
+ * replay: the environment that it works on has no valid manifest until the end, the other one is not touched.
+ *
+ * Invariants:
+ *   K1  What it reads is durable, so what a manifest names was never acknowledged and lost. Where the database does not sync its
+ *       log ('os', 'memory'), the segments are synced before the manifest is written: a checkpoint ahead of the log it came
+ *       from would make the log look damaged.
+ *   K2  Between two slices the environment equals no batch. It has no manifest then; only `finish` gives it one.
+ */
+import { SluiceError } from '../base/errors.js'
+import type { LoggedCatalog } from '../schema/catalog.js'
+import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
+import { ChangedRows } from './changed-rows.js'
+import { decodeMeta, encodeMeta, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
+
+export interface CheckpointSource {
+  readonly log: LogStorage
+  readonly checkpoints: CheckpointSet
+  readonly databaseId: Uint8Array
+}
+
+export interface CheckpointGoal {
+  /** A durable batch with a frame; 0 when there is none yet. */
+  readonly upTo: number
+  readonly outcomeWindowMs: number
+  /** The log is not synced by who writes it. */
+  readonly isUnsynced: boolean
+  readonly shouldStop: () => boolean
+}
+
+export interface CheckpointReport {
+  /** The state that it holds: the one after this batch. */
+  readonly batch: number
+  /** Records of that batch. */
+  readonly records: number
+  readonly rows: number
+  /** Rows that were written; one that changed often may count more than once. */
+  readonly changedRows: number
+  readonly bytes: number
+}
+
+export async function bringForward(source: CheckpointSource, goal: CheckpointGoal): Promise<CheckpointReport> {
+  if (goal.upTo === 0) return { batch: 0, records: 0, rows: 0, changedRows: 0, bytes: 0 }
+  const run = source.checkpoints.begin({ shouldStop: goal.shouldStop })
+  try {
+    const forward = new Forward(run.checkpoint, goal)
+    await forward.follow(source)
+    if (goal.isUnsynced) syncSegments(source.log) // K1
+    const { batch, rows, fileBytes } = await run.finish({ shouldStop: goal.shouldStop })
+    return { batch, rows, bytes: fileBytes, records: forward.records, changedRows: forward.changedRows }
+  } catch (error) {
+    await run.abandon()
+    throw error
+  }
+}
+
+class Forward {
+  readonly #checkpoint: Checkpoint
+  readonly #goal: CheckpointGoal
+  readonly #changes = new ChangeBuffer()
+  readonly #rows = new ChangedRows(this.#changes)
+  readonly #places: TablePlaces
+  readonly #makeRoom = (): void => this.#apply()
+  #catalog: LoggedCatalog | undefined
+  #batch: number
+  #now: number
+  records: number
+  changedRows = 0
+
+  constructor(checkpoint: Checkpoint, goal: CheckpointGoal) {
+    this.#checkpoint = checkpoint
+    this.#goal = goal
+    const meta = decodeMeta(checkpoint.meta)
+    this.#places = new TablePlaces(meta?.catalog.tables ?? [])
+    this.#catalog = meta?.catalog
+    this.#batch = checkpoint.batch
+    this.#now = meta?.now ?? 0
+    this.records = meta?.records ?? 0
+  }
+
+  async follow({ log, databaseId }: CheckpointSource): Promise<void> {
+    const { upTo } = this.#goal
+    if (this.#batch < upTo) {
+      const reader = LogReader.readFrom(log, { databaseId, batch: this.#batch + 1 })
+      try {
+        for await (const frame of reader.frames(upTo)) {
+          if (frame.kind === 'schema') this.#schema(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
+          else this.#frame(new FrameBodyReader(frame.body))
+          this.#mustGoOn()
+        }
+      } finally {
+        reader.close()
+      }
+    }
+    this.#apply()
+    this.#forgetOldOutcomes()
+  }
+
+  #schema(catalog: LoggedCatalog): void {
+    this.#catalog = catalog
+    this.#places.join(catalog)
+    this.#rows.schema(catalog, (name) => this.#places.placeOf(name))
+  }
+
+  #frame(body: FrameBodyReader): void {
+    body.check()
+    this.#rows.frame(body, this.#makeRoom)
+    this.#batch = body.batch
+    this.#now = body.now
+    this.records = body.transactionCount
+  }
+
+  /** R57: those that have left the window. They are few where the log is short, and looked for when all others are there. */
+  #forgetOldOutcomes(): void {
+    const oldest = this.#now - this.#goal.outcomeWindowMs
+    for (const block of this.#checkpoint.blocks(Uint8Array.of(outcomesPlace >>> 8, outcomesPlace & 0xff))) {
+      const { bytes, rows } = block
+      for (let row = 0; row < block.count * rowWords && !this.#changes.isFull; row += rowWords) {
+        if (outcomeTime(bytes, rows[row + 2]!) < oldest) this.#changes.deletePart(bytes, rows[row]!, rows[row + 1]!)
+      }
+    }
+    if (this.#changes.count > 0) this.#apply()
+  }
+
+  /** What was collected so far, with the batch that is complete; in the middle of a frame that is the one before it. */
+  #apply(): void {
+    if (this.#catalog === undefined) return
+    const meta = encodeMeta({ format: 1, catalog: { ...this.#catalog, tables: this.#places.tables }, now: this.#now, records: this.records })
+    const changes = this.#changes.sorted()
+    for (const slice of changes.slices()) {
+      this.#checkpoint.apply(slice, { batch: this.#batch, meta })
+      this.#mustGoOn()
+    }
+    this.changedRows += changes.count
+    this.#changes.clear()
+  }
+
+  #mustGoOn(): void {
+    if (this.#goal.shouldStop()) throw SluiceError.of('CANCELLED', 'The checkpoint was stopped; the one before it is untouched.')
+  }
+}

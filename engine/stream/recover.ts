@@ -1,0 +1,180 @@
+/**
+ * What is on disk, as a store: the newest whole checkpoint, then the frames of the log behind it. What every opening does, and
+ * every check of a database.
+ *
+ *   manifests       which checkpoints there are; the newest is read whole and compared with its checksum, before LMDB maps it
+ *   rows            laid down as they are (store/row-loader.ts)
+ *   frames          those above the checkpoint's batch (wal/recovery.ts decides where the log ends, and mends its end)
+ *   trees           built when all rows are there
+ *
+ * A checkpoint that is damaged is passed over for the older one, and that for the whole log, as long as the log reaches back so far
+ * (R59): the log is kept from the older one's batch.
+ *
+ * It comes in steps, so that whoever recovers can turn the event loop, tell how far it is, and stop.
+ */
+import type { LoggedCatalog } from '../schema/catalog.js'
+import type { Store, StorePlan } from '../store/store.js'
+import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, listSegments, type LogStorage, type LogTail, recoverLog, segmentName } from '../../wal/index.js'
+import { decodeMeta } from './checkpoint-rows.js'
+import { Replay } from './replay.js'
+
+export interface RecoverOptions {
+  readonly log: LogStorage
+  readonly checkpoints: CheckpointSet
+  readonly outcomeWindowMs: number
+  /** `'salvage'` changes nothing, and ends at damage instead of throwing. */
+  readonly mode: 'repair' | 'salvage'
+  /** Told every catalog, oldest first; throws when one is not the application's. The first call makes the store. */
+  readonly layOut: (catalog: LoggedCatalog) => { readonly plan: StorePlan; readonly store: Store }
+}
+
+export interface RecoverProgress {
+  readonly phase: 'checkpoint' | 'log'
+  readonly bytes: number
+  readonly bytesInAll: number
+}
+
+/** A checkpoint whose manifest is whole, and that is not. */
+export interface PassedOver {
+  readonly name: string
+  readonly batch: number
+}
+
+export interface Recovered {
+  readonly tail: LogTail
+  /** Undefined: nothing was ever written. */
+  readonly plan: StorePlan | undefined
+  readonly store: Store | undefined
+  readonly catalog: LoggedCatalog | undefined
+  /** Batch time of the newest frame, milliseconds. */
+  readonly lastNow: number
+  /** The batch of the checkpoint that was read; 0: none was. */
+  readonly checkpoint: number
+  readonly passedOver: readonly PassedOver[]
+  /** Of the log behind the checkpoint. */
+  readonly logBytes: number
+  readonly transactions: number
+}
+
+/** Between two steps. */
+const stepBytes = 4 * 1_024 * 1_024
+
+export async function* recover(options: RecoverOptions): AsyncGenerator<RecoverProgress, Recovered, void> {
+  const recovery = new Recovery(options)
+  yield* recovery.readCheckpoint()
+  yield* recovery.replayLog()
+  return recovery.end()
+}
+
+class Recovery {
+  readonly #options: RecoverOptions
+  readonly #passedOver: PassedOver[] = []
+  #replay: Replay | undefined
+  #plan: StorePlan | undefined
+  #store: Store | undefined
+  #catalog: LoggedCatalog | undefined
+  #batch = 0
+  #logBytes = 0
+  #tail: LogTail | undefined
+
+  constructor(options: RecoverOptions) {
+    this.#options = options
+  }
+
+  /** The newest checkpoint that is whole. */
+  async *readCheckpoint(): AsyncGenerator<RecoverProgress, void, void> {
+    const { checkpoints } = this.#options
+    for (const candidate of checkpoints.candidates()) {
+      if (!checkpoints.verify(candidate.name)) {
+        this.#passedOver.push(candidate)
+        continue
+      }
+      const checkpoint = checkpoints.read(candidate.name)
+      try {
+        yield* this.#layRows(checkpoint, candidate)
+      } finally {
+        await checkpoint.close()
+      }
+      return
+    }
+  }
+
+  *#layRows(checkpoint: Checkpoint, { fileBytes }: CheckpointCandidate): Generator<RecoverProgress, void, void> {
+    const meta = decodeMeta(checkpoint.meta)
+    if (meta === undefined) return
+    const replay = this.#schema(meta.catalog)
+    this.#batch = checkpoint.batch
+    replay.lastNow = meta.now
+    let bytes = 0
+    let told = 0
+    for (const block of checkpoint.blocks()) {
+      replay.block(block)
+      bytes += block.words[1]! // its length
+      if (bytes - told < stepBytes) continue
+      told = bytes
+      yield { phase: 'checkpoint', bytes: Math.min(bytes, fileBytes), bytesInAll: fileBytes }
+    }
+  }
+
+  /** The frames behind the checkpoint. A log that does not reach back to it is damaged (wal/recovery.ts says how). */
+  *replayLog(): Generator<RecoverProgress, void, void> {
+    const { log, checkpoints, mode } = this.#options
+    // A manifest is written behind the sync of what it names, whatever became of the checkpoint since.
+    const knownDurable = Math.max(0, ...[...checkpoints.candidates(), ...this.#passedOver].map(({ batch }) => batch))
+    const frames = recoverLog(log, { databaseId: checkpoints.databaseId, after: this.#batch, knownDurable, mode })
+    let bytesInAll = 0
+    let told = 0
+    let step = frames.next()
+    for (; step.done !== true; step = frames.next()) {
+      const { kind, body, segment } = step.value
+      if (kind === 'schema') this.#schema(JSON.parse(decodeSchema(body)) as LoggedCatalog)
+      else {
+        this.#replay!.frame(body)
+        this.#logBytes += body.length
+      }
+      if (this.#logBytes - told < stepBytes) continue
+      if (told === 0) bytesInAll = bytesFrom(log, segment)
+      told = this.#logBytes
+      yield { phase: 'log', bytes: this.#logBytes, bytesInAll: Math.max(bytesInAll, this.#logBytes) }
+    }
+    this.#tail = step.value
+  }
+
+  end(): Recovered {
+    this.#replay?.end()
+    return {
+      tail: this.#tail!,
+      plan: this.#plan,
+      store: this.#store,
+      catalog: this.#catalog,
+      lastNow: this.#replay?.lastNow ?? 0,
+      checkpoint: this.#batch,
+      passedOver: this.#passedOver,
+      logBytes: this.#logBytes,
+      transactions: this.#replay?.transactions ?? 0,
+    }
+  }
+
+  #schema(catalog: LoggedCatalog): Replay {
+    const { layOut, outcomeWindowMs } = this.#options
+    this.#catalog = catalog
+    const { plan, store } = layOut(catalog)
+    this.#plan ??= plan
+    this.#store ??= store
+    this.#replay ??= new Replay(this.#store, outcomeWindowMs)
+    this.#replay.schema(catalog)
+    return this.#replay
+  }
+}
+
+/** What the segments from one on take on disk: at least what is still to be read. */
+function bytesFrom(log: LogStorage, segment: number): number {
+  let bytes = 0
+  for (const one of listSegments(log)) {
+    if (one < segment) continue
+    const file = log.open(segmentName(one), 'read')
+    bytes += file.size()
+    file.close()
+  }
+  return bytes
+}

@@ -1,0 +1,86 @@
+/**
+ * Entry of the checkpoint thread: one job (a checkpoint, or a backup), then it ends. Between jobs there is no thread.
+ *
+ * It reads files and writes files, at the lowest priority that still gets along: the threads that commit share the processors
+ * with it. Told to stop, it does so between two frames, chunks or transactions; it is never terminated, for LMDB must close its
+ * environment.
+ */
+import { join } from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import { giveWay } from '../base/environment-node.js'
+import { type ErrorCode, SluiceError } from '../base/errors.js'
+import { StopFlag } from '../shared/stop-flag.js'
+import { copyDatabase } from '../offline/copy-database.js'
+import { bringForward, type CheckpointReport } from '../stream/checkpointer.js'
+import { applyRetention, CheckpointSet, FileLogStorage, isNoSpace, LmdbCheckpointStore, realPath } from '../../wal/index.js'
+
+export interface CheckpointJob {
+  readonly kind: 'checkpoint' | 'backup'
+  /** Of the database. */
+  readonly directory: string
+  readonly databaseId: Uint8Array
+  /** A durable batch with a frame. */
+  readonly upTo: number
+  readonly outcomeWindowMs: number
+  readonly isUnsynced: boolean
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly nowMs: number }
+  /** Of a backup. */
+  readonly target: string
+  /** See stop-flag.ts. */
+  readonly stop: SharedArrayBuffer
+}
+export interface JobProgress {
+  /** What is being done, in words, and how much of it is done: 0 to 1. */
+  readonly step: string
+  readonly part: number
+}
+export type CheckpointMessage =
+  | { readonly kind: 'ended'; readonly report: CheckpointReport }
+  | { readonly kind: 'progress'; readonly progress: JobProgress }
+  | { readonly kind: 'failed'; readonly error: { readonly code: ErrorCode; readonly message: string; readonly details: SluiceError['details'] } }
+
+const job = workerData as CheckpointJob
+const send = (message: CheckpointMessage): void => parentPort!.postMessage(message)
+const stop = new StopFlag(job.stop)
+const shouldStop = (): boolean => stop.isRaised
+
+async function run(): Promise<void> {
+  giveWay(threadLink())
+  const { databaseId, upTo, outcomeWindowMs, isUnsynced, retention, directory } = job
+  const log = FileLogStorage.open(join(directory, 'log'), { create: false })
+  const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')), { databaseId })
+  if (job.kind === 'backup') {
+    const onProgress = (step: string, part: number): void => send({ kind: 'progress', progress: { step, part } })
+    const { batch, bytes } = await copyDatabase({ log, checkpoints, databaseId, to: job.target, upTo, knownDurable: upTo, shouldStop, onProgress })
+    return send({ kind: 'ended', report: { batch, bytes, rows: 0, records: 0, changedRows: 0 } })
+  }
+  const report = await bringForward({ log, checkpoints, databaseId }, { upTo, outcomeWindowMs, isUnsynced, shouldStop })
+  const { ageMs, bytes, nowMs } = retention
+  applyRetention(log, { olderCheckpoint: checkpoints.olderBatch(), consumers: [], consumerBytes: 0, ageMs, bytes, nowMs })
+  send({ kind: 'ended', report })
+}
+
+/** Linux names the calling thread here. */
+function threadLink(): string | undefined {
+  try {
+    return realPath('/proc/thread-self')
+  } catch {
+    return undefined
+  }
+}
+
+/** What the disk refused: the log goes on, and holds everything. */
+function failureOf(error: unknown): SluiceError {
+  if (SluiceError.is(error)) return error
+  const why = error instanceof Error ? error.message : String(error)
+  const what = job.kind === 'backup' ? 'The backup' : 'The checkpoint'
+  const code = isNoSpace(error) ? 'OUT_OF_SPACE' : 'LOG_FAILED'
+  return SluiceError.of(code, `${what} could not be written (${why}). The database and its log are not touched by that: make room or mend the disk, and try again.`, {
+    details: { operation: job.kind, disk: true },
+  })
+}
+
+run().catch((error: unknown) => {
+  const { code, message, details } = failureOf(error)
+  send({ kind: 'failed', error: { code, message, details } })
+})

@@ -23,9 +23,9 @@ const linesMax = 1_000
 // ── who imports whom ──────────────────────────────────────────────────────────────────────────────────────────
 
 /** Inside the engine each may import itself and what stands to its left. Files directly in `engine/` come last. */
-const engineOrder = ['base', 'shared', 'schema', 'store', 'txn', 'partition', 'sequencer', 'stream', 'worker', ''] as const
+const engineOrder = ['base', 'shared', 'schema', 'store', 'txn', 'partition', 'sequencer', 'stream', 'offline', 'worker', ''] as const
 /** Floors of the engine that hand bytes to the log. */
-const usersOfLog = ['sequencer', 'stream', 'worker', '']
+const usersOfLog = ['sequencer', 'stream', 'offline', 'worker', '']
 const doors: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['bindings/index.ts'],
   bindings: ['engine/index.ts', 'query/index.ts'],
@@ -81,10 +81,11 @@ const outsiders: Readonly<Record<string, readonly RegExp[]>> = {
   piscina: [/^engine\/worker\//],
   'node:module': [/^engine\/worker\/load-program\.ts$/],
   'node:fs': [/^wal\/storage-file\.ts$/],
-  lmdb: [/^wal\/directory-lock\.ts$/],
+  lmdb: [/^wal\/directory-lock\.ts$/, /^wal\/checkpoint-lmdb\.ts$/],
   flatbuffers: [/^wal\//],
   'node:os': [/^engine\/base\/environment-node\.ts$/],
   'node:crypto': [/^engine\/base\/environment-node\.ts$/, /^engine\/txn\/realm\.ts$/],
+  'node:util': [/^bindings\/cli\//],
   // These compute and have no powers.
   'node:path': [/./],
   'node:url': [/./],
@@ -206,6 +207,7 @@ const powerExceptions: readonly PowerException[] = [
   { path: 'engine/txn/realm.ts', use: /./, why: 'it replaces these globals inside of transactions, so it must hold the real ones' },
   { path: 'engine/worker/app-guard.ts', use: /^process\.argv$/, why: "the guard compares the application with the program's entry" },
   { path: 'engine/worker/worker-main.ts', use: /^process\.(on|emitWarning)$/, why: 'the entry of a thread answers for what procedures leave behind on it' },
+  { path: 'bindings/cli/main.ts', use: /^process\.(exitCode|argv|stdout|stderr)$/, why: 'a command is a process: its arguments, its output, its exit code' },
   { path: 'engine/worker/load-program.ts', use: /^process\.features$/, why: 'whether this Node loads TypeScript by itself' },
 ]
 

@@ -111,8 +111,8 @@ export class SluiceDatabase {
             const id = options.id?.(input as never, index)
             engine.submit(ordinal, input, caller, index, { id, signal: options.signal })
           } catch (error) {
-            if (SluiceError.is(error, 'OVERLOADED') && left > inputs.length - next + 1) {
-              next = index // answers of ours are still to come: they make room
+            if (SluiceError.is(error, 'OVERLOADED') && engine.isAnswering) {
+              next = index // answers are still to come, to us or to others: they make room
               return engine.whenRoom(feed)
             }
             settle(index, { ok: false, error: SluiceError.is(error) ? error : SluiceError.of('INVALID_INPUT', 'An input could not be read.', { cause: error }) })

@@ -128,6 +128,10 @@ export class Engine {
   get hasRoom(): boolean {
     return this.#calls.waiting < limits.callsInFlightMax / 2
   }
+  /** Answers are to come, to whomever: they will make room. */
+  get isAnswering(): boolean {
+    return this.#calls.waiting > 0
+  }
   /** Called once when answers have made room. */
   whenRoom(work: () => void): void {
     this.#waitingForRoom.push(work)

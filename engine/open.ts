@@ -17,7 +17,7 @@ import type { DatabaseFiles } from './stream/log-follower.js'
 import { recover, type Recovered, type RecoverProgress } from './stream/recover.js'
 import { replayBatch } from './stream/replay.js'
 import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.js'
-import { ThreadHost } from './worker/thread-host.js'
+import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
 import { CheckpointSet, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, LmdbCheckpointStore, mustBeFinished, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
@@ -65,19 +65,29 @@ export async function openEngine(program: Program, options: EngineOptions): Prom
   }
   const directory = options.path === undefined ? undefined : resolve(options.path)
   let lock: DirectoryLock | undefined
+  let logThread: LogThread | undefined
   try {
     if (directory !== undefined) {
       mustBeFinished(FileLogStorage.open(directory), directory)
       lock = await DirectoryLock.take(directory)
+      logThread = spawnLogThread()
     }
-    return await openLocked(program, options, environment, directory, lock)
+    return await openLocked(program, options, environment, directory, lock, logThread)
   } catch (error) {
+    await logThread?.terminate()
     await lock?.release()
     throw SluiceError.is(error) || directory === undefined ? error : unusable(directory, error)
   }
 }
 
-async function openLocked(program: Program, options: EngineOptions, environment: Environment, directory: string | undefined, lock: DirectoryLock | undefined): Promise<OpenEngine> {
+async function openLocked(
+  program: Program,
+  options: EngineOptions,
+  environment: Environment,
+  directory: string | undefined,
+  lock: DirectoryLock | undefined,
+  logThread: LogThread | undefined,
+): Promise<OpenEngine> {
   const withSystem = withSystemTables(program)
   const logDirectory = directory === undefined ? undefined : join(directory, 'log')
   const layOut = (partitions: number): StorePlan =>
@@ -135,7 +145,7 @@ async function openLocked(program: Program, options: EngineOptions, environment:
   const databaseId = recovered?.tail.databaseId ?? environment.randomBytes(databaseIdBytes)
   try {
     if (logDirectory !== undefined) {
-      await threads.startLog({
+      await threads.startLog(logThread!, {
         control: plan.control,
         frames: plan.frames,
         frameOverflow: plan.frameOverflow,

@@ -2,8 +2,8 @@
  * Changes on their way into a checkpoint: collected in the order of the log, sorted by key, the last one of each key counts.
  *
  * They lie in one buffer as records of blocks (checkpoint-blocks.ts), so bringing them into a block is copying words; a record whose
- * value length is `deletedMark` deletes its key. No object per change: 1 M changes collected and sorted take 0.25 s, and as
- * `{ key, value }` objects sorted with Buffer.compare 2.6 s (measured).
+ * value length is `deletedMark` deletes its key. No object per change: collecting and sorting 1 M of them took a
+ * seventh of the time that `{ key, value }` objects and Buffer.compare took (0.85 s against 6.1 s on a busy machine).
  *
  * Sorted by numbers: four bytes of the key, each plus one, 0 behind its end, to the base of 257, and then the place in the order of
  * arrival, all in one f64. `Float64Array.sort` compares without calling back. What is equal in these bytes is sorted by the next
@@ -234,8 +234,8 @@ function isSameKey(bytes: Uint8Array, words: Int32Array, left: number, right: nu
   return compareBytes(bytes, keyOffset(words, left), keyBytesAt(words, left), bytes, keyOffset(words, right), keyBytesAt(words, right)) === 0
 }
 
-/** Below this a loop is quicker than the view that `set` needs. */
-const loopBytesMax = 64
+/** Up to here a loop is quicker than the view that `set` needs: 49 ns against 71 for 32 bytes, 89 against 63 for 64. */
+const loopBytesMax = 48
 
 function copyBytes(source: Uint8Array, from: number, length: number, target: Uint8Array, at: number): void {
   if (length > loopBytesMax) target.set(source.subarray(from, from + length), at)

@@ -2,7 +2,8 @@
  * Brings sorted changes into blocks. The same for every checkpoint: an implementation says where blocks are and takes new ones.
  *
  * Every change belongs to the range of one block, from its fence to the next one. The rows of that block and the changes of its range
- * are merged and cut into blocks again. When deletions leave less than a quarter of a block, the next block joins in.
+ * are merged and cut into blocks again. When deletions leave less than a quarter of a block, the next block joins in; an empty one
+ * always does, and what comes of both keeps the first fence. So the empty fence goes last of all (K5).
  */
 import {
   blockBytesMax,
@@ -24,7 +25,7 @@ export interface BlockRange {
   readonly fence: Uint8Array
   /** The next fence; undefined behind the last block. */
   readonly upper: Uint8Array | undefined
-  /** Whether there is a block; before the first one there may be a range without. */
+  /** Whether there is a block: there is, unless there are no rows at all (K5). */
   readonly exists: boolean
 }
 

@@ -182,7 +182,7 @@ class PlainCheckpoint implements Checkpoint {
   }
 }
 
-/** The last block whose fence is not above the key; -1 before all. */
+/** The last block whose fence is not above the key; -1 when there are no rows (K5). */
 function placeOf(blocks: readonly BlockAt[], bytes: Uint8Array, keyAt: number, keyBytes: number): number {
   let [low, high] = [0, blocks.length]
   while (low < high) {
@@ -219,6 +219,7 @@ class PlainWriter implements BlockMap {
   find(bytes: Uint8Array, keyAt: number, keyBytes: number): BlockRange {
     const blocks = this.#before?.blocks ?? []
     const place = placeOf(blocks, bytes, keyAt, keyBytes)
+    assert(place >= 0 || blocks.length === 0, 'K5: every key has a block to go to')
     this.#copyUpTo(place)
     this.#done = place + 1
     return { fence: blocks[place]?.fence ?? new Uint8Array(0), upper: blocks[place + 1]?.fence, exists: place >= 0 }
@@ -340,7 +341,7 @@ function decodeImage(bytes: Uint8Array, name: string): Omit<PlainImage, 'file'> 
     if (fenceBytes > checkpointKeyBytesMax || blockAt + 8 > end) wrong('a fence ends outside of it')
     const fence = bytes.slice(at + placeBytes, at + placeBytes + fenceBytes)
     const blockBytes = view.getUint32(blockAt + 4, true)
-    const isAscending = blocks.length === 0 || compareKeys(blocks.at(-1)!.fence, fence) < 0
+    const isAscending = blocks.length === 0 ? fenceBytes === 0 : compareKeys(blocks.at(-1)!.fence, fence) < 0
     if (blockBytes < 8 || blockBytes > end - blockAt || !isAscending) wrong('a block ends outside of it or is out of order')
     blocks.push({ fence, at: blockAt, bytes: blockBytes })
     at = blockAt + blockBytes

@@ -51,7 +51,7 @@ export function diskIsFull(path: string | undefined, cause: unknown): SluiceErro
   const why = cause instanceof Error ? cause.message : String(cause)
   return SluiceError.of(
     'OUT_OF_SPACE',
-    `The disk has no room for the log${path === undefined ? '' : ` in ${path}`} (${why}): make room, then open again.`,
+    `The disk has no room for the database${path === undefined ? '' : ` in ${path}`} (${why}): make room, then open again.`,
     { cause, details: path === undefined ? { disk: true } : { disk: true, path } },
   )
 }

@@ -34,6 +34,8 @@ export interface Standing {
   readonly latencies: readonly Latency[]
   /** Growth of the resident memory of the process, after each round. */
   readonly residentBytes: readonly number[]
+  /** What a contestant did besides its operations, in each round: checkpoints. */
+  readonly besides: readonly number[]
   readonly digest: string | undefined
 }
 
@@ -48,6 +50,7 @@ export const modules = {
   sqlite: compareModule('better-sqlite3.mjs'),
   lmdb: compareModule('lmdb.mjs'),
   plain: compareModule('plain.mjs'),
+  redis: compareModule('redis.mjs'),
 } as const
 
 type Settings<W extends Workload> = W extends { readonly kind: 'transfer' } ? Omit<W['settings'], 'transfers'>
@@ -140,6 +143,7 @@ class Seat {
       rates: this.#played.map(({ ms }) => this.#entry.count / (ms / 1_000)),
       latencies: this.#played.flatMap(({ latency }) => latency ?? []),
       residentBytes: this.#played.map(({ residentBytes }) => residentBytes),
+      besides: this.#played.map(({ besides }) => besides),
       digest: this.#digest,
     }
   }

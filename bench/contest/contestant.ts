@@ -37,6 +37,10 @@ export type Plan =
 export interface Player {
   /** Does the operations `first` to `first + count` of the plan. The clock runs for the whole of it. */
   play(first: number, count: number, latency: LatencyRecorder | undefined): Promise<void> | void
+  /** Ends what still runs beside the operations; the clock does not. */
+  settle?(): Promise<void> | void
+  /** How much of that there was, since the last time it was asked. */
+  besides?(): number
   /** What came out, to be compared with what the plan itself reckons after as many operations. */
   digest(): Promise<string> | string
   close(): Promise<void> | void

@@ -6,9 +6,14 @@
  *   how      'one': each call awaited before the next      keys       'int' (default) or 'text'
  *            'flight': one promise each, `inFlight` open   procedure  'transfer' (default) or 'transferPlaced'
  *            'many': submitMany of `chunk`, a few at once  column     of a read: 'one' or 'row'
+ *   checkpoints of transfers: 'none'; 'always', the next one begins when one has ended, as long as a round lasts; a
+ *            number, whenever the log has grown by so many bytes; else as the database does it by itself
  */
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { open, type App, type Database, type OpenOptions, type Outcome } from 'sluicedb'
+import type { App, Database, OpenOptions, Outcome } from 'sluicedb'
+import { openWith, type Checkpoints } from '../recovery/checkpoint-options.js'
 import type { LatencyRecorder } from '../statistics.js'
 import { counter, digestOfBank, inChunks, keepInFlight, openAccounts, transferInput } from '../workloads/bank-driver.js'
 import rowsApp, { addRow, rows } from '../workloads/rows.js'
@@ -35,13 +40,71 @@ async function intTransfers(task: Task, plan: TransferPlan): Promise<Player> {
   await openAccounts(db, plan.accounts)
   const procedure = task.options['procedure'] === 'transferPlaced' ? transferPlaced : transfer
   const input = transferInput(plan)
+  const play = driver(task.options, {
+    call: (index) => db.call(procedure, input(index)),
+    submitMany: (indexes) => db.submitMany(procedure, indexes.map(input)),
+  })
   return {
-    play: driver(task.options, {
-      call: (index) => db.call(procedure, input(index)),
-      submitMany: (indexes) => db.submitMany(procedure, indexes.map(input)),
-    }),
+    ...withCheckpoints(db, task, play),
     digest: () => digestOfBank(db, plan.accounts),
     close: () => db.close(),
+  }
+}
+
+type Playing = Pick<Player, 'play' | 'settle' | 'besides'>
+
+function withCheckpoints(db: Database, { options, directory }: Task, play: Player['play']): Playing {
+  if (options['checkpoints'] === 'always') return oneAfterTheOther(db, play)
+  return typeof options['checkpoints'] === 'number' ? bySizeOfLog(db, directory, play) : { play }
+}
+
+/** Checkpoints that the database makes by itself. One that still runs after the round must not disturb the next player. */
+function bySizeOfLog(db: Database, directory: string, play: Player['play']): Playing {
+  let begun = 0
+  return {
+    async play(...round) {
+      const before = manifests(directory)
+      await play(...round)
+      begun = manifests(directory).filter((written, index) => written !== before[index]).length
+    },
+    settle: async () => void (await db.checkpoint()),
+    besides: () => begun,
+  }
+}
+
+/** When the manifests of the two checkpoints were written: at the begin of one, which voids it, and at its end. */
+function manifests(directory: string): (number | undefined)[] {
+  return ['a', 'b'].map((name) => statSync(join(directory, 'checkpoint', `${name}.manifest`), { throwIfNoEntry: false })?.mtimeMs)
+}
+
+/** The last one ends after the clock. */
+function oneAfterTheOther(db: Database, play: Player['play']): Playing {
+  let isPlaying = false
+  let checkpoints: Promise<void> = Promise.resolve()
+  let count = 0
+  const run = async (): Promise<void> => {
+    while (isPlaying) {
+      await db.checkpoint()
+      count += 1
+    }
+  }
+  return {
+    async play(...round) {
+      isPlaying = true
+      checkpoints = run()
+      try {
+        // A checkpoint that fails ends the round; the others end after it.
+        await Promise.race([play(...round), checkpoints.then(() => new Promise<never>(() => {}))])
+      } finally {
+        isPlaying = false
+      }
+    },
+    settle: () => checkpoints,
+    besides() {
+      const before = count
+      count = 0
+      return before
+    },
   }
 }
 
@@ -133,13 +196,19 @@ const loads: Contestant = async (task) => {
   }
 }
 
+function checkpointsOf({ checkpoints }: ContestantOptions): Checkpoints {
+  if (checkpoints === undefined) return 'by itself'
+  return typeof checkpoints === 'number' ? { logBytes: checkpoints } : 'on demand'
+}
+
 /** Memory for a million rows and the ledger of a long run: address space, not consumption. */
 const memoryBytes = 4 * 2 ** 30
 
 async function openFor(task: Task, application: App): Promise<Database> {
   const { file = false, workers = 0 } = task.options
   const common: OpenOptions = { workers: Number(workers), memory: { bytes: memoryBytes } }
-  return open(application, file === true ? { ...common, path: task.directory, durability: 'fsync' } : common)
+  if (file !== true) return openWith(application, common, 'by itself')
+  return openWith(application, { ...common, path: task.directory, durability: 'fsync' }, checkpointsOf(task.options))
 }
 
 export const contestants: Readonly<Record<string, Contestant>> = { transfer: transfers, read: reads, load: loads }

@@ -20,6 +20,8 @@ export interface Played {
   readonly ms: number
   readonly latency: Latency | undefined
   readonly residentBytes: number
+  /** What the contestant did besides: checkpoints. */
+  readonly besides: number
 }
 
 export interface Closed {
@@ -72,8 +74,11 @@ async function play(on: Stage, count: number, withLatency: boolean): Promise<Rep
   const start = performance.now()
   await on.player.play(on.operations, count, recorder)
   const ms = performance.now() - start
+  await on.player.settle?.()
+  const besides = on.player.besides?.() ?? 0
   on.operations += count
-  return { kind: 'played', ms, latency: recorder?.summary(), residentBytes: residentBytes() - on.residentAtStart }
+  const grown = residentBytes() - on.residentAtStart
+  return { kind: 'played', ms, latency: recorder?.summary(), residentBytes: grown, besides }
 }
 
 async function close(on: Stage): Promise<Reply> {

@@ -56,7 +56,7 @@ function print({ path, format, databaseId, partitions, tables, events, procedure
     out.line(`  newest commit  ${positionOf(log.last)}  ${timeText(log.last.time)}`)
   } else out.line('  no commits')
   for (const { file, state, batch, rows, bytes } of checkpoints) {
-    out.line(`checkpoint ${file}: ${state === 'unfinished' ? 'not finished' : `batch ${batch}, ${countText(rows, 'row')}, ${bytesText(bytes)}`}`)
+    out.line(`checkpoint ${file}: ${state === 'unfinished' ? 'not finished' : `batch ${batch}, ${countText(rows, 'row or outcome', 'rows and outcomes')}, ${bytesText(bytes)}`}`)
   }
   for (const { name, key, partition, ordered, columns, indexes } of tables) {
     const placed = partition === undefined ? '' : partition === 'global' ? ', global' : `, partition [${partition.join(', ')}]`

@@ -46,7 +46,7 @@ function print({ isWhole, findings, log, checkpoints, rows }: VerifyReport, { ou
   out.line(`            ${countText(log.frames, 'frame')}, ${countText(log.commits, 'commit')}, ${countText(log.changes, 'change')}`)
   if (log.tornBytes > 0) out.line(`            ${bytesText(log.tornBytes)} behind the last frame were never acknowledged: no damage, open() cuts them`)
   for (const { file, state, batch, rows: count, bytes, comparedWith } of checkpoints) {
-    const what = state === 'unfinished' ? 'not finished: open() takes the other one' : `${state}, batch ${batch}, ${countText(count, 'row')}, ${bytesText(bytes)}`
+    const what = state === 'unfinished' ? 'not finished: open() takes the other one' : `${state}, batch ${batch}, ${countText(count, 'row or outcome', 'rows and outcomes')}, ${bytesText(bytes)}`
     out.line(`checkpoint  ${file}: ${what}`)
     if (comparedWith !== undefined) out.line(`            compared row by row with what ${comparedWith} make${comparedWith.startsWith('the') ? 's' : ''}`)
   }

@@ -62,6 +62,11 @@ export class OfflineCheckpoints {
     return this.#states
   }
 
+  /** As the manifests say it: for a log that does not say it any more. */
+  get databaseId(): Uint8Array | undefined {
+    return this.#set?.databaseId
+  }
+
   /** Newest first. */
   get whole(): readonly OfflineCheckpoint[] {
     return this.#opened

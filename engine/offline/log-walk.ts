@@ -34,7 +34,7 @@ export interface LogEnd {
 
 export function* walkLog(log: LogStorage): Generator<LogPart, LogEnd, void> {
   const sizes = sizesOf(log)
-  const bytes = sizes.reduce((sum, one) => sum + one.bytes, 0)
+  const bytes = bytesOf(log)
   const databaseId = databaseIdOf(log)
   const detached: DetachedFrames[] = []
   const missing: MissingBatches[] = []
@@ -96,6 +96,11 @@ function databaseIdOf(log: LogStorage): Uint8Array | undefined {
     }
   }
   return undefined
+}
+
+/** What the segments take on disk. */
+export function bytesOf(log: LogStorage): number {
+  return sizesOf(log).reduce((sum, one) => sum + one.bytes, 0)
 }
 
 interface Sized {

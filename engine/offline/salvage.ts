@@ -3,10 +3,11 @@
  *
  * A state is a beginning (nothing, where the log begins so; or a whole checkpoint) and every frame behind it up to the first bytes
  * that are no log. Damage that lies before the batch of a checkpoint costs history and no rows: the log is then read on from the
- * last segment that begins at or before that batch. The best state is the newest.
+ * last segment that begins at or before that batch; or, where the damage lies in that very segment, the frames behind it are taken
+ * as long as each follows the one before, beginning with the checkpoint's batch. The best state is the newest.
  *
- * A new directory begins at the same place and ends at the last good frame. Where the log cannot be read on from the checkpoint, it
- * gets an empty log that goes on from the checkpoint's batch.
+ * A new directory begins at the same place and ends at the last good frame. Where the log cannot be read on from the checkpoint, a
+ * log is written that goes on from the checkpoint's batch.
  */
 import { join } from 'node:path'
 import { SluiceError } from '../base/errors.js'
@@ -15,14 +16,14 @@ import { didYouMean } from '../schema/closest-name.js'
 import type { PlainRow } from '../store/row-codec.js'
 import { FrameDecoder } from '../stream/frame-decoder.js'
 import {
-  copyLog, type DetachedFrames, detachedFrames, encodeSchema, FileLogStorage, FrameBodyReader, listSegments, type LogStorage, LogWriter,
-  readSegmentHeadOf,
+  copyLog, type DetachedFrames, detachedFrames, encodeSchema, FileLogStorage, FrameBodyReader, listSegments, type LogFrame,
+  type LogStorage, type LogTail, LogWriter, readSegmentHeadOf, recoverLog,
 } from '../../wal/index.js'
 import { checkpointSetOf, type OfflineCheckpoint, OfflineCheckpoints } from './checkpoints.js'
 import { copyCheckpoints, type CopiedDatabase, makeDirectory } from './copy-database.js'
 import { type Finding, Findings } from './finding.js'
 import { type ListedCommit, listedCommit } from './list-commits.js'
-import { catalogIn, fileOfSegment, laterSegments, type LogEnd, walkLog } from './log-walk.js'
+import { bytesOf, catalogIn, fileOfSegment, laterSegments, type LogEnd, walkLog } from './log-walk.js'
 import { RebuiltStore } from './rebuilt-store.js'
 import type { StatePlace } from './restore.js'
 import type { Source } from './source.js'
@@ -54,8 +55,10 @@ interface Candidate {
   readonly base: OfflineCheckpoint | undefined
   readonly place: StatePlace
   readonly catalog: LoggedCatalog
-  /** The log from where it can be read; undefined when it does not go on from the checkpoint. */
+  /** The log from where it can be read up to this state; undefined when it does not lead there from the checkpoint. */
   readonly log: LogStorage | undefined
+  /** Then: frames behind damage that follow the checkpoint. */
+  readonly ranges: readonly DetachedFrames[]
   readonly end: LogEnd
 }
 
@@ -65,12 +68,15 @@ export class Salvage {
   readonly #source: Source
   readonly #best: Candidate | undefined
   readonly #fromStart: LogEnd
+  /** Undefined when neither the log nor a checkpoint says it: then there is no state either. */
+  readonly #databaseId: Uint8Array | undefined
 
   private constructor(source: Source, checkpoints: OfflineCheckpoints, best: Candidate | undefined, fromStart: LogEnd, findings: Findings) {
     this.#source = source
     this.#checkpoints = checkpoints
     this.#best = best
     this.#fromStart = fromStart
+    this.#databaseId = fromStart.databaseId ?? checkpoints.databaseId
     const state = best && { ...best.place, from: best.base === undefined ? 'the log' : best.base.file }
     this.report = { isWhole: findings.list.length === 0, state, findings: findings.all, losses: lossesOf(fromStart, best) }
   }
@@ -86,8 +92,8 @@ export class Salvage {
     }
     const { end, last, catalog } = walked
     const candidates: Candidate[] = []
-    if (end.after === 0 && last !== undefined && catalog !== undefined) candidates.push({ base: undefined, place: last, catalog, log: source.log, end })
-    for (const base of checkpoints.whole) candidates.push(candidateOf(source.log, base, onProgress))
+    if (end.after === 0 && last !== undefined && catalog !== undefined) candidates.push({ base: undefined, place: last, catalog, log: source.log, ranges: [], end })
+    for (const base of checkpoints.whole) candidates.push(candidateOf(source.log, base, end.databaseId ?? checkpoints.databaseId, onProgress))
     let best: Candidate | undefined
     for (const one of candidates) if (best === undefined || one.place.batch > best.place.batch) best = one
     if (best !== undefined && best.place.batch > end.batch && end.damage === undefined) {
@@ -114,7 +120,7 @@ export class Salvage {
 
   /** The commits of frames behind the damage, where they can be read. They are not part of the state. */
   *detached(): Generator<ListedCommit, void, void> {
-    const { databaseId } = this.#fromStart
+    const databaseId = this.#databaseId
     if (databaseId === undefined) return
     for (const range of this.#ranges()) {
       let decoder = this.#best && new FrameDecoder(this.#best.catalog)
@@ -129,13 +135,15 @@ export class Salvage {
   async copyTo(target: string, onProgress: OnProgress): Promise<CopiedDatabase> {
     const best = this.#mustHave()
     const { batch } = best.place
-    const databaseId = this.#fromStart.databaseId!
+    const databaseId = this.#databaseId!
     return await makeDirectory(target, async (path) => {
       const set = best.base === undefined ? undefined : checkpointSetOf(this.#source, databaseId)
       const checkpoints = copyCheckpoints({ checkpoints: set, upTo: batch, onProgress }, path)
       const log = FileLogStorage.open(join(path, 'log'))
-      const bytes = best.log === undefined ? emptyLog(log, best, databaseId) : copyLog(best.log, log, { databaseId, upTo: batch }).bytes
-      return { path, batch, bytes: checkpoints.reduce((sum, one) => sum + one.fileBytes, bytes), checkpoints: checkpoints.length }
+      if (best.log === undefined) this.#writeLog(log, best, databaseId)
+      else copyLog(best.log, log, { databaseId, upTo: batch })
+      const bytes = checkpoints.reduce((sum, one) => sum + one.fileBytes, bytesOf(log))
+      return { path, batch, bytes, checkpoints: checkpoints.length }
     })
   }
 
@@ -146,16 +154,56 @@ export class Salvage {
     })
   }
 
-  #rebuild({ base, catalog, log, place }: Candidate): RebuiltStore {
+  #rebuild(best: Candidate): RebuiltStore {
+    const { base, catalog } = best
     const rebuilt = new RebuiltStore(catalog)
     if (base !== undefined) rebuilt.load(base.checkpoint, base.meta)
-    if (log === undefined) return rebuilt
-    for (const part of walkLog(log)) {
-      if (part.batch > place.batch) break
-      if (part.kind === 'schema') rebuilt.schema(catalogIn(part))
-      if (part.kind === 'frame' && part.batch > (base?.batch ?? 0)) rebuilt.frame(part.body)
+    for (const frame of this.#framesOf(best)) {
+      if (frame.kind === 'schema') rebuilt.schema(catalogIn(frame))
+      else rebuilt.frame(frame.body)
     }
     return rebuilt
+  }
+
+  /** The schemas and frames that lead from the beginning of a state to its end. */
+  *#framesOf({ base, log, ranges, place }: Candidate): Generator<LogFrame, void, void> {
+    const above = base?.batch ?? 0
+    if (log !== undefined) {
+      for (const part of walkLog(log)) {
+        if (part.batch > place.batch) return
+        if (part.kind === 'schema' || (part.kind === 'frame' && part.batch > above)) yield { ...part, kind: part.kind }
+      }
+      return
+    }
+    let reached = above
+    for (const range of ranges) {
+      for (const frame of detachedFrames(this.#source.log, this.#databaseId!, range)) {
+        if (frame.kind === 'frame' && frame.previous !== reached) continue
+        if (frame.kind === 'frame') reached = frame.batch
+        yield frame
+      }
+    }
+  }
+
+  /** A log that goes on from the batch of a checkpoint. A writer knows one schema: another one begins where it ended. */
+  #writeLog(log: LogStorage, best: Candidate, databaseId: Uint8Array): void {
+    const batch = best.base?.batch ?? best.place.batch
+    let schema = encodeSchema(JSON.stringify(best.base?.catalog ?? best.catalog))
+    let tail: LogTail = { ...emptyTail, batch, certified: batch, databaseId }
+    let writer = LogWriter.open(log, tail, { databaseId, schema, durability: 'fsync' })
+    let previous = batch
+    for (const frame of this.#framesOf(best)) {
+      if (frame.kind === 'frame') {
+        writer.append(frame.body, { batch: frame.batch, previous })
+        previous = frame.batch
+      } else if (Buffer.compare(frame.body, schema) !== 0) {
+        writer.close()
+        schema = frame.body.slice()
+        tail = tailOf(log, batch)
+        writer = LogWriter.open(log, tail, { databaseId, schema, durability: 'fsync' })
+      }
+    }
+    writer.close()
   }
 
   /** Ranges that the best state does not hold. */
@@ -184,20 +232,44 @@ function walkTo(log: LogStorage, above: number, onProgress: OnProgress): Walked 
     onProgress('reading the log', part.share)
     if (part.kind === 'schema') catalog = catalogIn(part)
     if (part.kind !== 'frame' || part.batch <= above) continue
-    const { now, transactionCount } = new FrameBodyReader(part.body)
-    last = { batch: part.batch, index: Math.max(0, transactionCount - 1), time: now }
+    last = placeOfFrame(part)
   }
 }
 
 /** The log is read from the last segment that begins at or before the checkpoint, and must lead at least up to it. */
-function candidateOf(log: LogStorage, base: OfflineCheckpoint, onProgress: OnProgress): Candidate {
+function candidateOf(log: LogStorage, base: OfflineCheckpoint, databaseId: Uint8Array | undefined, onProgress: OnProgress): Candidate {
   const place = { batch: base.batch, index: 0, time: base.now }
   const first = listSegments(log).findLast((segment) => beginsAtOrBefore(log, segment, base.batch))
   const from = first === undefined ? log : laterSegments(log, first)
   const { end, last, catalog } = walkTo(from, base.batch, onProgress)
-  const goesOn = first !== undefined && end.batch >= base.batch
-  if (!goesOn) return { base, place, catalog: base.catalog, log: undefined, end }
-  return { base, place: last ?? place, catalog: catalog ?? base.catalog, log: from, end }
+  if (first !== undefined && end.batch >= base.batch) {
+    return { base, place: last ?? place, catalog: catalog ?? base.catalog, log: from, ranges: [], end }
+  }
+  const behind = databaseId === undefined ? undefined : followDetached(from, databaseId, base, end)
+  return { base, place: behind?.place ?? place, catalog: behind?.catalog ?? base.catalog, log: undefined, ranges: behind?.ranges ?? [], end }
+}
+
+/** The frames behind the damage that follow a checkpoint without a gap. */
+function followDetached(log: LogStorage, databaseId: Uint8Array, base: OfflineCheckpoint, end: LogEnd): Pick<Candidate, 'place' | 'catalog' | 'ranges'> | undefined {
+  let place: StatePlace = { batch: base.batch, index: 0, time: base.now }
+  let { catalog } = base
+  const ranges: DetachedFrames[] = []
+  for (const range of end.detached) {
+    if (range.toBatch <= place.batch) continue
+    const before = place.batch
+    for (const frame of detachedFrames(log, databaseId, range)) {
+      if (frame.kind === 'schema') catalog = catalogIn(frame)
+      else if (frame.previous === place.batch) place = placeOfFrame(frame)
+    }
+    if (place.batch === before) break
+    ranges.push(range)
+  }
+  return ranges.length === 0 ? undefined : { place, catalog, ranges }
+}
+
+function placeOfFrame({ batch, body }: { readonly batch: number; readonly body: Uint8Array }): StatePlace {
+  const { now, transactionCount } = new FrameBodyReader(body)
+  return { batch, index: Math.max(0, transactionCount - 1), time: now }
 }
 
 function beginsAtOrBefore(log: LogStorage, segment: number, batch: number): boolean {
@@ -209,12 +281,12 @@ function beginsAtOrBefore(log: LogStorage, segment: number, batch: number): bool
   }
 }
 
-/** A log that goes on from the batch of a checkpoint, and holds nothing. */
-function emptyLog(log: LogStorage, { catalog, place }: Candidate, databaseId: Uint8Array): number {
-  const nothing = { segment: 0, offset: 0, chain: 0, incarnation: 0, cutBytes: 0, rewrittenBytes: 0, schema: undefined, damage: undefined }
-  const schema = encodeSchema(JSON.stringify(catalog))
-  LogWriter.open(log, { ...nothing, batch: place.batch, certified: place.batch, databaseId }, { databaseId, schema, durability: 'fsync' }).close()
-  return 0
+const emptyTail = { segment: 0, offset: 0, chain: 0, incarnation: 0, cutBytes: 0, rewrittenBytes: 0, schema: undefined, damage: undefined }
+
+/** Where a log that was just written, and begins after a batch, ends. */
+function tailOf(log: LogStorage, after: number): LogTail {
+  const frames = recoverLog(log, { after })
+  for (let step = frames.next(); ; step = frames.next()) if (step.done === true) return step.value
 }
 
 function addDamage({ segment, offset, batch, damage }: LogEnd, findings: Findings): void {

@@ -183,16 +183,30 @@ export class OrderedIndex {
 
   /** Adds an absent key. Needs `reserve(length)`. Answers the record, to be kept for `undoInsert`. */
   insert(key: Uint8Array, length: number, row: number, batch: number): number {
-    return this.insertFrom(key, 0, length, row, batch)
-  }
-
-  /** The same for a key that begins at a byte of a longer array. */
-  insertFrom(key: Uint8Array, start: number, length: number, row: number, batch: number): number {
     this.#touch(batch)
     const record = this.#domain.allocate(recordWords(length))
-    writeRecord(this.#region, record, row, key, start, length)
-    this.#link(record, row, key, start, length, batch)
+    writeRecord(this.#region, record, row, key, 0, length)
+    this.#link(record, row, key, 0, length, batch)
     return record
+  }
+
+  /**
+   * Adds a key above all others, for who builds a tree: no search, no reservation, no undoing. Begin with leaf 0 and pass on what the
+   * call before answered, as long as nothing else is done to the tree. Keys begin at `start`.
+   */
+  append(leaf: number, key: Uint8Array, start: number, length: number, row: number, batch: number): number {
+    const region = this.#region
+    const record = this.#domain.allocate(recordWords(length))
+    writeRecord(region, record, row, key, start, length)
+    const count = leaf === 0 ? pageEntriesMax : countOf(this.#i32, leaf)
+    if (count === pageEntriesMax) {
+      this.#touch(batch)
+      this.#link(record, row, key, start, length, batch)
+      return this.#path[this.#descend(this.rootNow(), key, start, length)]!
+    }
+    insertEntry(region, leaf, count, prefixOf(key, start, length, skipOf(this.#i32, leaf)), record, row)
+    this.#f64[this.cell + entriesAt]! += 1
+    return leaf
   }
 
   /** Takes a key out. Needs `reserveRemove()`. Answers the removal, to be kept for `undoRemove`, or 0: no such key. */

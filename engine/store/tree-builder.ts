@@ -43,9 +43,10 @@ export class TreeBuilder {
     const isSorted = this.#encode(part.table, plan, entry, rows)
     const starts = this.#starts
     const order = isSorted ? undefined : this.#sorted(rows.length)
+    let leaf = 0
     for (let n = 0; n < rows.length; n += 1) {
       const one = order === undefined ? n : order[n]!
-      tree.insertFrom(this.#keys.bytes, starts[one]!, starts[one + 1]! - starts[one]!, rows[one]!, this.#batch)
+      leaf = tree.append(leaf, this.#keys.bytes, starts[one]!, starts[one + 1]! - starts[one]!, rows[one]!, this.#batch)
     }
   }
 

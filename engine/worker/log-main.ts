@@ -1,10 +1,12 @@
 /**
  * Entry of the log thread: steps the pump, and waits when there is nothing to do.
  *
+ * It is started before recovery, so that its modules load meanwhile, and begins when it is told where the log ends.
+ *
  * It works synchronously and sleeps in `Atomics.wait`; the only messages it sends are "look again" to a sleeping main and
  * the word that the log has failed. After the first failed write or sync it never writes again (R44).
  */
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { nodeEnvironment } from '../base/environment-node.js'
 import { type ErrorCode, SluiceError } from '../base/errors.js'
 import { Control, databaseState } from '../shared/control.js'
@@ -29,11 +31,9 @@ export type LogMessage =
   | { readonly kind: 'look' }
   | { readonly kind: 'failed'; readonly message: string; readonly code: ErrorCode; readonly details: SluiceError['details'] }
 
-const data = workerData as LogThreadData
-const control = new Control(data.control)
 const send = (message: LogMessage): void => parentPort!.postMessage(message)
 
-function run(): void {
+function run(data: LogThreadData, control: Control): void {
   const { databaseId, schema, durability, spinLoads } = data
   const frames = new FrameRing(data.frames, data.frameOverflow, control)
   const writer = LogWriter.open(FileLogStorage.open(data.directory), data.tail, { databaseId, schema, durability })
@@ -55,17 +55,20 @@ function run(): void {
   writer.close()
 }
 
-try {
-  run()
-} catch (error) {
-  control.store('state', databaseState.failed)
-  control.wakeWorker(0)
-  const { code, message, details } = failureOf(error)
-  send({ kind: 'failed', code, message, details })
-}
+parentPort!.once('message', (data: LogThreadData) => {
+  const control = new Control(data.control)
+  try {
+    run(data, control)
+  } catch (error) {
+    control.store('state', databaseState.failed)
+    control.wakeWorker(0)
+    const { code, message, details } = failureOf(error, data.directory)
+    send({ kind: 'failed', code, message, details })
+  }
+})
 
-function failureOf(error: unknown): Pick<SluiceError, 'code' | 'message' | 'details'> {
+function failureOf(error: unknown, directory: string): Pick<SluiceError, 'code' | 'message' | 'details'> {
   if (!SluiceError.is(error)) return { code: 'LOG_FAILED', message: String(error), details: {} }
-  const path = error.code === 'OUT_OF_SPACE' ? { path: data.directory } : {}
+  const path = error.code === 'OUT_OF_SPACE' ? { path: directory } : {}
   return { code: error.code, message: error.message, details: { ...error.details, ...path } }
 }

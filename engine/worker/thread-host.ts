@@ -29,6 +29,14 @@ export interface Bells {
   workerLost(worker: number, error: unknown): void
 }
 
+/** A log thread that loads its modules and waits for `startLog`. */
+export type LogThread = Worker
+export function spawnLogThread(): LogThread {
+  const thread = new Worker(new URL('./log-main.js', import.meta.url), { execArgv: [] })
+  thread.unref()
+  return thread
+}
+
 /** A job of the checkpoint thread. */
 export interface RunningJob {
   readonly ended: Promise<CheckpointReport>
@@ -141,9 +149,10 @@ export class ThreadHost {
     thread.unref()
   }
 
-  startLog(data: LogThreadData): Promise<void> {
-    const thread = new Worker(new URL('./log-main.js', import.meta.url), { workerData: data, execArgv: [] })
+  startLog(thread: Worker, data: LogThreadData): Promise<void> {
     this.#log = thread
+    thread.ref()
+    thread.postMessage(data)
     this.#logEnded = new Promise((resolve) => thread.once('exit', () => resolve()))
     return new Promise((resolve, reject) => {
       thread.on('message', (message: LogMessage) => {

@@ -267,6 +267,12 @@ describe('a contest', () => {
     rmSync(directory, { recursive: true })
   }, 30_000)
 
+  test('stops the clock before a contestant ends what runs besides, and says how much of that there was', async () => {
+    const { standings } = await run([entry('tidying'), entry('honest')])
+    expect(standings[0]!.rates[0], '10 operations, and half a second that does not count').toBeGreaterThan(10 / 0.25)
+    expect(standings.map(({ besides }) => besides)).toEqual([[3], [0]])
+  }, 30_000)
+
   test('throws out who did less work than the workload asks for', async () => {
     await expect(run([entry('honest'), entry('lazy')])).rejects.toThrow(/lazy ended with .* did other work/)
   }, 30_000)

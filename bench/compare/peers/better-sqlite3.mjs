@@ -2,12 +2,15 @@
  * better-sqlite3, with every statement prepared once: WAL, synchronous = FULL, 512 MiB of cache, 1 GiB of mmap. Transactions
  * are prepared BEGIN IMMEDIATE and COMMIT statements; the library's `transaction()` wrapper measured the same (3.4 µs).
  *
- * Options of a transfer: `file` (else :memory:), `group` (transfers per commit), `checkpointPages`.
+ * Options of a transfer: `file` (else :memory:), `group` (transfers per commit), `checkpointPages` (0: none by itself),
+ * `checkpoints: 'always'`: another thread runs one PASSIVE checkpoint after the other, as long as a round lasts.
  * Options of a read: `column` ('one' or 'row'), `file`.
  */
 import Database from 'better-sqlite3'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { Worker } from 'node:worker_threads'
 
 function openDatabase(directory, { file = false, checkpointPages = 1_000, exclusive = false }) {
   const db = new Database(file ? join(directory, 'peer.sqlite') : ':memory:')
@@ -59,8 +62,14 @@ function transfers({ plan, data, directory, options }) {
     insertLedger.run(index, from, to, amount)
   }
   const { group = 1 } = options
+  const checkpoints = options.checkpoints === 'always' ? new Checkpoints(join(directory, 'peer.sqlite')) : undefined
   return {
-    play(first, count, latency) {
+    async settle() {
+      await checkpoints?.stop()
+    },
+    besides: () => checkpoints?.taken() ?? 0,
+    async play(first, count, latency) {
+      await checkpoints?.start()
       const end = first + count
       for (let index = first; index < end;) {
         const start = latency && performance.now()
@@ -79,7 +88,46 @@ function transfers({ plan, data, directory, options }) {
       const balances = Float64Array.from(db.prepare('SELECT balance FROM account ORDER BY id').pluck().all())
       return data.bankDigest(balances, db.prepare('SELECT count(*) FROM ledger').pluck().get())
     },
-    close: () => db.close(),
+    async close() {
+      await checkpoints?.end()
+      db.close()
+    },
+  }
+}
+
+/** The thread of better-sqlite3-checkpoints.mjs. It and this one share two words: whether it runs, and how often it ran. */
+class Checkpoints {
+  #words = new Int32Array(new SharedArrayBuffer(8))
+  #thread
+
+  constructor(path) {
+    this.#thread = new Worker(new URL('better-sqlite3-checkpoints.mjs', import.meta.url), {
+      workerData: { path, words: this.#words },
+    })
+  }
+
+  start() {
+    Atomics.store(this.#words, 0, 1)
+    return this.#tell('begun')
+  }
+
+  stop() {
+    Atomics.store(this.#words, 0, 0)
+    return this.#tell('ended')
+  }
+
+  taken() {
+    return Atomics.exchange(this.#words, 1, 0)
+  }
+
+  end() {
+    return this.#thread.terminate()
+  }
+
+  async #tell(answer) {
+    const answered = once(this.#thread, 'message')
+    this.#thread.postMessage(answer)
+    await answered
   }
 }
 

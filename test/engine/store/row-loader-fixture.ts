@@ -151,6 +151,13 @@ export class Written {
       if (mayFlush()) loader.flush()
     }
     loader.flush()
+    this.next()
+    return count
+  }
+
+  /** What was recorded is forgotten, and what was retired is free. */
+  next(): void {
+    const { log, store } = this
     log.clear()
     log.beginLane(-1)
     for (const domain of store.domains) {
@@ -158,7 +165,6 @@ export class Written {
       store.reclaimAll(domain, batch)
       domain.beginBatch()
     }
-    return count
   }
 }
 

@@ -219,3 +219,40 @@ describe('memory', () => {
     expect(load).toThrow(expect.objectContaining({ code: 'OUT_OF_SPACE' }))
   })
 })
+
+describe('trees that were built at the end', () => {
+  test.each(seeds(4))('T1, T5: are as good as trees that grew: thousands of entries in any order come and go, seed %i', { timeout: 60_000 }, async (seed) => {
+    await withSeed(seed, async (random) => {
+      const heads = ['', 'the same beginning, longer than a prefix, ', '\u0000\u0001']
+      const row = (n: number): readonly unknown[] => [random.pick(['x', place]), n, random.chance(0.1) ? null : random.pick(heads) + random.below(1_000_000)]
+      const isAscending = random.chance(0.3)
+      const count = 6_000
+      const days = Array.from({ length: count }, (_, n) => (isAscending ? n : (n * 4_801) % count))
+      const written = new Written(storeOf(programWith([pair]), 1))
+      for (const day of days) written.insertOrUpdate(written.store.tables[0]!, row(day))
+      const store = storeOf(programWith([pair]), 1)
+      const loader = new RowLoader(store, batch)
+      written.replayInto(loader, () => false)
+      loader.end()
+      expectSameStores(store, written.store)
+      expect(store.tables[0]!.part(0).trees.map((tree) => tree.height)).toEqual([3, 3])
+
+      const after = new Written(store)
+      for (let n = 0; n < 1_500; n += 1) {
+        if (random.chance(0.5)) after.delete(store.tables[0]!, row(random.below(count)))
+        else after.insertOrUpdate(store.tables[0]!, row(count / 2 + random.below(count)))
+      }
+      after.next()
+      checkStore(store, batch)
+    })
+  })
+
+  test('refuse an entry that is too long, with the name of its index', () => {
+    const short: TableProgram = { ...pair, descriptor: { ...pair.descriptor, indexes: [] } }
+    const written = new Written(storeOf(programWith([short]), 4))
+    written.insertOrUpdate(written.store.tables[0]!, ['x', 1, 'n'.repeat(3_000)])
+    const { loader } = pairLoader()
+    written.replayInto(loader, () => false)
+    expect(() => loader.end()).toThrow(expect.objectContaining({ code: 'INVALID_INPUT', message: expect.stringContaining('index "byNote" of "shop.pair" takes 3009 bytes') as string }))
+  })
+})

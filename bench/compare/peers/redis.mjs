@@ -1,0 +1,71 @@
+/**
+ * Redis with an append-only file that is synced before each answer. Callers share one connection, on which what they ask is
+ * written together (pipelining): the best that one process of Node can do.
+ *
+ * Options of a transfer: `inFlight`; `checkpoints: 'always'`: the file is rewritten (BGREWRITEAOF) again and again, as long as
+ * a round lasts; else never.
+ */
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { digestOfBank, openBank, transferCommand } from './redis-bank.mjs'
+import { isRewriting, startServer } from './redis-server.mjs'
+
+const settings = { appendonly: 'yes', appendfsync: 'always', 'auto-aof-rewrite-percentage': 0 }
+const lookMs = 5
+
+async function transfers(task) {
+  const server = await startServer(task.directory, settings)
+  const { connection } = server
+  await openBank(task, connection)
+  const commandOf = await transferCommand(task, connection)
+  const { inFlight = 1, checkpoints } = task.options
+  let isPlaying = false
+  let rewriting = Promise.resolve()
+  let rewrites = 0
+
+  const rewrite = async () => {
+    while (isPlaying) {
+      await connection.ask(['BGREWRITEAOF'])
+      while (await isRewriting(connection)) await sleep(lookMs)
+      rewrites += 1
+    }
+  }
+  const transferAll = (first, count, latency) =>
+    new Promise((resolve, reject) => {
+      const end = first + count
+      let next = first
+      let left = count
+      const call = () => {
+        const start = latency && performance.now()
+        connection.send(commandOf(next++), () => {
+          if (latency) latency.record(performance.now() - start)
+          left -= 1
+          if (left === 0) resolve()
+          else if (next < end) call()
+        }, reject)
+      }
+      while (next < Math.min(first + inFlight, end)) call()
+    })
+
+  return {
+    async play(first, count, latency) {
+      isPlaying = true
+      if (checkpoints === 'always') rewriting = rewrite()
+      try {
+        await transferAll(first, count, latency)
+      } finally {
+        isPlaying = false
+      }
+    },
+    settle: () => rewriting,
+    besides() {
+      const before = rewrites
+      rewrites = 0
+      return before
+    },
+    digest: () => digestOfBank(task, connection),
+    close: () => server.kill(),
+  }
+}
+
+export const contestants = { transfer: transfers }

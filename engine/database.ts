@@ -373,15 +373,18 @@ export class Engine {
   /** How many records a batch has in the log, and its time, as far as the ring of frames goes back; zeros beyond. */
   momentOf(batch: number): { readonly batch: number; readonly records: number; readonly time: number } {
     const { frames } = this.parts
-    // Snapshots ask for newer and newer batches: go on where the last look ended.
-    if (batch < this.#moment.batch || !frames.stillThere(this.#momentCounter)) {
-      this.#moment = { batch: 0, records: 0, time: 0 }
-      this.#momentCounter = frames.tail
-    }
-    const head = frames.publishedHead
-    for (let entry = frames.read(this.#momentCounter, head); entry !== undefined && entry.batch <= batch; entry = frames.read(entry.next, head)) {
-      this.#moment = { batch: entry.batch, records: entry.records, time: entry.now }
-      this.#momentCounter = entry.next
+    // Snapshots ask for newer and newer batches: go on where the last look ended. Once more from the tail, if that was overwritten.
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      if (batch < this.#moment.batch || !frames.stillThere(this.#momentCounter)) {
+        this.#moment = { batch: 0, records: 0, time: 0 }
+        this.#momentCounter = frames.tail
+      }
+      const head = frames.publishedHead
+      for (let entry = frames.read(this.#momentCounter, head); entry !== undefined && entry.batch <= batch; entry = frames.read(entry.next, head)) {
+        this.#moment = { batch: entry.batch, records: entry.records, time: entry.now }
+        this.#momentCounter = entry.next
+      }
+      if (frames.stillThere(this.#momentCounter)) break
     }
     return this.#moment
   }

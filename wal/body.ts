@@ -169,8 +169,20 @@ export function encodeSchema(json: string): Uint8Array {
 export function decodeSchema(body: Uint8Array): string {
   const buffer = new ByteBuffer(body)
   if (body.length < 12 || !buffer.__has_identifier(schemaIdentifier)) throw bodyCorrupt('it is not a schema')
-  const json = Schema.getRootAsSchema(buffer).jsonArray()
-  return json === null ? '' : new TextDecoder().decode(json)
+  const json = jsonOf(buffer)
+  if (json === null) return ''
+  // The generated reader believes lengths: a text that goes on behind the body is somebody else's bytes.
+  if (json.byteOffset + json.length > body.byteOffset + body.length) throw bodyCorrupt('its text lies outside')
+  return new TextDecoder().decode(json)
+}
+
+function jsonOf(buffer: ByteBuffer): Uint8Array | null {
+  try {
+    return Schema.getRootAsSchema(buffer).jsonArray()
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw bodyCorrupt('its text lies outside')
+  }
 }
 
 function sectionAfter(end: number): number {

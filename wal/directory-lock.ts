@@ -35,6 +35,7 @@ export class DirectoryLock {
     heldHere.add(directory)
     try {
       makePrivate(`${directory}/lock`)
+      if (!isWhole(`${directory}/lock`)) throw lockDamaged(directory)
       const environment = open({ path: `${directory}/lock`, maxReaders: 16 })
       environment.readerCheck()
       const others = readersOf(environment)
@@ -62,7 +63,7 @@ export class DirectoryLock {
   /** Whether somebody holds the lock now. Takes nothing, and keeps nobody out. */
   static async isHeld(directory: string): Promise<boolean> {
     if (heldHere.has(directory)) return true
-    if (!hasFiles(directory)) return false
+    if (!hasFiles(directory) || !isWhole(`${directory}/lock`)) return false
     let environment: RootDatabase
     try {
       environment = open({ path: `${directory}/lock`, maxReaders: 16 })
@@ -76,9 +77,13 @@ export class DirectoryLock {
     return isHeld
   }
 
-  /** For who reads: as `take`, but where nothing may be written nobody can have the database open, and it goes without. */
+  /**
+   * For who reads: as `take`, but where nothing may be written, or the lock itself is damaged, nobody can open the database, and it
+   * goes without.
+   */
   static async takeIfWritable(directory: string): Promise<DirectoryLock | undefined> {
-    if (!hasFiles(directory) && !heldHere.has(directory)) return undefined
+    const canBeTaken = hasFiles(directory) && isWhole(`${directory}/lock`)
+    if (!canBeTaken && !heldHere.has(directory)) return undefined
     try {
       return await DirectoryLock.take(directory)
     } catch (error) {
@@ -147,6 +152,39 @@ function sizeOf(storage: LogStorage, name: string): number {
 function hasFiles(directory: string): boolean {
   const names = FileLogStorage.open(`${directory}/lock`, { create: false }).list()
   return names.includes('data.mdb') && names.includes('lock.mdb')
+}
+
+const metaMagic = 0xbeef_c0de
+const metaVersion = 2
+const noRoot = 0xffff_ffff_ffff_ffffn
+const metaBytes = 160
+
+/**
+ * LMDB believes what it maps: over a damaged meta page the process dies of SIGSEGV (measured, at its magic). Nothing is ever stored
+ * in this environment, so its two meta pages are as they were made: empty. A new file has none yet.
+ */
+function isWhole(folder: string): boolean {
+  const file = FileLogStorage.open(folder, { create: false }).open('data.mdb', 'read')
+  try {
+    const size = file.size()
+    if (size === 0) return true
+    const page = new Uint8Array(metaBytes)
+    const view = new DataView(page.buffer)
+    if (file.read(page, 0) < metaBytes) return false
+    const pageBytes = view.getUint32(48, true)
+    if (pageBytes < 512 || pageBytes > 65_536 || size < 2 * pageBytes) return false
+    return [0, pageBytes].every((at) => {
+      file.read(page, at)
+      const isMeta = view.getUint32(24, true) === metaMagic && view.getUint32(28, true) === metaVersion && view.getUint32(48, true) === pageBytes
+      return isMeta && view.getBigUint64(88, true) === noRoot && view.getBigUint64(136, true) === noRoot
+    })
+  } finally {
+    file.close()
+  }
+}
+
+function lockDamaged(directory: string): SluiceError {
+  return SluiceError.of('INVALID_USE', `The lock of ${directory} is damaged; nothing of the data is in it. Make sure that no process has the database open, then remove the folder lock.`, { details: { path: directory } })
 }
 
 /** LMDB names no codes, only the system's sentences. */

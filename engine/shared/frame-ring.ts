@@ -145,7 +145,10 @@ export class FrameRing {
     return this.#words
   }
 
-  /** The entry at a counter, fillers skipped; undefined at the head. The body is a view: see F2. */
+  /**
+   * The entry at a counter, fillers skipped; undefined at the head, or where the entry has been overwritten. The body is a view,
+   * and the counter of a follower that has slept points anywhere: believe it, and `undefined`, when the entry is `stillThere` (F2).
+   */
   read(counter: number, head: number): FrameEntry | undefined {
     for (;;) {
       if (counter === head) return undefined
@@ -153,6 +156,8 @@ export class FrameRing {
       const words = this.i32[at * 2]!
       const kind = this.i32[at * 2 + 1]!
       const next = (counter + words) | 0
+      // Whatever stands in the place of an overwritten header: a length of nothing would be read for ever.
+      if (words <= 0 || !this.stillThere(counter)) return undefined
       if (kind === 0) {
         counter = next
         continue

@@ -117,8 +117,9 @@ function partitionBody(table: TableStore): string {
       case 'timestamp':
       case 'i32':
       case 'u32':
-      case 'bigint':
         return `const value = ${valueOf(first)}\n    ${whole}`
+      case 'bigint':
+        return `const value = ${valueOf(first)}\n    if (typeof value === 'bigint') return partitionOfOne(value, ${count})\n    ${whole}`
     }
   }
   return `let hash = hashStart

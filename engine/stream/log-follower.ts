@@ -86,6 +86,12 @@ export class LogFollower {
       const counter = this.#counter ?? this.#findInRing()
       if (counter === undefined) return false
       const entry = frames.read(counter, frames.publishedHead)
+      // F2 before anything of it is believed; and after 2^31 words the difference of two counters says nothing.
+      const isNext = entry === undefined || entry.batch === this.#batch || (entry.batch >= this.#firstWanted && entry.previous <= this.#batch)
+      if (!frames.stillThere(counter) || !isNext) {
+        this.#counter = undefined
+        continue
+      }
       if (entry === undefined || entry.batch > upTo) {
         this.#counter = counter
         this.#isInside = false // the batch that it starts in has no frame
@@ -161,7 +167,7 @@ export class LogFollower {
         isFirst = false
         counter = entry.next
       }
-      if (!gone) return disk === undefined || !isFirst ? counter : undefined
+      if (!gone && frames.stillThere(start)) return disk === undefined || !isFirst ? counter : undefined
     }
     return undefined
   }

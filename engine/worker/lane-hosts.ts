@@ -4,6 +4,7 @@
 import type { LaneHost } from '../sequencer/sequencer.js'
 import { Sequencer } from '../sequencer/sequencer.js'
 import { Sealer } from '../sequencer/seal.js'
+import type { Environment } from '../base/environment.js'
 import { nodeEnvironment } from '../base/environment-node.js'
 import { limits } from '../base/limits.js'
 import { LaneRunner } from '../partition/lane-runner.js'
@@ -26,7 +27,7 @@ export function makeRunner(parts: EngineParts, worker: number, realm: Realm): La
   })
 }
 
-export function makeSequencer(parts: EngineParts, lanes: LaneHost): Sequencer {
+export function makeSequencer(parts: EngineParts, lanes: LaneHost, environment: Environment = nodeEnvironment): Sequencer {
   const { plan } = parts
   const sealer = new Sealer({
     control: parts.control,
@@ -46,7 +47,7 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost): Sequencer {
       record: parts.record,
       lanes,
       sealer,
-      clock: makeClock(plan.clock, nodeEnvironment),
+      clock: makeClock(plan.clock, environment),
       seed: plan.seed,
       outcomeWindowMs: plan.outcomeWindowMs,
     },

@@ -85,6 +85,15 @@ export function checkpointContract(name: string, openStore: () => CheckpointStor
       await checkpoint.close()
     })
 
+    test('blocks stay full when rows only come behind all others', async () => {
+      const { checkpoint } = filled(openStore(), [['a', value(100, 1)]])
+      const grown = rows(3_000)
+      for (let from = 0, batch = 2; from < 3_000; from += 20, batch += 1) checkpoint.apply(sortedOf(grown.slice(from, from + 20)), { batch, meta })
+      expect(checkpoint.rows).toBe(3_001)
+      expect([...checkpoint.blocks()].length).toBe(Math.ceil(3_001 / 63))
+      await checkpoint.close()
+    })
+
     test('the first rows may go, and others may come before all that are there', async () => {
       const first: Changes = rows(200)
       const none: Changes = rows(150).map(([key]) => [key, undefined] as const)
@@ -197,7 +206,7 @@ function randomChanges(random: Random, model: Model): Changes {
   for (let index = 0; index < count; index += 1) {
     const isKnown = known.length > 0 && random.chance(0.5)
     const key = isKnown ? random.pick(known) : `${random.pick(prefixes)}${String.fromCharCode(random.below(256))}${random.below(1_000)}`
-    const long = random.chance(0.01) ? random.below(30_000) : random.below(200)
+    const long = random.chance(0.01) ? random.below(30_000) : random.below(random.chance(0.05) ? 6_000 : 200)
     changes.set(key, random.chance(deleting) ? undefined : value(long, random.below(256)))
   }
   return [...changes]

@@ -38,7 +38,11 @@ export function rowsOf(block: RowBlock): (readonly [string, Uint8Array])[] {
 
 export function contentOf(checkpoint: Checkpoint, from?: string): (readonly [string, Uint8Array])[] {
   const rows: (readonly [string, Uint8Array])[] = []
-  for (const block of checkpoint.blocks(from === undefined ? undefined : bytesOf(from))) rows.push(...rowsOf(block))
+  for (const block of checkpoint.blocks(from === undefined ? undefined : bytesOf(from))) {
+    const [inFile, bytes] = block.words
+    if (inFile > 1 && bytes > 8_168) throw new Error(`K3: a block of ${inFile} rows has ${bytes} bytes`)
+    rows.push(...rowsOf(block))
+  }
   return rows
 }
 

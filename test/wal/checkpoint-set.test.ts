@@ -190,6 +190,28 @@ describe.each(stores)('two environments of %s', (_, openStore) => {
 describe('every operation of the disk', () => {
   const batches = [2, 5, 6]
 
+  test('comes in its order: under way, then changes, then the folder, then whole', async () => {
+    const done: string[] = []
+    const disk = new MemoryLogStorage({ onOperation: ({ kind, name }) => void (kind === 'read' || done.push(`${kind} ${name}`.trim())) })
+    const set = CheckpointSet.open(new PlainCheckpointStore(disk), { databaseId })
+    await bringForward(set, 2)
+    await bringForward(set, 4)
+    done.length = 0
+    await bringForward(set, 6)
+    const changed = done.map((operation, index) => (operation.includes('.plain') ? index : -1)).filter((index) => index >= 0)
+    expect(done.slice(0, 2)).toEqual(['write a.manifest', 'sync a.manifest'])
+    expect(changed[0]).toBe(2)
+    expect(done.slice(changed.at(-1)! + 1)).toEqual(['sync-directory', 'write a.manifest', 'sync a.manifest'])
+  })
+
+  test('of a copy is done when it says so: it survives a power cut', async () => {
+    const set = CheckpointSet.open(new PlainCheckpointStore(new MemoryLogStorage()), { databaseId })
+    await bringForward(set, 3)
+    const target = new MemoryLogStorage({ crashable: true })
+    expect(set.copyTo(target, 'a')).toBe(true)
+    expect(await wholeBatches(new PlainCheckpointStore(target.crash(() => false, {})))).toEqual([3])
+  })
+
   /** Runs the history until something throws. Answers the batches that were acknowledged. */
   async function acknowledged(disk: MemoryLogStorage): Promise<number[]> {
     const done: number[] = []

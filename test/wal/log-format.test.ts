@@ -52,7 +52,7 @@ test('every envelope, of the first segment and of later ones, in every kind: ref
       expect(() => recover(copy, { mode: 'salvage' })).toThrow(newer)
       expect(() => recover(copy, { databaseId: undefined })).toThrow(newer)
       expect([...inspectLog(copy)].at(-1)).toMatchObject({ kind: 'end', verdict: 'newer' })
-      expect(copy.list().map((one) => copy.bytesOf(one))).toEqual(before)
+      expect(copy.list().every((one, at) => Buffer.compare(copy.bytesOf(one), before[at]!) === 0)).toBe(true)
       expect(() => copyLog(copy, new MemoryLogStorage())).toThrow(newer)
     }
   }

@@ -175,7 +175,7 @@ test('beside a writer: a prefix of what is written, and never a word of damage',
       expect(prefixLength(found.frames, written)).toBeGreaterThanOrEqual(before)
       expect(['clean', 'torn']).toContain(found.end.verdict)
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   )
 })
 

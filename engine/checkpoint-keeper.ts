@@ -109,8 +109,9 @@ export class CheckpointKeeper {
 
   async #run(kind: CheckpointJob['kind'], target: string, options: JobOptions, isAwaited: boolean): Promise<CheckpointReport> {
     const { control, threads, environment, directory, databaseId, outcomeWindowMs, isUnsynced } = this.#options
-    // Before the first frame of a database its batch is that of replay.
-    const upTo = control.durable > replayBatch ? Math.min(control.durable, control.written) : 0
+    // Before the first frame of a database is in the files, its batch is that of replay.
+    const newest = Math.min(control.durable, control.written)
+    const upTo = newest > replayBatch ? newest : 0
     const retention = { ...this.#options.retention, nowMs: environment.wallMs() }
     const job = threads.startJob({ kind, directory, databaseId, upTo, outcomeWindowMs, isUnsynced, retention, target }, isAwaited, options.onProgress)
     this.#stop = job.stop

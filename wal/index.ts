@@ -55,6 +55,7 @@ export { recoverLog, type LogTail, type RecoveryOptions } from './recovery.js'
 export { listSegments, readSegmentHeadOf, removeSegments, segmentName, syncSegments } from './segment.js'
 export {
   FileLogStorage,
+  freeBytes,
   realPath,
   systemCalls,
   TemporaryFolder,

@@ -19,6 +19,7 @@ import {
   readSync,
   realpathSync,
   rmSync,
+  statfsSync,
   unlinkSync,
   writevSync,
 } from 'node:fs'
@@ -171,6 +172,12 @@ export function realPath(path: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Bytes that the file system of a path still has for this process. */
+export function freeBytes(path: string): number {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
 }
 
 /** A folder for files that nobody else sees and nobody misses. Removed with all that is in it. */

@@ -97,7 +97,7 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
     const step = parts.next()
     if (step.done === true) {
       const end = step.value
-      addLogDamage(source, end, findings)
+      addLogDamage(end, findings)
       const { segments, bytes, after, batch: lastBatch, tornBytes } = end
       return { log: { segments, bytes, after, lastBatch, frames, commits, changes, tornBytes }, end, catalog }
     }
@@ -134,7 +134,7 @@ function checkBody(part: LogPart, decoder: FrameDecoder | undefined): { commits:
   return { commits, changes }
 }
 
-function addLogDamage(source: Source, end: LogEnd, findings: Findings): void {
+function addLogDamage(end: LogEnd, findings: Findings): void {
   if (end.damage === undefined) return
   const { segment, offset, batch, damage } = end
   const lost = `batches up to ${batch} are whole, durable were those up to ${damage.durableUpTo}`

@@ -56,16 +56,21 @@ const exactClasses = exactWordsMax - wordsMin + 1
 export const classesCount = 112
 export const domainWords = freeListsAt + classesCount / 2
 
+/** By class; a power costs more than the rest of an allocation. */
+const classWords = Float64Array.from({ length: classesCount }, (_, sizeClass) => {
+  if (sizeClass < exactClasses) return sizeClass + wordsMin
+  const log = exactLog + ((sizeClass - exactClasses) >>> 2)
+  return 2 ** log + (((sizeClass - exactClasses) & 3) + 1) * 2 ** (log - 2)
+})
+
 export function classOf(words: number): number {
   if (words <= exactWordsMax) return words <= wordsMin ? 0 : words - wordsMin
   const log = 31 - Math.clz32(words - 1)
   // (2^log, 2^(log + 1)] in four steps of 2^(log - 2)
-  return exactClasses + (log - exactLog) * 4 + ((words - 1 - 2 ** log) >>> (log - 2))
+  return exactClasses + (log - exactLog) * 4 + ((words - 1 - (1 << log)) >>> (log - 2))
 }
 export function wordsOfClass(sizeClass: number): number {
-  if (sizeClass < exactClasses) return sizeClass + wordsMin
-  const log = exactLog + ((sizeClass - exactClasses) >>> 2)
-  return 2 ** log + (((sizeClass - exactClasses) & 3) + 1) * 2 ** (log - 2)
+  return classWords[sizeClass]!
 }
 /** What a block of so many words takes. */
 export const roundedWords = (words: number): number => wordsOfClass(classOf(words))

@@ -9,10 +9,11 @@ import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { giveWay } from '../base/environment-node.js'
 import { type ErrorCode, SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
 import { StopFlag } from '../shared/stop-flag.js'
 import { copyDatabase } from '../offline/copy-database.js'
 import { bringForward, type CheckpointReport } from '../stream/checkpointer.js'
-import { applyRetention, CheckpointSet, FileLogStorage, isNoSpace, LmdbCheckpointStore, realPath } from '../../wal/index.js'
+import { applyRetention, CheckpointSet, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, realPath } from '../../wal/index.js'
 
 export interface CheckpointJob {
   readonly kind: 'checkpoint' | 'backup'
@@ -45,7 +46,7 @@ const stop = new StopFlag(job.stop)
 const shouldStop = (): boolean => stop.isRaised
 
 async function run(): Promise<void> {
-  giveWay(threadLink())
+  giveWay(realPath('/proc/thread-self')) // where Linux names the calling thread
   const { databaseId, upTo, outcomeWindowMs, isUnsynced, retention, directory } = job
   const log = FileLogStorage.open(join(directory, 'log'), { create: false })
   const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')), { databaseId })
@@ -60,21 +61,13 @@ async function run(): Promise<void> {
   send({ kind: 'ended', report })
 }
 
-/** Linux names the calling thread here. */
-function threadLink(): string | undefined {
-  try {
-    return realPath('/proc/thread-self')
-  } catch {
-    return undefined
-  }
-}
-
 /** What the disk refused: the log goes on, and holds everything. */
 function failureOf(error: unknown): SluiceError {
   if (SluiceError.is(error)) return error
   const why = error instanceof Error ? error.message : String(error)
   const what = job.kind === 'backup' ? 'The backup' : 'The checkpoint'
-  const code = isNoSpace(error) ? 'OUT_OF_SPACE' : 'LOG_FAILED'
+  // LMDB calls a full disk an error of input and output.
+  const code = isNoSpace(error) || freeBytes(job.directory) < limits.checkpointStepBytesMax ? 'OUT_OF_SPACE' : 'LOG_FAILED'
   return SluiceError.of(code, `${what} could not be written (${why}). The database and its log are not touched by that: make room or mend the disk, and try again.`, {
     details: { operation: job.kind, disk: true },
   })

@@ -1,15 +1,16 @@
 /**
  * The process that is killed. Arguments: path, durability, workers, the number of the first order, where to
- * continue the events ('' is the beginning). It says in lines what it learned: `ready`, `ack <n>
- * <position>`, `refused <n> <code>`, `event <position> <n>`.
+ * continue the events ('' is the beginning), perhaps `checkpoints`. It says in lines what it learned: `ready`, `ack <n>
+ * <position>`, `refused <n> <code>`, `event <position> <n>`, `checkpoint`.
  */
 import { open, SluiceError, type Durability, type Position } from 'sluicedb'
 import bankApp, { bank, deposit, openAccount, transfer } from '../support/apps/bank-app.js'
 import { accounts, idOf, opening, orderOf } from './orders.js'
 
-const [path, durability, workers, first, from] = process.argv.slice(2) as [
+const [path, durability, workers, first, from, how] = process.argv.slice(2) as [
   string,
   Durability,
+  string,
   string,
   string,
   string,
@@ -58,4 +59,12 @@ const lane = async () => {
     if (order.n % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
   }
 }
-await Promise.all([followed, ...Array.from({ length: lanes }, lane)])
+/** One after the other, and a little of time between them. */
+const checkpointing = async () => {
+  while (how === 'checkpoints') {
+    await db.checkpoint()
+    say('checkpoint')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+await Promise.all([checkpointing(), followed, ...Array.from({ length: lanes }, lane)])

@@ -64,6 +64,15 @@ function randomText(random: Random, lengthMax: number): string {
   return Array.from({ length }, () => random.pick(letters)).join('')
 }
 
+/** Values of a type that lie at its edges, or at those of what is made of them. */
+export const edges: Readonly<Partial<Record<ColumnType, readonly unknown[]>>> = {
+  i32: [2 ** 31 - 1, -(2 ** 31)],
+  u32: [2 ** 32 - 1, 2 ** 31],
+  int: [2 ** 31, -(2 ** 31) - 1, Number.MAX_SAFE_INTEGER, -Number.MAX_SAFE_INTEGER],
+  f64: [0.5, 1e300, -1e-300, Infinity, -Infinity, 2 ** 60],
+  bigint: [2n ** 63n - 1n, -(2n ** 63n), 2n ** 31n, -(2n ** 31n) - 1n, 2n ** 53n + 1n],
+}
+
 /** From a small set, so that keys and entries meet again. `textMax`: in UTF-16 units. */
 export function randomValue(random: Random, column: ColumnDescriptor, textMax: number): unknown {
   if (column.nullable && random.chance(0.3)) return null
@@ -72,16 +81,16 @@ export function randomValue(random: Random, column: ColumnDescriptor, textMax: n
     case 'bool':
       return random.chance(0.5)
     case 'i32':
-      return random.pick([small, small, 2 ** 31 - 1, -(2 ** 31)])
+      return random.pick([small, small, ...edges.i32!])
     case 'u32':
-      return random.pick([random.below(5), 2 ** 32 - 1, 2 ** 31])
+      return random.pick([random.below(5), ...edges.u32!])
     case 'int':
     case 'timestamp':
-      return random.pick([small, small, 2 ** 31, -(2 ** 31) - 1, Number.MAX_SAFE_INTEGER, -Number.MAX_SAFE_INTEGER])
+      return random.pick([small, small, ...edges.int!])
     case 'f64':
-      return random.pick([small, small + 0.5, 1e300, -1e-300, Infinity, -Infinity, 2 ** 60])
+      return random.pick([small, ...edges.f64!])
     case 'bigint':
-      return random.pick([BigInt(small), 2n ** 63n - 1n, -(2n ** 63n), 2n ** 31n, -(2n ** 31n) - 1n, 2n ** 53n + 1n])
+      return random.pick([BigInt(small), ...edges.bigint!])
     case 'text':
       return randomText(random, textMax)
     case 'bytes':

@@ -72,6 +72,11 @@ export class LogReader {
     return 1
   }
 
+  /** Behind the newest frame that was handed out or passed over: `recoverLog` can go on from there. */
+  get place(): LogPlace {
+    return this.#place
+  }
+
   /** The newest batch that was handed out or passed over. */
   get batch(): number {
     return this.#place.batch

@@ -39,6 +39,8 @@ export interface RecoveryOptions {
   readonly databaseId?: Uint8Array | undefined
   /** Hand out the frames above this batch: the one that the checkpoint holds. All of them must be there. */
   readonly after?: number | undefined
+  /** The place behind the frame of `after`, where whoever read that frame kept it: nothing before it is read again. */
+  readonly from?: LogPlace | undefined
   /** A batch that is known to be on disk from elsewhere: a log that ends below it is damaged. */
   readonly knownDurable?: number | undefined
   /** `'salvage'` changes nothing and ends at damage instead of throwing; the tail then names it. */
@@ -78,7 +80,9 @@ export function* recoverLog(storage: LogStorage, options: RecoveryOptions = {}):
     throw logCorrupt({ segment: head.segment, offset: 0, batch: after, durableUpTo: head.previous, why })
   }
 
-  const scan = new LogScan(storage, databaseId, head)
+  const { from } = options
+  const isKnown = from !== undefined && from.batch === after && segments.includes(from.segment)
+  const scan = new LogScan(storage, databaseId, isKnown ? from : head)
   const uncertified = new Uncertified(scan.place)
   let schema: Uint8Array | undefined
   let schemaSegment = 0

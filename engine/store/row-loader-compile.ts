@@ -10,7 +10,8 @@
  * An image is a place in `ints`, its first cell at `w`; the same memory is `bytes`. Long values lie behind it in column order, so
  * where one begins is a sum over the columns before it. A row lies at `r` 32-bit words of the region.
  *
- * Why generated code: a loop over descriptions of key columns took 60 ns an image where this takes 12.
+ * Why generated code, and whole groups: every table has its own columns, so a function that is shared by all tables meets all kinds
+ * of them, and the engine can neither inline nor specialise it. With a loop of its own, a table takes 20 ns for partition and hash.
  */
 import { hashEnd, hashStart } from '../base/hash.js'
 import { hashBytes8, hashText8, hashUuid8, hashValue, partitionOfOne } from '../schema/placement.js'

@@ -11,6 +11,7 @@
  */
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog, LoggedTable } from '../schema/catalog.js'
+import type { LogPlace } from '../../wal/index.js'
 
 export const outcomesPlace = 0xffff
 const outcomeHeadBytes = 32
@@ -19,13 +20,23 @@ export interface CheckpointMeta {
   readonly format: 1
   /** The newest catalog of the log; its tables stand in the order of their places. */
   readonly catalog: LoggedCatalog
+  /** Names of the tables as the log orders them, where the checkpoint ends. */
+  readonly logTables: readonly string[]
   /** Of the newest frame: its batch time in milliseconds, and its records. */
   readonly now: number
   readonly records: number
+  /** Behind the newest frame: where replay begins. */
+  readonly place: LogPlace
 }
 
 export function encodeMeta(meta: CheckpointMeta): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(meta))
+}
+
+/** The catalog of the log where the checkpoint ends. */
+export function logCatalogOf({ catalog, logTables }: CheckpointMeta): LoggedCatalog {
+  const tables = new Map(catalog.tables.map((table) => [table.name, table]))
+  return { ...catalog, tables: logTables.map((name) => tables.get(name)!) }
 }
 
 /** Undefined for the empty meta of a new checkpoint. */

@@ -17,9 +17,9 @@
  */
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
-import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
+import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type LogPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
 import { ChangedRows } from './changed-rows.js'
-import { decodeMeta, encodeMeta, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
+import { decodeMeta, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
 
 export interface CheckpointSource {
   readonly log: LogStorage
@@ -70,6 +70,7 @@ class Forward {
   readonly #places: TablePlaces
   readonly #makeRoom = (): void => this.#apply()
   #catalog: LoggedCatalog | undefined
+  #place: LogPlace | undefined
   #batch: number
   #now: number
   records: number
@@ -80,7 +81,8 @@ class Forward {
     this.#goal = goal
     const meta = decodeMeta(checkpoint.meta)
     this.#places = new TablePlaces(meta?.catalog.tables ?? [])
-    this.#catalog = meta?.catalog
+    this.#catalog = meta === undefined ? undefined : logCatalogOf(meta)
+    this.#place = meta?.place
     this.#batch = checkpoint.batch
     this.#now = meta?.now ?? 0
     this.records = meta?.records ?? 0
@@ -90,10 +92,12 @@ class Forward {
     const { upTo } = this.#goal
     if (this.#batch < upTo) {
       const reader = LogReader.readFrom(log, { databaseId, batch: this.#batch + 1 })
+      this.#place ??= reader.place
       try {
         for await (const frame of reader.frames(upTo)) {
           if (frame.kind === 'schema') this.#schema(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
           else this.#frame(new FrameBodyReader(frame.body))
+          this.#place = reader.place
           this.#mustGoOn()
         }
       } finally {
@@ -132,8 +136,17 @@ class Forward {
 
   /** What was collected so far, with the batch that is complete; in the middle of a frame that is the one before it. */
   #apply(): void {
-    if (this.#catalog === undefined) return
-    const meta = encodeMeta({ format: 1, catalog: { ...this.#catalog, tables: this.#places.tables }, now: this.#now, records: this.records })
+    const catalog = this.#catalog
+    const place = this.#place
+    if (catalog === undefined || place === undefined) return
+    const meta = encodeMeta({
+      format: 1,
+      catalog: { ...catalog, tables: this.#places.tables },
+      logTables: catalog.tables.map(({ name }) => name),
+      now: this.#now,
+      records: this.records,
+      place,
+    })
     const changes = this.#changes.sorted()
     for (const slice of changes.slices()) {
       this.#checkpoint.apply(slice, { batch: this.#batch, meta })

@@ -8,7 +8,7 @@ import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Program } from '../schema/descriptor.js'
 import { Store } from '../store/store.js'
 import { CheckpointSet, decodeSchema, LmdbCheckpointStore, LogReader } from '../../wal/index.js'
-import { decodeMeta } from './checkpoint-rows.js'
+import { decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { type DatabaseFiles, logOf } from './log-follower.js'
 import { Replay } from './replay.js'
 
@@ -52,6 +52,7 @@ class Past {
       if (meta === undefined) return 0
       const replay = this.#schema(meta.catalog)
       for (const block of checkpoint.blocks()) replay.block(block)
+      this.#schema(logCatalogOf(meta))
     } finally {
       await checkpoint.close()
     }

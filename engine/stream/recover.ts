@@ -14,8 +14,8 @@
  */
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Store, StorePlan } from '../store/store.js'
-import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, listSegments, type LogStorage, type LogTail, recoverLog, segmentName } from '../../wal/index.js'
-import { decodeMeta } from './checkpoint-rows.js'
+import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, listSegments, type LogPlace, type LogStorage, type LogTail, recoverLog, segmentName } from '../../wal/index.js'
+import { decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { Replay } from './replay.js'
 
 export interface RecoverOptions {
@@ -74,6 +74,7 @@ class Recovery {
   #store: Store | undefined
   #catalog: LoggedCatalog | undefined
   #batch = 0
+  #from: LogPlace | undefined
   #logBytes = 0
   #tail: LogTail | undefined
 
@@ -104,6 +105,7 @@ class Recovery {
     if (meta === undefined) return
     const replay = this.#schema(meta.catalog)
     this.#batch = checkpoint.batch
+    this.#from = meta.place
     replay.lastNow = meta.now
     let bytes = 0
     let told = 0
@@ -114,6 +116,8 @@ class Recovery {
       told = bytes
       yield { phase: 'checkpoint', bytes: Math.min(bytes, fileBytes), bytesInAll: fileBytes }
     }
+    // The frames that follow may come before any schema of the log.
+    this.#schema(logCatalogOf(meta))
   }
 
   /** The frames behind the checkpoint. A log that does not reach back to it is damaged (wal/recovery.ts says how). */
@@ -121,7 +125,7 @@ class Recovery {
     const { log, checkpoints, mode } = this.#options
     // A manifest is written behind the sync of what it names, whatever became of the checkpoint since.
     const knownDurable = Math.max(0, ...[...checkpoints.candidates(), ...this.#passedOver].map(({ batch }) => batch))
-    const frames = recoverLog(log, { databaseId: checkpoints.databaseId, after: this.#batch, knownDurable, mode })
+    const frames = recoverLog(log, { databaseId: checkpoints.databaseId, after: this.#batch, from: this.#from, knownDurable, mode })
     let bytesInAll = 0
     let told = 0
     let step = frames.next()

@@ -175,8 +175,7 @@ faultRow(
           const manifest = `${name}.manifest`
           const file = set.list().filter((one) => one.startsWith(`${name}-`)).at(-1)
           const target = run.chance.chance(0.3) || file === undefined ? manifest : file
-          const what = damage(set, set, run.chance, [target])
-          if (process.env['DBG']) console.log('restart', newestOf(disk), what, JSON.stringify(CheckpointSet.open(new PlainCheckpointStore(set), { databaseId }).candidates()), set.list().join(), disk.log.list().join())
+          damage(set, set, run.chance, [target])
           damaged += 1
         },
       })

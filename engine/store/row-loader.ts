@@ -1,7 +1,7 @@
 /**
  * Row images into an empty store: recovery lays down what a checkpoint and the log hold, without making a value of it.
  *
- *   add      changes wait, table by table, up to 128 of them                     their images must stay where they are until `flush`
+ *   add      changes wait, table by table, up to 128 of them; their images must stay where they are until `flush`
  *   look     partition and hash from the cells (row-loader-compile.ts), then the places of the hash index, then the rows
  *   change   a slot, a copy of words, blocks for long values, an entry in the hash index, the count
  *   end      the trees, from the rows that are there (tree-builder.ts)
@@ -40,7 +40,6 @@ const headerInts = rowHeaderWords * 2
 
 /** What is done with a row: the numbers of the log, and `put` for rows that may be there or not. */
 export const loadKind = { insert: 1, update: 2, delete: 3, put: 4 } as const
-export type LoadKind = (typeof loadKind)[keyof typeof loadKind]
 
 const groupChanges = 128
 /** What indexes that grow leave behind, in words, is freed when it is as much. */

@@ -151,7 +151,8 @@ function directStore(column: ColumnDescriptor, table: TableStore, ordinal: numbe
     case 'int':
       return { array: 'f64', accepts: `typeof v === 'number' && ${within(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)} && Math.floor(v) === v && ${notMinusZero}` }
     case 'i32':
-      return cellInts(table.layout.columns[ordinal]!) === 1 ? { array: 'i32', accepts: `(v | 0) === v && ${within(-(2 ** 31), 2 ** 31 - 1)} && ${notMinusZero}` } : undefined
+      // The type first: a bigint in an expression with a number throws an error of the language, which dooms nothing.
+      return cellInts(table.layout.columns[ordinal]!) === 1 ? { array: 'i32', accepts: `typeof v === 'number' && (v | 0) === v && ${within(-(2 ** 31), 2 ** 31 - 1)} && ${notMinusZero}` } : undefined
     default:
       return undefined
   }

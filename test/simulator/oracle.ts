@@ -109,7 +109,7 @@ export class Oracle {
     const expected = runOn(this.state, call.script)
     let outcome = expected
     if (isLoss && (expected.ok || !expected.codes.includes(code))) outcome = { ok: false, codes: [code] }
-    else if (expected.ok !== (code === undefined)) throw new Error(`call ${n} ended with ${code ?? 'a commit'}, the model says ${said(expected)}`)
+    else if (expected.ok !== (code === undefined)) throw new Error(`call ${n} ended with ${code ?? 'a commit'}, the model says ${said(expected)}: ${canon(call.script)}`)
     else if (!expected.ok && !expected.codes.includes(code!)) throw new Error(`call ${n} ended with ${code}, the model says ${said(expected)}`)
     const state = outcome.ok ? outcome.state : this.state
     if (outcome.ok) {

@@ -149,6 +149,7 @@ async function openLocked(
         control: plan.control,
         frames: plan.frames,
         frameOverflow: plan.frameOverflow,
+        frameRingBytes: plan.frameRingBytes,
         directory: logDirectory,
         tail: recovered!.tail,
         databaseId,

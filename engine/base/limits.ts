@@ -64,6 +64,10 @@ export const limits = {
   expireSnapshotsAbove: 0.8,
   pushBackAbove: 0.9,
 
+  /** Blocks of memory in between may come from the heap of the C library (shared/buffers.ts). */
+  heapBlockBytesMin: 128 * KiB,
+  heapBlockBytesMax: 33 * MiB,
+
   // partitions and threads
   partitionsDefault: 16,
   partitionsMax: 1_024,

@@ -46,12 +46,13 @@ export class FrameRing {
   /** The counter behind the newest entry whose body stands in the overflow buffer. */
   #overflowEnd: number
 
-  constructor(buffer: SharedArrayBuffer, overflow: SharedArrayBuffer, control: Control) {
+  /** The buffer may be longer than the ring. */
+  constructor(buffer: SharedArrayBuffer, overflow: SharedArrayBuffer, control: Control, size = buffer.byteLength) {
     this.buffer = buffer
     this.overflow = overflow
-    this.bytes = new Uint8Array(buffer)
-    this.i32 = new Int32Array(buffer)
-    this.#f64 = new Float64Array(buffer)
+    this.bytes = new Uint8Array(buffer, 0, size)
+    this.i32 = new Int32Array(buffer, 0, size / 4)
+    this.#f64 = new Float64Array(buffer, 0, size / 8)
     this.#overflowBytes = new Uint8Array(overflow)
     this.#control = control
     this.#words = this.#f64.length

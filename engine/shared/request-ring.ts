@@ -37,13 +37,14 @@ export class RequestRing {
   /** Producer: where the next entry goes, ahead of what is published. */
   #head: number
 
-  constructor(buffer: SharedArrayBuffer, control: Control) {
+  /** The buffer may be longer than the ring. */
+  constructor(buffer: SharedArrayBuffer, control: Control, size = buffer.byteLength) {
     this.buffer = buffer
-    this.#size = buffer.byteLength
+    this.#size = size
     this.#mask = this.#size - 1
     assert((this.#size & this.#mask) === 0, 'a ring is a power of two')
-    this.bytes = Buffer.from(buffer)
-    this.i32 = new Int32Array(buffer)
+    this.bytes = Buffer.from(buffer, 0, size)
+    this.i32 = new Int32Array(buffer, 0, size / 4)
     this.#control = control
     this.#head = control.load('requestHead')
   }

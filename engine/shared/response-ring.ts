@@ -45,16 +45,17 @@ export class ResponseRing {
   #head: number
   readonly #entry: ResponseEntry
 
-  constructor(buffer: SharedArrayBuffer, control: Control, worker: number) {
+  /** The buffer may be longer than the ring. */
+  constructor(buffer: SharedArrayBuffer, control: Control, worker: number, size = buffer.byteLength) {
     this.buffer = buffer
-    this.bytes = Buffer.from(buffer)
+    this.bytes = Buffer.from(buffer, 0, size)
     this.#entry = { slot: 0, batch: 0, needs: 0, outcome: 0, index: 0, valueAt: 0, valueBytes: 0, bytes: this.bytes }
-    this.#i32 = new Int32Array(buffer)
-    this.#f64 = new Float64Array(buffer)
+    this.#i32 = new Int32Array(buffer, 0, size / 4)
+    this.#f64 = new Float64Array(buffer, 0, size / 8)
     this.#control = control
     this.#worker = worker
-    this.#mask = buffer.byteLength - 1
-    assert((buffer.byteLength & this.#mask) === 0, 'a ring is a power of two')
+    this.#mask = size - 1
+    assert((size & this.#mask) === 0, 'a ring is a power of two')
     this.#head = control.responseHead(worker)
   }
 

@@ -115,8 +115,16 @@ export class Domain {
       takeSegment: (wordsAtLeast: number) => this.#takeSegment(wordsAtLeast),
       giveSegment: (segment: number, words: number) => this.release(segment, words),
     }
-    this.undo = new Fifo(region, address + undoAt, segments)
-    this.retired = new Fifo(region, address + retireAt, segments)
+    // Whoever moves the head of a log, if only to a new segment, has room for the mark that says so (`endBatch`).
+    const marked = {
+      takeSegment: (wordsAtLeast: number) => {
+        this.marks.reserve(markWords)
+        return this.#takeSegment(wordsAtLeast)
+      },
+      giveSegment: segments.giveSegment,
+    }
+    this.undo = new Fifo(region, address + undoAt, marked)
+    this.retired = new Fifo(region, address + retireAt, marked)
     this.marks = new Fifo(region, address + marksAt, segments)
   }
 

@@ -33,6 +33,8 @@ export interface EnginePlan {
   readonly record: SharedArrayBuffer
   readonly frames: SharedArrayBuffer
   readonly frameOverflow: SharedArrayBuffer
+  /** Of the frame ring; the buffer may be longer. */
+  readonly frameRingBytes: number
   readonly workers: number
   readonly partitions: number
   readonly seed: number
@@ -53,7 +55,7 @@ export function withSystemTables(program: Program): Program {
   return { ...program, tables: [...program.tables, outcomeTable] }
 }
 
-export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow'> & {
+export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes'> & {
   readonly store: StorePlan
 }
 
@@ -77,6 +79,7 @@ export function createPlan(options: PlanOptions): EnginePlan {
     logs: Array.from({ length: threads }, () => LaneLog.create(sizes).buffers),
     record: BatchRecord.create(options.partitions).buffer,
     frames: sharedBuffer(ring),
+    frameRingBytes: ring,
     frameOverflow: sharedBuffer(limits.frameBytesMax),
   }
 }
@@ -99,10 +102,10 @@ export class EngineParts {
     this.program = program
     this.control = new Control(plan.control, plan.workers === 0 && !plan.hasLogThread)
     this.store = new Store(program, plan.store, seat)
-    this.requests = new RequestRing(plan.requests, this.control)
-    this.responses = plan.responses.map((buffer, worker) => new ResponseRing(buffer, this.control, worker))
+    this.requests = new RequestRing(plan.requests, this.control, limits.requestRingBytes)
+    this.responses = plan.responses.map((buffer, worker) => new ResponseRing(buffer, this.control, worker, limits.responseRingBytes))
     this.logs = plan.logs.map((buffers) => new LaneLog(buffers))
     this.record = new BatchRecord(plan.record, plan.partitions)
-    this.frames = new FrameRing(plan.frames, plan.frameOverflow, this.control)
+    this.frames = new FrameRing(plan.frames, plan.frameOverflow, this.control, plan.frameRingBytes)
   }
 }

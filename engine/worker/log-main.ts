@@ -19,6 +19,7 @@ export interface LogThreadData {
   readonly control: SharedArrayBuffer
   readonly frames: SharedArrayBuffer
   readonly frameOverflow: SharedArrayBuffer
+  readonly frameRingBytes: number
   readonly directory: string
   readonly tail: LogTail
   readonly databaseId: Uint8Array
@@ -35,7 +36,7 @@ const send = (message: LogMessage): void => parentPort!.postMessage(message)
 
 function run(data: LogThreadData, control: Control): void {
   const { databaseId, schema, durability, spinLoads } = data
-  const frames = new FrameRing(data.frames, data.frameOverflow, control)
+  const frames = new FrameRing(data.frames, data.frameOverflow, control, data.frameRingBytes)
   const writer = LogWriter.open(FileLogStorage.open(data.directory), data.tail, { databaseId, schema, durability })
   const { monotonicMs } = nodeEnvironment
   const pump = new LogPump({ control, frames, writer, durability, monotonicMs, ring: () => send({ kind: 'look' }) })

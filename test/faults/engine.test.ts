@@ -1,14 +1,17 @@
 /**
  * The whole engine on a disk in memory: the simulator (test/simulator) with one fault at a time, at every place where it
- * can strike, and with all of them by chance.
+ * can strike. All of them by chance: schedules.test.ts.
  */
 import { expect } from 'vitest'
 import type { Program } from '../../engine/schema/descriptor.js'
+import { makeClock } from '../../engine/worker/clock.js'
 import type { StorageFault, StorageOperation } from '../../wal/index.js'
 import { prefixOf } from '../simulator/oracle.js'
 import type { SimulatedDisk } from '../simulator/simulated-disk.js'
 import { simulate, type Moment, type SimulationOptions } from '../simulator/simulation.js'
+import { VirtualWorld } from '../simulator/virtual-world.js'
 import modelApp from '../support/apps/model-app.js'
+import type { Random } from '../support/random.js'
 import { find } from './find.js'
 import { faultRow, type FaultRun } from './row.js'
 
@@ -134,7 +137,7 @@ async function atEvery(
 ): Promise<{ failures: number }> {
   let failures = 0
   for (let round = 0; round < run.rounds && !run.isOver; round += 1) {
-    for (let n = 0; n < 6; n += 1) {
+    for (let n = 0; n < 3; n += 1) {
       for (const isOnce of [true, false]) {
         for (let at = 0; !run.isOver; at += 1) {
           let seen = 0
@@ -175,7 +178,7 @@ faultRow(
   7,
   {
     title: 'fsync fails',
-    injected: 'the n-th sync fails, once and from then on, for every n in 6 workloads; what it should have written is dropped and counts as clean. Then the power goes, or the process, or it is closed',
+    injected: 'the n-th sync fails, once and from then on, for every n in 3 workloads; what it should have written is dropped and counts as clean. Then the power goes, or the process, or it is closed',
     invariant: 'nobody is told of that batch or a later one; the log has failed; nothing is written or synced again; opening again gives a prefix with all that was told',
     pr: 100,
     nightly: 2_000,
@@ -193,7 +196,7 @@ faultRow(
   '9 engine',
   {
     title: 'disk full',
-    injected: 'ENOSPC at the n-th write or new file, with a part of it written, once and from then on, for every n in 6 workloads',
+    injected: 'ENOSPC at the n-th write or new file, with a part of it written, once and from then on, for every n in 3 workloads',
     invariant: 'reads and subscribers go on; nobody is told of what is not durable; with room again, opening gives a prefix with all that was told',
     pr: 200,
     nightly: 4_000,
@@ -206,39 +209,78 @@ faultRow(
 )
 
 faultRow(
-  25,
+  10,
   {
-    title: 'random schedules of threads, with every fault of this page',
-    injected: 'the simulator: seeds for calls, steps, lanes, sectors; W in {0, 1, 2, 4, 8, 16}; failing disks, power cuts, kills, dying workers',
-    invariant: 'answers, changes, events, snapshots and recovered states are those of the serial run on plain maps; without dying workers all W leave the same bytes',
-    pr: 60,
-    nightly: 20_000,
+    title: 'short writes and reads, EINTR, EAGAIN',
+    injected: 'reads and writes of log and checkpoints that do a part, or nothing and say "again": the n-th one for every n in 3 workloads, and a tenth of all',
+    invariant: 'continued: nothing fails, nothing is lost, and the files are those of an undisturbed run',
+    pr: 100,
+    nightly: 5_000,
+  },
+  async (run) => {
+    let shortened = 0
+    for (let round = 0; round < run.rounds && !run.isOver; round += 1) {
+      for (let n = 0; n < 3; n += 1) {
+        const options = { ...workload(n, run.seed + round * 100), steps: 25, ending: 'close' as const }
+        const undisturbed = (await simulate(program, options)).disk
+        let calls = 0
+        for (let at = -8; at < calls || at <= 0; at += 1 + Math.floor(calls / 60)) {
+          if (run.isOver) return
+          let seen = 0
+          const onOperation = ({ kind, bytes }: StorageOperation): StorageFault | undefined => {
+            if ((kind !== 'read' && kind !== 'write') || bytes === 0) return undefined
+            seen += 1
+            if (at < 0 ? run.random() > 0.1 : seen !== at + 1) return undefined
+            shortened += 1
+            const part = 1 + Math.floor(run.random() * bytes)
+            return run.random() < 0.5 ? { writtenBytes: part, readBytes: part } : { code: run.random() < 0.5 ? 'EINTR' : 'EAGAIN' }
+          }
+          const result = await simulate(program, { ...options, onOperation })
+          expect(result.failures).toBe(0)
+          expect(result.disk, `operation ${at}`).toBe(undisturbed)
+          calls = Math.max(calls, seen)
+          run.done()
+        }
+      }
+    }
+    run.figure('calls cut short or interrupted', shortened)
+  },
+)
+
+faultRow(
+  24,
+  {
+    title: 'clock jumps',
+    injected: 'simulated databases whose wall clock is set between lives: an hour back, ten years ahead, a millisecond back, not at all; the monotonic clock stands still for whole batches',
+    invariant: 'the time of batches never goes back, also from life to life; order, answers and replay are those of plain maps; time-outs go by the monotonic clock',
+    pr: 50,
+    nightly: 1_000,
   },
   async (run) => {
     let lives = 0
-    let calls = 0
-    let deaths = 0
     for (const index of run.cases()) {
-      const seed = run.chance.below(2 ** 31)
-      if (index % 10 === 0) {
-        const disks: string[] = []
-        for (const workers of [0, 1, 2, 4, 8, 16]) {
-          const result = await simulate(program, { seed, workers, steps: 150, faults: true, deaths: false })
-          disks.push(result.disk)
-          lives += result.lives
-          calls += result.calls
-        }
-        expect(new Set(disks).size, `seed ${seed}: ${disks.join(' | ')}`).toBe(1)
-        continue
-      }
-      const workers = run.chance.pick([0, 1, 2, 4, 8, 16])
-      const result = await simulate(program, { seed, workers, steps: 150, faults: true, deaths: true })
+      const result = await simulate(program, { seed: run.chance.below(2 ** 31), workers: index % 3, steps: 120, faults: true, deaths: false, clockJumps: true })
       lives += result.lives
-      calls += result.calls
-      deaths += result.deaths
     }
+    // makeClock alone, against clocks of every kind.
+    for (let n = 0; n < 1_000; n += 1) mustNeverGoBack(run.chance)
     run.figure('lives', lives)
-    run.figure('calls', calls)
-    run.figure('workers that died', deaths)
   },
 )
+
+function mustNeverGoBack(random: Random): void {
+  let monotonicMs = random.fraction() * 1e6
+  const environment = new VirtualWorld(0)
+  environment.monotonicMs = () => monotonicMs
+  let lastLogged = 0
+  for (let life = 0; life < 4; life += 1) {
+    const wallMs = Math.max(lastLogged, random.pick([0, 1_700_000_000_000, 1_700_000_000_000 - 3_600_000, 2_015_000_000_000]))
+    const clock = makeClock({ wallMs, monotonicMs, stepMs: undefined }, environment)
+    for (let batch = 0; batch < 10; batch += 1) {
+      const now = clock.now()
+      if (!Number.isInteger(now) || now < lastLogged) throw new Error(`the time goes from ${lastLogged} to ${now}`)
+      lastLogged = now
+      monotonicMs += random.pick([0, 0.001, 0.4, 1, 59_000])
+    }
+  }
+}

@@ -24,6 +24,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'vitest'
 import { randomOf, type Random } from '../support/random.js'
+import { recordFolder, type FaultFigure, type FaultRecord } from './record.js'
 
 export interface FaultRowOptions {
   readonly title: string
@@ -56,34 +57,7 @@ export interface FaultRun {
   figure(name: string, value: number | string, unit?: string): void
 }
 
-export interface FaultFigure {
-  readonly name: string
-  readonly value: number | string
-  readonly unit: string
-}
-
-export interface FaultRecord {
-  readonly row: string
-  readonly title: string
-  readonly injected: string
-  readonly invariant: string
-  readonly pr: number
-  /** Cases run. */
-  readonly count: number
-  readonly seed: number
-  readonly ms: number
-  readonly figures: readonly FaultFigure[]
-  readonly failures: readonly string[]
-  /** A deadline ended it before its count. */
-  readonly isCut: boolean
-  readonly commit: string
-  readonly node: string
-  readonly machine: string
-  readonly date: string
-}
-
 const repository = fileURLToPath(new URL('../..', import.meta.url))
-export const recordFolder = process.env['SLUICE_FAULTS_DIR'] ?? join(repository, '.faults')
 
 const wantedSeed = process.env['SLUICE_SEED']
 const wantedCase = process.env['SLUICE_CASE']

@@ -560,7 +560,10 @@ class Simulation {
   /** The wall clock may have been set, forward or back, while nobody looked. */
   #newLife(): Promise<Life> {
     const jumps = [0, 1_000, -3_600_000, 10 * 365 * 86_400_000, -1]
-    if (this.#options.clockJumps === true) this.#wallMs += this.#schedule.pick(jumps)
+    const jump = this.#options.clockJumps === true ? this.#schedule.pick(jumps) : 0
+    this.#wallMs += jump
+    // R57: after so long nobody remembers an id, so nobody may ask again.
+    if (jump > 600_000) this.#unknown = []
     return Life.open(this.#program, {
       disk: this.#disk,
       databaseId: this.#databaseId,

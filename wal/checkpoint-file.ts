@@ -38,9 +38,12 @@ export function copyFile(
 ): boolean {
   const target = to.storage.create(to.fileName)
   const isWhole = (): boolean => {
-    const sum = eachChunk(from.storage, from.fileName, hooks, (chunk, at) => target.write([chunk], at))
+    const sum = eachChunk(from.storage, from.fileName, hooks, (chunk, at) => {
+      target.write([chunk], at)
+      // Chunk by chunk: one long sync at the end would stand before those of the log.
+      target.sync()
+    })
     if (!isSameSum(sum, from.sum)) return false
-    target.sync()
     to.storage.syncDirectory()
     return true
   }

@@ -150,6 +150,8 @@ class Forward {
     const changes = this.#changes.sorted()
     for (const slice of changes.slices()) {
       this.#checkpoint.apply(slice, { batch: this.#batch, meta })
+      // In small portions: one long sync at the end would stand before those of the log.
+      this.#checkpoint.flush()
       this.#mustGoOn()
     }
     this.changedRows += changes.count

@@ -17,7 +17,8 @@ import { databaseState } from '../shared/control.js'
 import type { CheckpointJob, CheckpointMessage, JobProgress } from './checkpoint-main.js'
 import type { CheckpointReport } from '../stream/checkpointer.js'
 import type { EnginePlan } from './engine-plan.js'
-import type { LogMessage, LogThreadData } from './log-main.js'
+import type { LogMessage, LogThreadData } from './log-messages.js'
+import type { LogThread } from './log-thread.js'
 import type { WorkerMessage, WorkerTask } from './worker-main.js'
 
 export interface Bells {
@@ -27,14 +28,6 @@ export interface Bells {
   logFailed(message: string): void
   /** A worker is dead: its thread has exited. */
   workerLost(worker: number, error: unknown): void
-}
-
-/** A log thread that loads its modules and waits for `startLog`. */
-export type LogThread = Worker
-export function spawnLogThread(): LogThread {
-  const thread = new Worker(new URL('./log-main.js', import.meta.url), { execArgv: [] })
-  thread.unref()
-  return thread
 }
 
 /** A job of the checkpoint thread. */
@@ -149,10 +142,10 @@ export class ThreadHost {
     thread.unref()
   }
 
-  startLog(thread: Worker, data: LogThreadData): Promise<void> {
+  startLog(log: LogThread, data: LogThreadData): Promise<void> {
+    const thread = log.worker
     this.#log = thread
-    thread.ref()
-    thread.postMessage(data)
+    log.run(data)
     this.#logEnded = new Promise((resolve) => thread.once('exit', () => resolve()))
     return new Promise((resolve, reject) => {
       thread.on('message', (message: LogMessage) => {

@@ -136,15 +136,16 @@ async function atEvery(
   afterwards: (operation: StorageOperation) => void,
 ): Promise<{ failures: number }> {
   let failures = 0
+  let cases = 0
   for (let round = 0; round < run.rounds && !run.isOver; round += 1) {
-    for (let n = 0; n < 3; n += 1) {
+    for (let n = 0; (n < 2 || cases < run.count) && !run.isOver; n += 1) {
       for (const isOnce of [true, false]) {
         for (let at = 0; !run.isOver; at += 1) {
           let seen = 0
           let isOver = false
           const onOperation = (operation: StorageOperation, moment: Moment): StorageFault | undefined => {
-            if (moment.hasFailed && moment.folder === 'log') {
-              afterwards(operation)
+            if (moment.hasFailed) {
+              if (moment.isLogThread) afterwards(operation)
               isOver = true
             }
             if (isOver || !hits(operation, moment)) return undefined
@@ -155,6 +156,7 @@ async function atEvery(
           const ending = run.chance.pick(['power', 'kill', 'close'] as const)
           const result = await simulateOpened({ ...workload(n, run.seed + round * 100), ending, onOperation })
           failures += result
+          cases += 1
           run.done()
           if (seen <= at) break
         }
@@ -178,13 +180,14 @@ faultRow(
   7,
   {
     title: 'fsync fails',
-    injected: 'the n-th sync fails, once and from then on, for every n in 3 workloads; what it should have written is dropped and counts as clean. Then the power goes, or the process, or it is closed',
+    injected: 'the n-th sync fails, once and from then on, for every n in 2 workloads and more; what it should have written is dropped and counts as clean. Then the power goes, or the process, or it is closed',
     invariant: 'nobody is told of that batch or a later one; the log has failed; nothing is written or synced again; opening again gives a prefix with all that was told',
     pr: 100,
     nightly: 2_000,
   },
   async (run) => {
-    const isSync = ({ kind }: StorageOperation, { folder }: Moment): boolean => folder === 'log' && kind.startsWith('sync')
+    // Those of the log thread. The checkpoint thread syncs segments too: see the TODO in test/simulator/simulation.ts.
+    const isSync = ({ kind }: StorageOperation, { isLogThread }: Moment): boolean => isLogThread && kind.startsWith('sync')
     const { failures } = await atEvery(run, isSync, 'EIO', (operation) => {
       if (operation.kind !== 'read') throw new Error(`after the failure there is a ${operation.kind} of ${operation.name}`)
     })
@@ -196,7 +199,7 @@ faultRow(
   '9 engine',
   {
     title: 'disk full',
-    injected: 'ENOSPC at the n-th write or new file, with a part of it written, once and from then on, for every n in 3 workloads',
+    injected: 'ENOSPC at the n-th write or new file, with a part of it written, once and from then on, for every n in 2 workloads and more',
     invariant: 'reads and subscribers go on; nobody is told of what is not durable; with room again, opening gives a prefix with all that was told',
     pr: 200,
     nightly: 4_000,

@@ -35,6 +35,7 @@ async function call(life: Life, script: Script): Promise<{ value?: unknown; erro
   life.engine.submit(procedure, { script }, caller as never, 0)
   life.world.endTick()
   await life.runBatch()
+  life.ring()
   life.stepLog()
   life.world.turn()
   if (answer === undefined) throw new Error('the call was not answered')

@@ -5,13 +5,16 @@
  *
  * Real: store, transactions, lanes, sequencer, seal, rings, log pump and writer, recovery, replay, main's engine.
  * Stood in for: the threads (stepped-lanes.ts), the clock and the event loop (virtual-world.ts), the disk.
- * Small on purpose: rings, segments and history, so that they wrap, roll and run out all the time.
+ * Small on purpose: the frame ring, segments and history, so that they wrap, roll and run out all the time.
  */
+import { SluiceError } from '../../engine/base/errors.js'
+import { limits } from '../../engine/base/limits.js'
 import { Engine } from '../../engine/database.js'
 import { loggedCatalog, type LoggedCatalog } from '../../engine/schema/catalog.js'
 import type { Program } from '../../engine/schema/descriptor.js'
 import type { Sequencer } from '../../engine/sequencer/sequencer.js'
 import { BatchRecord } from '../../engine/shared/batch-record.js'
+import { sharedBuffer } from '../../engine/shared/buffers.js'
 import { Control, databaseState } from '../../engine/shared/control.js'
 import { LaneLog } from '../../engine/shared/lane-log.js'
 import { Store, type StorePlan } from '../../engine/store/store.js'
@@ -117,6 +120,10 @@ export class Life {
         this.world.turn()
       }
     }
+  }
+
+  /** What the sequencer does when a batch is sealed: main is rung if it sleeps. */
+  ring(): void {
     if (this.parts.control.mainMustBeRung()) this.engine.rung()
     this.world.endTick()
   }
@@ -168,13 +175,21 @@ export class Life {
 
   /** Whatever goes on by itself ends at its next step. */
   end(): void {
+    if (this.#isEnded) return
     this.#isEnded = true
+    givenBack(this.parts.plan)
   }
 
-  /** The end of a life that is told to end. */
-  close(): void {
+  /** The end of a life that is told to end. False when the last certificate could not be written. */
+  close(): boolean {
     if (this.parts.control.load('state') === databaseState.open) this.parts.control.store('state', databaseState.stopping)
-    this.writer.close()
+    try {
+      this.writer.close()
+      return true
+    } catch (error) {
+      if (!SluiceError.is(error, 'LOG_FAILED')) throw error
+      return false
+    }
   }
 }
 
@@ -204,18 +219,33 @@ export async function recoverDisk(program: Program, options: LifeOptions): Promi
   }
 }
 
+/** Rings are used again: what stands in them does not matter, and making them takes longer than a short life. */
+const rings = new Map<number, SharedArrayBuffer[]>()
+const taken = (bytes: number): SharedArrayBuffer => rings.get(bytes)?.pop() ?? sharedBuffer(bytes)
+function givenBack({ requests, responses, frameOverflow }: EnginePlan): void {
+  const give = (bytes: number, buffer: SharedArrayBuffer): void => {
+    const free = rings.get(bytes)
+    if (free === undefined) rings.set(bytes, [buffer])
+    else free.push(buffer)
+  }
+  give(limits.requestRingBytes, requests)
+  give(limits.requestRingBytes, frameOverflow)
+  for (const buffer of responses) give(limits.responseRingBytes, buffer)
+}
+
 function planOf(options: LifeOptions, store: StorePlan, { tail, lastNow }: Recovered, seed: number, world: VirtualWorld): EnginePlan {
   const threads = Math.max(1, options.workers)
-  const sizes = { lanes: partitions + 2, transactions: 4_200, changes: 2 ** 14, events: 2 ** 12, bytes: 4 * MiB }
+  const sizes = { lanes: partitions + 2, transactions: 4_200, changes: 2 ** 13, events: 2 ** 11, bytes: 2 * MiB }
   return {
     store,
     control: Control.create(threads).buffer,
-    requests: new SharedArrayBuffer(2 * MiB),
-    responses: Array.from({ length: threads }, () => new SharedArrayBuffer(1 * MiB)),
+    requests: taken(limits.requestRingBytes),
+    responses: Array.from({ length: threads }, () => taken(limits.responseRingBytes)),
     logs: Array.from({ length: threads }, () => LaneLog.create(sizes).buffers),
     record: BatchRecord.create(partitions).buffer,
     frames: new SharedArrayBuffer(64 * KiB),
-    frameOverflow: new SharedArrayBuffer(8 * MiB),
+    frameRingBytes: 64 * KiB,
+    frameOverflow: taken(limits.requestRingBytes),
     workers: options.workers,
     partitions,
     seed,

@@ -68,6 +68,8 @@ export interface Moment {
   readonly promised: number
   /** The log has failed in this life. */
   readonly hasFailed: boolean
+  /** It is the log thread that asks. */
+  readonly isLogThread: boolean
 }
 
 export interface SimulationResult {
@@ -102,6 +104,8 @@ interface Held {
 }
 
 export const simulatedId = Uint8Array.from({ length: 16 }, (_, n) => n * 11 + 3)
+class ProcessDied extends Error {}
+
 const noFault = (): undefined => undefined
 
 export async function simulate(program: Program, options: SimulationOptions): Promise<SimulationResult> {
@@ -139,6 +143,7 @@ class Simulation {
   #ring!: FrameRing
   readonly #databaseId: Uint8Array
   #isOpening = false
+  #hasDied = false
   #isLogStep = false
   #wallMs = 1_700_000_000_000
   #deathsOfLife = 0
@@ -177,6 +182,7 @@ class Simulation {
       }
     }
     this.#onOperation = noFault
+    if (this.#hasDied) await this.#restart(0)
     await this.#settle()
     if (this.#life.isOpen && this.#asked.size > 0) throw new Error(`${this.#asked.size} calls were never answered`)
     await this.#end(this.#options.ending ?? 'close')
@@ -189,6 +195,7 @@ class Simulation {
   async #step(): Promise<void> {
     const { faults, deaths } = this.#options
     const die = this.#schedule.fraction()
+    if (this.#hasDied) return this.#count('death', () => this.#restart(die))
     if (!this.#life.isOpen && die < 0.4) return this.#count('restart', () => this.#restart(die * 2.5))
     if (die < 0.3) return this.#count('submit', () => this.#submit())
     if (die < 0.5) return this.#count('batch', () => this.#batch())
@@ -209,12 +216,18 @@ class Simulation {
   }
 
   async #restart(bad: number): Promise<void> {
-    if (bad < 0.6) await this.#end('power')
-    else if (bad < 0.8) await this.#end('kill')
+    if (bad < 0.5) await this.#end('power')
+    else if (bad < 0.8 || this.#hasDied) await this.#end('kill')
     else {
       await this.#settle()
       await this.#end('close')
     }
+    await this.#open()
+    // A machine that kills processes may be about to die itself: what was read meanwhile must stay.
+    const dies = this.#schedule.chance(0.25)
+    if (bad < 0.5 || !dies) return
+    this.#hold()
+    await this.#end('power')
     await this.#open()
   }
 
@@ -312,6 +325,7 @@ class Simulation {
       asked.low ??= before
       asked.high = this.#oracle.versions.length
     }
+    this.#life.ring()
   }
 
   /** What the sequencer has put into the ring since the last look. */
@@ -359,6 +373,7 @@ class Simulation {
       (error: unknown) => {
         const code = (error as { code?: unknown }).code
         // The disk fails it, or the life ends; what it reads is durable and in order, so nothing else may.
+        if (this.#hasDied || error instanceof ProcessDied) return
         if (!['EIO', 'ENOSPC', 'EDQUOT', 'CANCELLED', 'LOG_FAILED'].includes(String(code))) this.#jobFailure = error
       },
     ).then(() => void (this.#job = undefined))
@@ -462,12 +477,15 @@ class Simulation {
       frames: this.#oracle.sealedFrames,
       promised: this.#oracle.promised,
       hasFailed: this.#life !== undefined && !this.#life.isOpen,
+      isLogThread: this.#isLogStep,
     }
   }
 
-  /** Some operations from now, one fails, or all of them from then on. */
+  /** Some operations from now, one fails, or all of them from then on; or the process dies there. */
   #armFault(bad: number): void {
     const code = bad < 0.4 ? 'EIO' : bad < 0.8 ? 'ENOSPC' : 'EDQUOT'
+    // The process dies there: what was written before is readable, and not on disk.
+    const isDeath = (bad * 100) % 1 < 0.6
     const isPersistent = bad * 10 - Math.floor(bad * 10) < 0.3
     let left = Math.floor((bad * 1_000) % 12)
     let isOver = false
@@ -478,6 +496,11 @@ class Simulation {
       if (!hits || isOver) return undefined
       left -= 1
       if (left >= 0) return undefined
+      if (code === 'EIO' && isDeath) {
+        this.#hasDied = true
+        isOver = true
+        throw new ProcessDied()
+      }
       isOver = !isPersistent
       return { code, writtenBytes: Math.floor((operation.bytes * ((bad * 97) % 1)) / 512) * 512 }
     }
@@ -486,11 +509,11 @@ class Simulation {
   async #end(how: Ending): Promise<void> {
     const { parts, engine } = this.#life
     this.#seal()
-    const hasFailed = !this.#life.isOpen
+    let hasFailed = !this.#life.isOpen
     if (how === 'close') {
       this.#life.end()
       await this.#job
-      this.#life.close()
+      if (!this.#life.close()) hasFailed = true
     }
     // Nobody outside hears any more.
     for (const { call, id } of this.#asked.values()) if (id !== undefined) this.#unknown.push(call.n)
@@ -502,9 +525,10 @@ class Simulation {
     if (parts.record.batch <= parts.control.executed) checkStore(parts.store, parts.control.executed)
     engine.newest.close(true)
     this.#onOperation = noFault
-    this.#disk = how === 'power' ? this.#powerCut() : this.#disk.crash(() => true, this.#onDisk)
+    // The pages that a dead process leaves stay readable, also those that a failed sync calls clean.
+    if (how === 'power') this.#disk = this.#powerCut()
     this.#life.end()
-    await this.#job // on a disk that is no more
+    await this.#job
     if (this.#options.onRestart !== undefined) {
       this.#options.onRestart(this.#disk)
       this.#disk = this.#disk.copy(this.#onDisk) // what was edited is on the platters
@@ -534,10 +558,12 @@ class Simulation {
       if (!isHard || !(SluiceError.is(error, 'LOG_FAILED') || (error as { code?: unknown }).code === 'EIO')) throw error
       this.#onOperation = noFault
       this.#disk = this.#powerCut()
+      this.#keeps &&= survives(this.#durability, 'power')
       this.#life = await this.#newLife()
     }
     this.#onOperation = noFault
     this.#isOpening = false
+    this.#hasDied = false
     this.#tally.lives += 1
     const { recovered, parts, catalog } = this.#life
     const before = this.#oracle.frames

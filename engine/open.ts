@@ -17,8 +17,7 @@ import type { DatabaseFiles } from './stream/log-follower.js'
 import { recover, type Recovered, type RecoverProgress } from './stream/recover.js'
 import { replayBatch } from './stream/replay.js'
 import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.js'
-import { LogThread } from './worker/log-thread.js'
-import { ThreadHost } from './worker/thread-host.js'
+import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
 import { CheckpointSet, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, LmdbCheckpointStore, mustBeFinished, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
@@ -71,11 +70,11 @@ export async function openEngine(program: Program, options: EngineOptions): Prom
     if (directory !== undefined) {
       mustBeFinished(FileLogStorage.open(directory), directory)
       lock = await DirectoryLock.take(directory)
-      logThread = new LogThread()
+      logThread = spawnLogThread()
     }
     return await openLocked(program, options, environment, directory, lock, logThread)
   } catch (error) {
-    await logThread?.worker.terminate()
+    await logThread?.terminate()
     await lock?.release()
     throw SluiceError.is(error) || directory === undefined ? error : unusable(directory, error)
   }
@@ -99,7 +98,7 @@ async function openLocked(
       partitions,
       historyBytes: options.historyBytes,
     })
-  const recovered = directory === undefined ? undefined : await recoverFiles(program, withSystem, directory, options, logThread!, layOut)
+  const recovered = directory === undefined ? undefined : await recoverFiles(program, withSystem, directory, options, layOut)
   mustNotBeAborted(options)
   const created = recovered?.catalog
   const partitions = created?.partitions ?? options.partitions ?? limits.partitionsDefault
@@ -206,12 +205,10 @@ async function openLocked(
 }
 
 /** Reads checkpoint and log into a new store. Both are checked against the program before a row is made of them. */
-async function recoverFiles(program: Program, withSystem: Program, directory: string, options: EngineOptions, logThread: LogThread, layOut: (partitions: number) => StorePlan): Promise<Recovered> {
+async function recoverFiles(program: Program, withSystem: Program, directory: string, options: EngineOptions, layOut: (partitions: number) => StorePlan): Promise<Recovered> {
   let laid: { readonly plan: StorePlan; readonly store: Store } | undefined
-  const logDirectory = join(directory, 'log')
   const steps = recover({
-    log: FileLogStorage.open(logDirectory),
-    readLog: (wanted) => logThread.recover(logDirectory, wanted),
+    log: FileLogStorage.open(join(directory, 'log')),
     checkpoints: CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint'))),
     outcomeWindowMs: options.outcomeWindowMs,
     mode: 'repair',
@@ -227,7 +224,7 @@ async function recoverFiles(program: Program, withSystem: Program, directory: st
   for (;;) {
     const step = await steps.next()
     if (step.done === true) return step.value
-    if (step.value !== undefined) options.onProgress?.(step.value)
+    options.onProgress?.(step.value)
     await turn()
     mustNotBeAborted(options)
   }

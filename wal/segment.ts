@@ -90,7 +90,8 @@ export function readSegmentHeadOf(
 /**
  * Removes the segments that hold nothing above `upTo`: those whose successor begins at or below it. Oldest first, so
  * that a crash leaves a log without a gap, and only when the head of the successor is on disk, for the first segment of
- * a log must have one. Returns the numbers of the removed segments.
+ * a log must have one. It is written once more before it is synced: a sync of the log thread may have failed meanwhile, and
+ * then the page is lost, counts as clean, and another sync says nothing (W2). Returns the numbers of the removed segments.
  */
 export function removeSegments(storage: LogStorage, options: { readonly upTo: number }): number[] {
   const segments = listSegments(storage)
@@ -100,12 +101,25 @@ export function removeSegments(storage: LogStorage, options: { readonly upTo: nu
     const next = readSegmentHeadOf(storage, segments[i + 1]!)
     const done = head !== undefined && next !== undefined && sameBytes(head.databaseId, next.databaseId)
     if (!done || next.previous > options.upTo) break
-    syncSegment(storage, segments[i + 1]!)
+    rewriteHead(storage, segments[i + 1]!)
     storage.remove(segmentName(segments[i]!))
     removed.push(segments[i]!)
   }
   if (removed.length > 0) storage.syncDirectory()
   return removed
+}
+
+/** The same bytes: nobody writes the head of a segment after the segment was begun. */
+function rewriteHead(storage: LogStorage, segment: number): void {
+  const file = storage.open(segmentName(segment), 'write')
+  try {
+    const page = new Uint8Array(segmentHeadBytes)
+    file.read(page, 0)
+    file.write([page], 0)
+    file.sync()
+  } finally {
+    file.close()
+  }
 }
 
 /** Puts on disk whatever was written of any segment: for who reads a log that its writer does not sync. */

@@ -45,13 +45,13 @@ export class ResponseRing {
   #head: number
   readonly #entry: ResponseEntry
 
-  /** The buffer may be longer than the ring. */
-  constructor(buffer: SharedArrayBuffer, control: Control, worker: number, size = buffer.byteLength) {
+  /** One buffer may hold the rings of all workers. */
+  constructor(buffer: SharedArrayBuffer, control: Control, worker: number, size = buffer.byteLength, offset = 0) {
     this.buffer = buffer
-    this.bytes = Buffer.from(buffer, 0, size)
+    this.bytes = Buffer.from(buffer, offset, size)
     this.#entry = { slot: 0, batch: 0, needs: 0, outcome: 0, index: 0, valueAt: 0, valueBytes: 0, bytes: this.bytes }
-    this.#i32 = new Int32Array(buffer, 0, size / 4)
-    this.#f64 = new Float64Array(buffer, 0, size / 8)
+    this.#i32 = new Int32Array(buffer, offset, size / 4)
+    this.#f64 = new Float64Array(buffer, offset, size / 8)
     this.#control = control
     this.#worker = worker
     this.#mask = size - 1

@@ -28,7 +28,8 @@ export interface EnginePlan {
   readonly store: StorePlan
   readonly control: SharedArrayBuffer
   readonly requests: SharedArrayBuffer
-  readonly responses: readonly SharedArrayBuffer[]
+  /** The rings of all workers, one behind the other. */
+  readonly responses: SharedArrayBuffer
   readonly logs: readonly (readonly SharedArrayBuffer[])[]
   readonly record: SharedArrayBuffer
   readonly frames: SharedArrayBuffer
@@ -75,7 +76,7 @@ export function createPlan(options: PlanOptions): EnginePlan {
     ...options,
     control: Control.create(threads).buffer,
     requests: sharedBuffer(limits.requestRingBytes),
-    responses: Array.from({ length: threads }, () => sharedBuffer(limits.responseRingBytes)),
+    responses: sharedBuffer(threads * limits.responseRingBytes),
     logs: Array.from({ length: threads }, () => LaneLog.create(sizes).buffers),
     record: BatchRecord.create(options.partitions).buffer,
     frames: sharedBuffer(ring),
@@ -103,7 +104,8 @@ export class EngineParts {
     this.control = new Control(plan.control, plan.workers === 0 && !plan.hasLogThread)
     this.store = new Store(program, plan.store, seat)
     this.requests = new RequestRing(plan.requests, this.control, limits.requestRingBytes)
-    this.responses = plan.responses.map((buffer, worker) => new ResponseRing(buffer, this.control, worker, limits.responseRingBytes))
+    const ringBytes = limits.responseRingBytes
+    this.responses = plan.logs.map((_, worker) => new ResponseRing(plan.responses, this.control, worker, ringBytes, worker * ringBytes))
     this.logs = plan.logs.map((buffers) => new LaneLog(buffers))
     this.record = new BatchRecord(plan.record, plan.partitions)
     this.frames = new FrameRing(plan.frames, plan.frameOverflow, this.control, plan.frameRingBytes)

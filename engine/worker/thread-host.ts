@@ -17,8 +17,7 @@ import { databaseState } from '../shared/control.js'
 import type { CheckpointJob, CheckpointMessage, JobProgress } from './checkpoint-main.js'
 import type { CheckpointReport } from '../stream/checkpointer.js'
 import type { EnginePlan } from './engine-plan.js'
-import type { LogMessage, LogThreadData } from './log-messages.js'
-import type { LogThread } from './log-thread.js'
+import type { LogMessage, LogThreadData } from './log-main.js'
 import type { WorkerMessage, WorkerTask } from './worker-main.js'
 
 export interface Bells {
@@ -28,6 +27,14 @@ export interface Bells {
   logFailed(message: string): void
   /** A worker is dead: its thread has exited. */
   workerLost(worker: number, error: unknown): void
+}
+
+/** A log thread that loads its modules and waits for `startLog`. */
+export type LogThread = Worker
+export function spawnLogThread(): LogThread {
+  const thread = new Worker(new URL('./log-main.js', import.meta.url), { execArgv: [] })
+  thread.unref()
+  return thread
 }
 
 /** A job of the checkpoint thread. */
@@ -142,10 +149,10 @@ export class ThreadHost {
     thread.unref()
   }
 
-  startLog(log: LogThread, data: LogThreadData): Promise<void> {
-    const thread = log.worker
+  startLog(thread: Worker, data: LogThreadData): Promise<void> {
     this.#log = thread
-    log.run(data)
+    thread.ref()
+    thread.postMessage(data)
     this.#logEnded = new Promise((resolve) => thread.once('exit', () => resolve()))
     return new Promise((resolve, reject) => {
       thread.on('message', (message: LogMessage) => {

@@ -76,6 +76,7 @@ export function faultRow(
   const row = String(id)
   if (registered.has(row)) throw new Error(`row ${row} is there twice`)
   registered.add(row)
+  commitOf() // before the row fills the memory: asking starts a process
   test(`row ${row}: ${options.title}`, { timeout: timeoutMs }, async () => {
     const run = new Run(row, options)
     let failure: unknown

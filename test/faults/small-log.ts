@@ -95,9 +95,12 @@ export function sameFiles(left: MemoryLogStorage, right: MemoryLogStorage): bool
   return names.every((name) => Buffer.compare(left.bytesOf(name), right.bytesOf(name)) === 0)
 }
 
-/** Opening once more changes nothing. */
-export function mustBeSettled(disk: MemoryLogStorage, after = 0, id: Uint8Array = databaseId): void {
+/** Opening once more changes nothing, and finds nothing behind the end. */
+export function mustBeSettled(disk: MemoryLogStorage, after: number): void {
   const before = disk.copy()
-  for (const part of recoverLog(disk, { databaseId: id, after })) if (part.body.length < 0) throw new Error('no body')
+  const steps = recoverLog(disk, { databaseId, after })
+  let step = steps.next()
+  while (step.done !== true) step = steps.next()
+  if (step.value.cutBytes > 0) throw new Error(`${step.value.cutBytes} bytes were left behind the end of the log`)
   if (!sameFiles(before, disk)) throw new Error('opening a second time changes the files')
 }

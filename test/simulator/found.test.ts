@@ -6,7 +6,9 @@ import type { Program } from '../../engine/schema/descriptor.js'
 import { SluiceError } from '../../engine/base/errors.js'
 import modelApp, { run } from '../support/apps/model-app.js'
 import type { Script } from '../support/apps/script.js'
+import { MemoryLogStorage, removeSegments, type StorageFault, type StorageOperation } from '../../wal/index.js'
 import { newFolder, openFor } from '../support/fixture.js'
+import { appendAll, openWriter, recover, type Written } from '../wal/log-fixture.js'
 import { Life } from './life.js'
 import { SimulatedDisk } from './simulated-disk.js'
 
@@ -66,4 +68,22 @@ test('a checkpoint that is asked for before the first frame is in the files is e
     expect((await db.checkpoint()).rows).toBeLessThanOrEqual(1)
     await db.close()
   }
+})
+
+// Seed 268089904, row 7. The log thread could not sync a new segment: its head was lost, and counted as clean. The checkpoint
+// thread, at work meanwhile, synced that segment once more, which went well, and removed the one before it. After a power cut the
+// log began with a segment without a head, and was refused.
+test('a segment leaves only when the head of the next one is on disk, also when a sync of it has failed before', () => {
+  let fails = false
+  const onOperation = ({ kind }: StorageOperation): StorageFault | undefined => (fails && kind === 'sync' ? { code: 'EIO' } : undefined)
+  const disk = new MemoryLogStorage({ crashable: true, onOperation })
+  const writer = openWriter(disk, recover(disk).tail)
+  const written = appendAll(writer, [9_000])
+  expect(writer.prepareNext()).toBe('ready')
+  const [{ batch }] = written as [Written]
+  fails = true
+  expect(() => appendAll(writer, [9_000])).toThrow(expect.objectContaining({ code: 'LOG_FAILED' }))
+  fails = false
+  expect(removeSegments(disk, { upTo: batch })).toEqual([1])
+  expect(recover(disk.crash(() => false), { after: batch }).frames).toEqual([])
 })

@@ -21,9 +21,10 @@ import { allRecords, FrameDecoder, type DecodedTransaction } from '../../engine/
 import { LogFollower } from '../../engine/stream/log-follower.js'
 import { FrameRing } from '../../engine/shared/frame-ring.js'
 import { decodeSchema, FrameBodyReader, LogReader, recoverLog, type Durability, type LogStorage, type StorageFault, type StorageOperation } from '../../wal/index.js'
-import { planOf, type Call } from '../support/plans.js'
+import type { Call } from '../support/plans.js'
 import { randomOf, type Random } from '../support/random.js'
 import { canon } from '../support/same.js'
+import { CallSource } from './call-source.js'
 import { Life } from './life.js'
 import { mustShow, Oracle, type Frame } from './oracle.js'
 import { SimulatedDisk, type Folder, type OnOperation } from './simulated-disk.js'
@@ -121,12 +122,10 @@ class Simulation {
   readonly #durability: Durability
   readonly #segmentBytesMax: number
   readonly #historyBytes: number
-  readonly #waiting: Call[] = []
-  readonly #calls = new Map<number, Call>()
+  readonly #source: CallSource
   readonly #ids = new Map<number, string>()
   readonly #oracle: Oracle
   readonly #counts: Record<string, number> = {}
-  #planSeed: number
   #disk: SimulatedDisk
   #job: Promise<void> | undefined
   #keepLogBytes: number
@@ -155,14 +154,14 @@ class Simulation {
     this.#options = options
     this.#schedule = randomOf(options.seed)
     this.#laneSeeds = randomOf(options.seed ^ 0x5bd1_e995)
-    this.#planSeed = options.seed ^ 0x1234_567
+    this.#source = new CallSource(options.seed ^ 0x1234_567)
     const { below, chance } = this.#schedule
     const durability = chance(0.75) ? 'fsync' : chance(0.6) ? 'os' : 'memory'
     const segmentBytesMax = 8_192 << below(4)
     this.#durability = options.durability ?? durability
     this.#segmentBytesMax = options.segmentBytesMax ?? segmentBytesMax
     this.#historyBytes = chance(0.3) ? 0 : 1 << (10 + below(8))
-    this.#oracle = new Oracle(this.#calls)
+    this.#oracle = new Oracle(this.#source.calls)
     this.#databaseId = options.databaseId ?? simulatedId
     this.#keepLogBytes = this.#schedule.pick([0, 8_192, 65_536])
     this.#disk = SimulatedDisk.create(this.#onDisk)
@@ -238,22 +237,10 @@ class Simulation {
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  #nextCall(): Call {
-    if (this.#waiting.length === 0) {
-      const plan = planOf(randomOf(this.#planSeed), { steps: 12, reopen: false })
-      this.#planSeed = (this.#planSeed + 0x9e37_79b1) >>> 0
-      // Each plan counts its calls, events and notes from 1: the next one goes on behind.
-      const base = this.#calls.size === 0 ? 0 : 10_000 * Math.ceil(Math.max(...this.#calls.keys()) / 10_000)
-      for (const step of plan) if ('calls' in step) for (const call of step.calls) this.#waiting.push(renumbered(call, base))
-    }
-    return this.#waiting.shift()!
-  }
-
   #submit(): void {
     const many = 1 + this.#schedule.below(6)
     for (let n = 0; n < many; n += 1) {
-      const call = this.#nextCall()
-      this.#calls.set(call.n, call)
+      const call = this.#source.next()
       const id = this.#schedule.chance(0.3) ? `call-${call.n}` : undefined
       if (id !== undefined) this.#ids.set(call.n, id)
       this.#ask(call, id)
@@ -266,7 +253,7 @@ class Simulation {
     // Main hears of them in an order that depends on the number of workers.
     const n = this.#unknown.sort((a, b) => a - b).shift()
     if (n === undefined) return
-    this.#ask(this.#calls.get(n)!, this.#ids.get(n))
+    this.#ask(this.#source.calls.get(n)!, this.#ids.get(n))
     this.#life.world.endTick()
   }
 
@@ -611,24 +598,6 @@ class Simulation {
 
 const survives = (durability: Durability, how: Ending): boolean =>
   durability === 'fsync' || (durability === 'os' && how !== 'power')
-
-/** Journal rows, notes and events of a plan are told apart by number. */
-function renumbered(call: Call, base: number): Call {
-  const shift = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(shift)
-    if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
-    const it = value as Record<string, unknown>
-    const isNumbered = it['op'] === 'insert' && (it['table'] === 'journal' || it['table'] === 'note')
-    const entries = Object.entries(it).map(([name, inner]): [string, unknown] => {
-      const hasNumber = (isNumbered && name === 'row') || (it['op'] === 'emit' && name === 'payload')
-      if (!hasNumber) return [name, name === 'script' ? shift(inner) : inner]
-      const row = inner as Record<string, unknown>
-      return [name, { ...row, n: Number(row['n']) + base }]
-    })
-    return Object.fromEntries(entries)
-  }
-  return { ...call, n: call.n + base, script: shift(call.script) as Call['script'] }
-}
 
 function mustHaveEvents(record: DecodedTransaction, outcome: { readonly ok: boolean }): void {
   const expected = outcome.ok ? (outcome as unknown as { events: readonly unknown[] }).events : []

@@ -3,10 +3,19 @@
  *
  * A failure names its seed: `SLUICE_SEED=<seed> npx vitest run test/simulator` runs that one alone, exactly as it was.
  *
- * Does it find anything? Bugs that were put into a copy of the sources by hand, and after how many seeds of the third test it
- * said so (one seed is 80 steps; W from 0 to 4):
+ * What it found in the engine stands in found.test.ts. Does it find what is put there? Bugs made by hand in a copy of the sources,
+ * and the number of the seed of the third test at which it said so (from 1000; one seed is 80 steps):
  *
-MUTATIONS
+ *      1   versions are freed although a snapshot holds them
+ *      1   the batch of a dead worker is not rolled back
+ *      2   answers are given before their frame is durable
+ *      3   a checkpoint forgets deletions
+ *     19   recovery forgets the outcomes of calls with an id
+ *    101   a failed sync is tried again, and believed
+ *    684   recovery does not write again what nothing certifies
+ *
+ * Not by these seeds, but by rows of the fault table: the log is kept from the newer checkpoint instead of the older (row 32, first
+ * case); remains of a torn tail are not overwritten (row 2: the number of the life makes them harmless, they are only left over).
  */
 import { expect, test, vi } from 'vitest'
 import type { Program } from '../../engine/schema/descriptor.js'
@@ -46,7 +55,7 @@ test('any number of workers leaves the same bytes on the disk', async () => {
 
 test('whatever fails, the database is what a serial run on plain maps is, and keeps what it told', async () => {
   const sum = { lives: 0, calls: 0, answers: 0, deaths: 0, failures: 0, checkpoints: 0, lostFrames: 0 }
-  for (const seed of seeds(120)) {
+  for (const seed of seeds(100)) {
     const result = await simulate(program, lifeOf(seed))
     for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += result[name]
   }

@@ -192,13 +192,15 @@ class LmdbCheckpoint implements Checkpoint, BlockMap {
     const block = new RowBlock()
     let start = from === undefined ? firstBlockKey : this.#fences.below(from)
     let exclusiveStart = false
+    let below = from // only the first block can hold keys below it
     for (;;) {
       const keys = [...this.#database.getKeys({ start, limit: fencesAheadMax, exclusiveStart })]
       for (const key of keys) {
         assert(this.#isOpen && walk === this.#applied, 'an apply or the end of the checkpoint ends a walk over its blocks')
         const value = this.#valueOf(key)
         block.target(value.length).set(value)
-        yield block.read(value.length, this.#name, from)
+        yield block.read(value.length, this.#name, below)
+        below = undefined
       }
       if (keys.length < fencesAheadMax) return
       start = keys.at(-1)!

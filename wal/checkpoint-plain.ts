@@ -148,7 +148,8 @@ class PlainCheckpoint implements Checkpoint {
       assert(this.#isOpen && image === this.#image, 'an apply or the end of the checkpoint ends a walk over its blocks')
       const { at, bytes } = image.blocks[place]!
       readWhole(image.file, block.target(bytes), at, this.#name)
-      yield block.read(bytes, this.#name, from)
+      // Only the first block can hold keys below it.
+      yield block.read(bytes, this.#name, place === first ? from : undefined)
     }
   }
 

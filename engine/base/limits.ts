@@ -51,6 +51,8 @@ export const limits = {
   checkpointStepBytesMax: 4 * MiB,
   /** Files are copied and their checksums taken in chunks. */
   checkpointChunkBytes: 4 * MiB,
+  /** So much of a checkpoint is mapped at a time while it is read into a database that opens. */
+  checkpointMappedBytesMax: 64 * MiB,
   /** Address space, not memory: LMDB does not have to move its map up to here. */
   checkpointMapBytes: 64 * GiB,
 

@@ -3,7 +3,7 @@
  * Of several changes of a row the last one counts.
  *
  * No values are made and no object per row: a log of transfers brings half a million changes a second, and whoever follows it here
- * may take a tenth of a processor.
+ * gets what the threads that commit leave.
  */
 import { assert } from '../base/assert.js'
 import type { LoggedCatalog } from '../schema/catalog.js'

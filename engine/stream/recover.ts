@@ -15,9 +15,10 @@
  *
  * It comes in steps, so that whoever recovers can turn the event loop, tell how far it is, and stop.
  */
+import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Store, StorePlan } from '../store/store.js'
-import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, listSegments, type LogPlace, type LogStorage, type LogTail, recoverLog, segmentName } from '../../wal/index.js'
+import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, listSegments, type LogPlace, type LogStorage, type LogTail, recoverLog, type RowBlock, rowWords, segmentName } from '../../wal/index.js'
 import { decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { Replay } from './replay.js'
 
@@ -78,6 +79,7 @@ class Recovery {
   #catalog: LoggedCatalog | undefined
   #batch = 0
   #from: LogPlace | undefined
+  #rowBytes = 0
   #logBytes = 0
   #tail: LogTail | undefined
 
@@ -93,34 +95,42 @@ class Recovery {
         this.#passedOver.push(candidate)
         continue
       }
-      const checkpoint = checkpoints.read(candidate.name)
-      try {
-        yield* this.#layRows(checkpoint, candidate)
-      } finally {
-        await checkpoint.close()
-      }
+      let from: Uint8Array | undefined
+      do {
+        // LMDB maps its file, and what is mapped and read counts as memory: opened anew now and then, it gives that back.
+        const checkpoint = checkpoints.read(candidate.name)
+        try {
+          from = yield* this.#layRows(checkpoint, candidate, from)
+        } finally {
+          await checkpoint.close()
+        }
+      } while (from !== undefined)
       return
     }
   }
 
-  *#layRows(checkpoint: Checkpoint, { fileBytes }: CheckpointCandidate): Generator<RecoverProgress, void, void> {
+  /** Lays down the rows from a key on, a bounded number of bytes; answers where to go on, or undefined at the end. */
+  *#layRows(checkpoint: Checkpoint, { fileBytes }: CheckpointCandidate, from: Uint8Array | undefined): Generator<RecoverProgress, Uint8Array | undefined, void> {
     const meta = decodeMeta(checkpoint.meta)
-    if (meta === undefined) return
+    if (meta === undefined) return undefined
     const replay = this.#schema(meta.catalog)
     this.#batch = checkpoint.batch
     this.#from = meta.place
     replay.lastNow = meta.now
     let bytes = 0
     let told = 0
-    for (const block of checkpoint.blocks()) {
+    for (const block of checkpoint.blocks(from)) {
       replay.block(block)
       bytes += block.words[1]! // its length
       if (bytes - told < stepBytes) continue
+      this.#rowBytes += bytes - told
       told = bytes
-      yield { phase: 'checkpoint', bytes: Math.min(bytes, fileBytes), bytesInAll: fileBytes }
+      yield { phase: 'checkpoint', bytes: Math.min(this.#rowBytes, fileBytes), bytesInAll: fileBytes }
+      if (bytes >= limits.checkpointMappedBytesMax) return behindLastOf(block)
     }
     // The frames that follow may come before any schema of the log.
     this.#schema(logCatalogOf(meta))
+    return undefined
   }
 
   /** The frames behind the checkpoint. A log that does not reach back to it is damaged (wal/recovery.ts says how). */
@@ -172,6 +182,14 @@ class Recovery {
     this.#replay.schema(catalog)
     return this.#replay
   }
+}
+
+/** The first key that may come after a block's last one. */
+function behindLastOf({ bytes, rows, count }: RowBlock): Uint8Array {
+  const last = (count - 1) * rowWords
+  const next = new Uint8Array(rows[last + 1]! + 1)
+  next.set(bytes.subarray(rows[last]!, rows[last]! + rows[last + 1]!))
+  return next
 }
 
 /** What the segments from one on take on disk: at least what is still to be read. */

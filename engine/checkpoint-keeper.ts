@@ -8,7 +8,7 @@ import { warn } from './base/environment-node.js'
 import type { Environment } from './base/environment.js'
 import { SluiceError } from './base/errors.js'
 import type { AbortLike } from './database.js'
-import type { Control } from './shared/control.js'
+import { type Control, databaseState } from './shared/control.js'
 import type { CheckpointReport } from './stream/checkpointer.js'
 import { replayBatch } from './stream/replay.js'
 import type { CheckpointJob, JobProgress } from './worker/checkpoint-main.js'
@@ -107,8 +107,18 @@ export class CheckpointKeeper {
     return turn
   }
 
+  /** At 'memory' answers come before their frames are in the files, and what was answered is to be in a checkpoint or a backup. */
+  async #answersInFiles(): Promise<void> {
+    const { control, environment } = this.#options
+    const answered = control.durable
+    while (control.written < answered && control.load('state') === databaseState.open && !this.#isClosing) {
+      await new Promise<void>((resolve) => environment.soon(resolve))
+    }
+  }
+
   async #run(kind: CheckpointJob['kind'], target: string, options: JobOptions, isAwaited: boolean): Promise<CheckpointReport> {
     const { control, threads, environment, directory, databaseId, outcomeWindowMs, isUnsynced } = this.#options
+    await this.#answersInFiles()
     // Before the first frame of a database is in the files, its batch is that of replay.
     const newest = Math.min(control.durable, control.written)
     const upTo = newest > replayBatch ? newest : 0

@@ -23,7 +23,7 @@
  * A log of a newer format is neither: whoever meets a whole envelope of one, accepted or behind e, refuses with
  * `INVALID_USE` before anything is changed (`isAtHome` in envelope.ts).
  */
-import { sameBytes, segmentHeadBytes, type ReadEnvelope } from './envelope.js'
+import { envelopeBytes, frameBytes, isAtHome, readEnvelope, sameBytes, segmentHeadBytes, type ReadEnvelope } from './envelope.js'
 import { logCorrupt, type LogDamage } from './damage.js'
 import type { LogFrame, LogPlace } from './frame-scanner.js'
 import { searchBehind, type Behind } from './log-behind.js'
@@ -34,13 +34,18 @@ import type { LogFile, LogStorage } from './storage.js'
 const copyChunkBytes = 4 * 1_024 * 1_024
 const uncertifiedMax = 4_096
 
+/** A place, and where the newest frame before it begins, by which it is proved. */
+export interface KnownPlace extends LogPlace {
+  readonly frameOffset: number
+}
+
 export interface RecoveryOptions {
   /** Refuse the log of another database. Without it, the id is taken from the log. */
   readonly databaseId?: Uint8Array | undefined
   /** Hand out the frames above this batch: the one that the checkpoint holds. All of them must be there. */
   readonly after?: number | undefined
-  /** The place behind the frame of `after`, where whoever read that frame kept it: nothing before it is read again. */
-  readonly from?: LogPlace | undefined
+  /** The place behind the frame of `after`, where whoever read that frame kept it: nothing before it is read again. Used if it is proved. */
+  readonly from?: KnownPlace | undefined
   /** A batch that is known to be on disk from elsewhere: a log that ends below it is damaged. */
   readonly knownDurable?: number | undefined
   /** `'salvage'` changes nothing and ends at damage instead of throwing; the tail then names it. */
@@ -81,7 +86,7 @@ export function* recoverLog(storage: LogStorage, options: RecoveryOptions = {}):
   }
 
   const { from } = options
-  const isKnown = from !== undefined && from.batch === after && segments.includes(from.segment)
+  const isKnown = from !== undefined && from.batch === after && segments.includes(from.segment) && isProved(storage, from, databaseId)
   const scan = new LogScan(storage, databaseId, isKnown ? from : head)
   const uncertified = new Uncertified(scan.place)
   let schema: Uint8Array | undefined
@@ -129,6 +134,25 @@ export function* recoverLog(storage: LogStorage, options: RecoveryOptions = {}):
     cutBytes: mode === 'repair' ? behind.bytes : 0,
     rewrittenBytes,
     damage,
+  }
+}
+
+/**
+ * Whether the frame before a place is the one that was before it when the place was kept: at its own offset, of its batch, ending
+ * there, and with the chain of all that came before. The log of a copy may hold the same frames elsewhere, and whatever stood
+ * before a wrong place would be passed over without a word.
+ */
+function isProved(storage: LogStorage, place: KnownPlace, databaseId: Uint8Array): boolean {
+  const file = storage.open(segmentName(place.segment), 'read')
+  try {
+    const bytes = new Uint8Array(envelopeBytes)
+    if (file.read(bytes, place.frameOffset) < envelopeBytes) return false
+    const envelope = readEnvelope(bytes, 0)
+    if (envelope === undefined || envelope.kind !== 'frame' || !isAtHome(envelope, databaseId, place.segment, place.frameOffset)) return false
+    const end = place.frameOffset + frameBytes(envelope.bodyBytes)
+    return envelope.batch === place.batch && envelope.chain === place.chain && end === place.offset
+  } finally {
+    file.close()
   }
 }
 

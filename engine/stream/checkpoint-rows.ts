@@ -11,7 +11,7 @@
  */
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog, LoggedTable } from '../schema/catalog.js'
-import type { LogPlace } from '../../wal/index.js'
+import type { KnownPlace } from '../../wal/index.js'
 
 export const outcomesPlace = 0xffff
 const outcomeHeadBytes = 32
@@ -26,7 +26,7 @@ export interface CheckpointMeta {
   readonly now: number
   readonly records: number
   /** Behind the newest frame: where replay begins. */
-  readonly place: LogPlace
+  readonly place: KnownPlace
 }
 
 export function encodeMeta(meta: CheckpointMeta): Uint8Array {

@@ -17,7 +17,7 @@
  */
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
-import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type LogPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
+import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type KnownPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
 import { ChangedRows } from './changed-rows.js'
 import { decodeMeta, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
 
@@ -70,7 +70,7 @@ class Forward {
   readonly #places: TablePlaces
   readonly #makeRoom = (): void => this.#apply()
   #catalog: LoggedCatalog | undefined
-  #place: LogPlace | undefined
+  #place: KnownPlace | undefined
   #batch: number
   #now: number
   records: number
@@ -92,12 +92,12 @@ class Forward {
     const { upTo } = this.#goal
     if (this.#batch < upTo) {
       const reader = LogReader.readFrom(log, { databaseId, batch: this.#batch + 1 })
-      this.#place ??= reader.place
+      this.#place ??= { ...reader.place, frameOffset: 0 } // behind no frame: it proves nothing
       try {
         for await (const frame of reader.frames(upTo)) {
           if (frame.kind === 'schema') this.#schema(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
           else this.#frame(new FrameBodyReader(frame.body))
-          this.#place = reader.place
+          if (frame.kind === 'frame') this.#place = { ...reader.place, frameOffset: frame.offset }
           this.#mustGoOn()
         }
       } finally {

@@ -18,7 +18,7 @@
 import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Store, StorePlan } from '../store/store.js'
-import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, listSegments, type LogPlace, type LogStorage, type LogTail, recoverLog, type RowBlock, rowWords, segmentName } from '../../wal/index.js'
+import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, type KnownPlace, listSegments, type LogStorage, type LogTail, recoverLog, type RowBlock, rowWords, segmentName } from '../../wal/index.js'
 import { decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { Replay } from './replay.js'
 
@@ -78,7 +78,7 @@ class Recovery {
   #store: Store | undefined
   #catalog: LoggedCatalog | undefined
   #batch = 0
-  #from: LogPlace | undefined
+  #from: KnownPlace | undefined
   #rowBytes = 0
   #logBytes = 0
   #tail: LogTail | undefined

@@ -103,7 +103,7 @@ async function decoders(): Promise<readonly Decoder[]> {
       },
       ownErrors: [],
     },
-    { name: 'meta of a checkpoint', samples: [encodeMeta({ format: 1, catalog, logTables: [], now: 5, records: 1, place: { segment: 1, offset: 4_096, batch: 1, chain: 0, incarnation: 1 } })], decode: (bytes) => void decodeMeta(bytes), ownErrors: [SyntaxError, TypeError] },
+    { name: 'meta of a checkpoint', samples: [encodeMeta({ format: 1, catalog, logTables: [], now: 5, records: 1, place: { segment: 1, offset: 4_096, batch: 1, chain: 0, incarnation: 1, frameOffset: 4_096 } })], decode: (bytes) => void decodeMeta(bytes), ownErrors: [SyntaxError, TypeError] },
     { name: 'schema', samples: [encodeSchema(JSON.stringify(catalog))], decode: (bytes) => void decodeSchema(bytes), ownErrors: [] },
     {
       name: 'segment',

@@ -230,7 +230,12 @@ function givenBack({ requests, responses, frameOverflow }: EnginePlan): void {
   }
   give(limits.requestRingBytes, requests)
   give(limits.requestRingBytes, frameOverflow)
-  for (const buffer of responses) give(limits.responseRingBytes, buffer)
+  give(responses.byteLength, responses)
+}
+
+/** As long as the rings of so many workers ask for, rounded as `sharedBuffer` rounds. */
+function takenForResponses(threads: number): SharedArrayBuffer {
+  return taken(Math.max(threads * limits.responseRingBytes, limits.heapBlockBytesMax))
 }
 
 function planOf(options: LifeOptions, store: StorePlan, { tail, lastNow }: Recovered, seed: number, world: VirtualWorld): EnginePlan {
@@ -240,7 +245,7 @@ function planOf(options: LifeOptions, store: StorePlan, { tail, lastNow }: Recov
     store,
     control: Control.create(threads).buffer,
     requests: taken(limits.requestRingBytes),
-    responses: Array.from({ length: threads }, () => taken(limits.responseRingBytes)),
+    responses: takenForResponses(threads),
     logs: Array.from({ length: threads }, () => LaneLog.create(sizes).buffers),
     record: BatchRecord.create(partitions).buffer,
     frames: new SharedArrayBuffer(64 * KiB),

@@ -3,13 +3,14 @@ import { defineConfig } from 'vitest/config'
 
 /**
  * Tests of the public surface run against the build (`dist`), because workers can only load JavaScript: `npm test` builds first.
- * Tests of internals import the TypeScript sources. The fault table has a run of its own: vitest.faults.config.ts.
+ * Tests of internals import the TypeScript sources. The fault table has a run of its own, and so
+ * have the types, whose budget of processor time neighbours would spend.
  */
 export default defineConfig({
   resolve: { alias: { sluicedb: fileURLToPath(new URL('./dist/index.js', import.meta.url)) } },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/faults/**', '**/node_modules/**'],
+    exclude: ['test/faults/**', 'test/types/**', '**/node_modules/**'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -1,5 +1,4 @@
 /** The command as people meet it: help, slips of the hand, exit codes, and that it leaves a directory as it was. */
-import { execFile } from 'node:child_process'
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -9,14 +8,7 @@ import { newFolder, openFor, openOnce, refused } from '../support/fixture.js'
 import { filesIn, makeBank, sluice, sluiceJson, stateIn } from './sluice.js'
 
 const commands = ['info', 'log', 'verify', 'salvage', 'restore']
-const entry = join(packageRoot, 'dist/bindings/cli/main.js')
 
-const child = (...args: readonly string[]): Promise<{ code: number; out: string; err: string }> =>
-  new Promise((resolve) => {
-    execFile(process.execPath, [entry, ...args], { timeout: 20_000 }, (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, err })
-    })
-  })
 
 describe('help', () => {
   test('names every command, and each command its options', async () => {
@@ -112,17 +104,6 @@ describe('a database that is open', () => {
     await db.close()
     expect((await sluice('info', path)).code).toBe(0)
   })
-
-  test('in another process as well', async () => {
-    const { path } = await makeBank()
-    const db = await openFor(bankApp, { path, durability: 'os' })
-    const verify = await child('verify', path)
-    expect(verify.err).toContain('a moment of it')
-    expect(verify.code).toBe(0)
-    const info = await child('info', path)
-    expect({ code: info.code, err: info.err }).toEqual({ code: 1, err: expect.stringContaining('DATABASE_LOCKED') })
-    await db.close()
-  })
 })
 
 /** Found while these tools were tried on damaged files: LMDB dies of SIGSEGV over the meta pages of the lock, and open() with it. */
@@ -150,19 +131,4 @@ test('an unfinished copy is no database, neither for tools nor for open()', asyn
   expect((await sluice('verify', copy)).err).toContain('was not finished')
   const error = await refused(openOnce(bankApp, { path: copy }), 'INVALID_USE')
   expect(error.message).toContain('not finished')
-})
-
-test('the installed command runs as a process: output, exit code, and an end when the reader goes away', async () => {
-  const { path } = await makeBank({ deposits: 40 })
-  const info = await child('info', path, '--json')
-  expect({ code: info.code, err: info.err }).toEqual({ code: 0, err: '' })
-  expect(JSON.parse(info.out)).toEqual(await sluiceJson('info', path))
-  expect((await child('nonsense')).code).toBe(2)
-  const piped = await new Promise<{ code: number; out: string; err: string }>((resolve) => {
-    execFile('bash', ['-o', 'pipefail', '-c', `"${process.execPath}" "${entry}" log "${path}" | head -1`], { timeout: 20_000 }, (error, out, err) =>
-      resolve({ code: error === null ? 0 : Number(error.code), out, err }),
-    )
-  })
-  expect(piped.err).toBe('')
-  expect(piped.out).toContain('bank.openAccount')
 })

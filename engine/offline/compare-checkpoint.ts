@@ -12,7 +12,8 @@ import { programOf } from '../schema/catalog.js'
 import type { PlainRow } from '../store/row-codec.js'
 import type { TableStore } from '../store/table-store.js'
 import { type CheckpointMeta, decodeOutcome, outcomesPlace, type OutcomeRow } from '../stream/checkpoint-rows.js'
-import { type Checkpoint, FrameBodyReader, type RowBlock, rowWords, transactionField, transactionWords } from '../../wal/index.js'
+import { forEachOutcome } from '../stream/recorded-outcomes.js'
+import { type Checkpoint, FrameBodyReader, type RowBlock, rowWords } from '../../wal/index.js'
 import { type Findings, sentenceOf } from './finding.js'
 import { differences, ImageDecoder } from './image-decoder.js'
 import { keyOf, type RebuiltStore } from './rebuilt-store.js'
@@ -117,25 +118,8 @@ export function outcomesOf(checkpoint: Checkpoint): Outcomes {
 export function collectOutcomes(bytes: Uint8Array, fromMs: number, into: Outcomes): void {
   const body = new FrameBodyReader(bytes)
   if (body.now < fromMs) return
-  const { words } = body
-  let place = 0
-  for (const lane of body.lanes) {
-    for (let n = 0; n < lane.transactionCount; n += 1, place += 1) {
-      const at = body.transactionsWord + place * transactionWords
-      const idBytes = words[at + transactionField.idBytes]!
-      if (idBytes === 0) continue
-      const idAt = lane.bytesAt + words[at + transactionField.id]!
-      const valueAt = lane.bytesAt + words[at + transactionField.result]!
-      into.set(Buffer.from(body.bytes.subarray(idAt, idAt + idBytes)).toString('utf8'), {
-        batch: body.batch,
-        time: body.now,
-        request: words[at + transactionField.resultHash]! >>> 0,
-        place,
-        outcome: words[at + transactionField.outcome]! >>> 0,
-        value: body.bytes.slice(valueAt, valueAt + words[at + transactionField.resultBytes]!),
-      })
-    }
-  }
+  // The body does not stay.
+  forEachOutcome(body, (id, outcome) => into.set(Buffer.from(id).toString('utf8'), { ...outcome, value: outcome.value.slice() }))
 }
 
 export function compareOutcomes(compared: ComparedCheckpoint, held: Outcomes, replayed: Outcomes, findings: Findings): void {

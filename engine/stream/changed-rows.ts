@@ -11,8 +11,9 @@ import { programOf } from '../schema/catalog.js'
 import { KeyBuffer } from '../schema/key-codec.js'
 import { layoutOf } from '../schema/row-layout.js'
 import { ImageKey } from '../store/image-key.js'
-import { changeField, changeKind, changeWords, type ChangeBuffer, type FrameBodyReader, transactionField, transactionWords } from '../../wal/index.js'
+import { changeField, changeKind, changeWords, type ChangeBuffer, type FrameBodyReader } from '../../wal/index.js'
 import { encodeOutcome, outcomesPlace } from './checkpoint-rows.js'
+import { forEachOutcome } from './recorded-outcomes.js'
 
 interface ChangedTable {
   readonly place: number
@@ -60,35 +61,15 @@ export class ChangedRows {
     this.#outcomes(body, makeRoom)
   }
 
-  /** R57: the transactions in the frame are the contents of the outcome table. */
   #outcomes(body: FrameBodyReader, makeRoom: () => void): void {
-    const { words, bytes } = body
-    let place = 0
-    for (const lane of body.lanes) {
-      for (let n = 0; n < lane.transactionCount; n += 1, place += 1) {
-        const at = body.transactionsWord + place * transactionWords
-        const idBytes = words[at + transactionField.idBytes]!
-        if (idBytes === 0) continue
-        const idAt = lane.bytesAt + words[at + transactionField.id]!
-        const valueAt = lane.bytesAt + words[at + transactionField.result]!
-        const key = this.#startKey(outcomesPlace)
-        key.reserve(idBytes)
-        key.bytes.set(bytes.subarray(idAt, idAt + idBytes), key.length)
-        key.length += idBytes
-        if (this.#into.isFull) makeRoom()
-        this.#into.put(
-          key.view(),
-          encodeOutcome({
-            batch: body.batch,
-            time: body.now,
-            request: words[at + transactionField.resultHash]! >>> 0,
-            place,
-            outcome: words[at + transactionField.outcome]! >>> 0,
-            value: bytes.subarray(valueAt, valueAt + words[at + transactionField.resultBytes]!),
-          }),
-        )
-      }
-    }
+    forEachOutcome(body, (id, outcome) => {
+      const key = this.#startKey(outcomesPlace)
+      key.reserve(id.length)
+      key.bytes.set(id, key.length)
+      key.length += id.length
+      if (this.#into.isFull) makeRoom()
+      this.#into.put(key.view(), encodeOutcome(outcome))
+    })
   }
 
   /** Places are two bytes, big endian, before the key of a row. */

@@ -8,11 +8,12 @@
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
-import { OutcomeTable, type RecordedOutcome } from '../sequencer/outcome-table.js'
+import { OutcomeTable } from '../sequencer/outcome-table.js'
 import { loadKind, RowLoader, type TableLoader } from '../store/row-loader.js'
 import type { Store } from '../store/store.js'
-import { changeField, changeKind, changeWords, FrameBodyReader, type LaneSpan, type RowBlock, rowWords, transactionField, transactionWords } from '../../wal/index.js'
-import { decodeOutcome, outcomesPlace } from './checkpoint-rows.js'
+import { changeField, changeKind, changeWords, FrameBodyReader, type LaneSpan, type RowBlock, rowWords } from '../../wal/index.js'
+import { decodeOutcome, type OutcomeRow, outcomesPlace } from './checkpoint-rows.js'
+import { forEachOutcome } from './recorded-outcomes.js'
 
 /** Older than every batch of a database. */
 export const replayBatch = 1
@@ -49,7 +50,7 @@ export class Replay {
     for (let row = 0, end = block.count * rowWords; row < end; row += rowWords) {
       const keyAt = rows[row]!
       const place = bytes[keyAt]! * 256 + bytes[keyAt + 1]!
-      if (place === outcomesPlace) this.#layOutcome(bytes, keyAt + 2, rows[row + 1]! - 2, decodeOutcome(bytes, rows[row + 2]!, rows[row + 3]!))
+      if (place === outcomesPlace) this.#layOutcome(bytes.subarray(keyAt + 2, keyAt + rows[row + 1]!), decodeOutcome(bytes, rows[row + 2]!, rows[row + 3]!))
       else this.#table(place).add(loadKind.put, rows[row + 2]! >>> 2, rows[row + 3]!)
     }
     this.#loader.flush()
@@ -65,7 +66,7 @@ export class Replay {
     this.#loader.begin(body.words, body.bytes)
     for (const lane of body.lanes) layChanges(tables, body, lane)
     this.#loader.flush()
-    for (const lane of body.lanes) this.#layOutcomes(body, lane)
+    forEachOutcome(body, this.#layOutcome)
   }
 
   /** All frames are there: builds the trees. */
@@ -75,29 +76,8 @@ export class Replay {
     this.#loader.reclaim()
   }
 
-  #layOutcomes(body: FrameBodyReader, lane: LaneSpan): void {
-    const { words, bytes } = body
-    for (let n = 0; n < lane.transactionCount; n += 1) {
-      const place = lane.transactionIndex + n
-      const at = body.transactionsWord + place * transactionWords
-      const idBytes = words[at + transactionField.idBytes]!
-      if (idBytes === 0) continue
-      const idAt = lane.bytesAt + words[at + transactionField.id]!
-      const valueAt = lane.bytesAt + words[at + transactionField.result]!
-      this.#layOutcome(bytes, idAt, idBytes, {
-        request: words[at + transactionField.resultHash]! >>> 0,
-        batch: body.batch,
-        place,
-        outcome: words[at + transactionField.outcome]!,
-        time: body.now,
-        value: bytes.subarray(valueAt, valueAt + words[at + transactionField.resultBytes]!),
-      })
-    }
-  }
-
-  #layOutcome(bytes: Uint8Array, idAt: number, idBytes: number, outcome: RecordedOutcome & { readonly time: number }): void {
-    const id = Buffer.from(bytes.buffer, bytes.byteOffset + idAt, idBytes).toString('utf8')
-    this.#outcomes.replace(replayBatch, id, outcome)
+  readonly #layOutcome = (id: Uint8Array, outcome: OutcomeRow): void => {
+    this.#outcomes.replace(replayBatch, Buffer.from(id.buffer, id.byteOffset, id.length).toString('utf8'), outcome)
     this.#outcomesLaid += 1
     if (this.#outcomesLaid % outcomesBetweenReclaims !== 0) return
     this.#outcomes.expire(replayBatch, outcome.time)

@@ -247,6 +247,12 @@ export class Engine {
     if (!this.#isWaiting()) this.#rest()
   }
 
+  /** A worker's thread has exited, and with it perhaps a ring that it owed us: look. */
+  workerLost(worker: number, error: unknown): void {
+    this.supervisor.lost(worker, error)
+    this.rung()
+  }
+
   /** Nobody waits: nothing of ours keeps the process alive. */
   #rest(): void {
     this.supervisor.rest()

@@ -140,7 +140,7 @@ async function openLocked(
   const threads = new ThreadHost(control, {
     look: () => engine?.rung(),
     logFailed: (message) => engine?.logFailed(message),
-    workerLost: (worker, error) => engine?.supervisor.lost(worker, error),
+    workerLost: (worker, error) => engine?.workerLost(worker, error),
   })
   const databaseId = recovered?.tail.databaseId ?? environment.randomBytes(databaseIdBytes)
   try {

@@ -26,8 +26,8 @@
  * then the double. An aligned double is loaded and stored in one piece by every processor that Node runs on; a BigInt64 word
  * would say so in the language, and costs 15 ns more for each look (measured).
  *
- * Sleep: set the flag, look again, wait. Wake: publish, then load the flag (R40). Counters wrap and are compared by
- * difference (R16).
+ * Sleep: set the flag, look again, wait. Wake: publish, then load the flag (R40). A thread may die between any two of these steps, and
+ * then owes a wake: whoever hears of its death rouses all. Counters wrap and are compared by difference (R16).
  */
 import { assert } from '../base/assert.js'
 
@@ -169,6 +169,18 @@ export class Control {
   }
   wakeLog(): void {
     this.#wake(at.logSleeps * line)
+  }
+  /**
+   * Makes up for the wakes that a dead thread owed: what it published and told nobody, and a flag that it took down without a
+   * notify, which no `wakeWorker` would ever see again. All that sleep look again.
+   */
+  rouseAll(): void {
+    for (let word = perWorkerAt * line; word < this.#i32.length; word += 2 * line) this.#rouse(word)
+    this.#rouse(at.logSleeps * line)
+  }
+  #rouse(word: number): void {
+    Atomics.store(this.#i32, word, 0)
+    Atomics.notify(this.#i32, word)
   }
   #sleep(word: number, ready: () => boolean, timeoutMs: number): void {
     Atomics.store(this.#i32, word, 1)

@@ -8,6 +8,8 @@
  *
  * If no request was running, something else killed the worker. A lane's runs again, once; a sequencer's cannot say whether its
  * batch is in the log, and the database stops: opening it again finds out.
+ *
+ * The dead may also have owed a wake, wherever they died: all others are roused before anybody waits for them.
  */
 import type { Environment } from '../base/environment.js'
 import { type ErrorCode, SluiceError } from '../base/errors.js'
@@ -88,11 +90,11 @@ export class Supervisor {
 
   /** Until nobody is dead: others may die while the first are replaced. */
   async #repair(): Promise<void> {
-    const { control, plan } = this.#parts
+    const { control } = this.#parts
     while (this.#dead.size > 0 && control.load('state') === databaseState.open) {
+      control.rouseAll()
       if (this.#dead.has(0)) await this.#replaceWithSequencer()
       else await this.#replaceLanes()
-      for (let worker = 0; worker < plan.workers; worker += 1) control.wakeWorker(worker)
     }
   }
 

@@ -1,0 +1,68 @@
+/**
+ * A thread that dies may owe somebody something: a wake, a ring, the end of its lanes. Whoever waits for it must hear of its
+ * death, or the database hangs, and `close()` with it.
+ *
+ * The story: a worker was terminated under load (row 15 of the fault table), and no call was ever answered again. The sequencer had let the lanes of
+ * a batch start, and was terminated after it had woken one of the two others. The supervisor waited for both to come to the end of their
+ * lanes, before it would wake anybody. The other tests are what was found beside it. Each brings about the one moment that matters.
+ */
+import { SluiceError } from 'sluicedb'
+import { expect, test } from 'vitest'
+import { databaseState } from '../../../engine/shared/control.js'
+import { partitionOfOne } from '../../../engine/schema/placement.js'
+import fragileApp, { write } from '../../faults/apps/fragile-app.js'
+import lanesApp, { busy } from '../../support/apps/lanes-app.js'
+import { refused, until, within } from '../../support/fixture.js'
+import { openInside, type Inside } from '../../support/inside.js'
+
+const partitions = 4
+const memoryBytes = 64 * 2 ** 20
+/** What hangs, hangs for ever; the start of a worker may take seconds on a machine that does something else besides. */
+const hangsMs = 25_000
+const patient = { timeout: 3 * hangsMs }
+/** A key whose partition belongs to a worker of two. */
+const keyOf = (worker: number): number => Array.from({ length: 60 }, (_, n) => n).find((n) => partitionOfOne(n, partitions) % 2 === worker)!
+/** The word in which a worker says that it sleeps (engine/shared/control.ts). */
+const sleepsAt = (worker: number): number => (16 + 2 * worker) * 16
+const isAsleep = (control: Inside['engine']['parts']['control'], worker: number): boolean => new Int32Array(control.buffer)[sleepsAt(worker)] === 1
+const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'ok',
+    (error: unknown) => (SluiceError.is(error) ? error.code : String(error)),
+  )
+
+test('a lane that the sequencer did not live to wake is woken before anybody waits for its end', patient, async () => {
+  const { db, engine } = await openInside(fragileApp, { workers: 2, partitions, memoryBytes })
+  const { control } = engine.parts
+  await db.call(write, { at: keyOf(1), n: 1 })
+  await until(() => isAsleep(control, 0) && isAsleep(control, 1), 'both workers sleep')
+  control.store('lanes', control.load('lanes') + 1) // what the sequencer does last
+  engine.threads.kill(0)
+  await until(() => control.load('state') === databaseState.failed, 'the supervisor has seen to it')
+  await refused(db.call(write, { at: keyOf(1), n: 2 }), 'WORKER_LOST')
+  await within(hangsMs, 'closing', db.close())
+})
+
+test('a wake whose flag was taken down by a thread that died before it notified is made up for', patient, async () => {
+  const { db, engine, close } = await openInside(fragileApp, { workers: 2, partitions, memoryBytes })
+  const { control } = engine.parts
+  await db.call(write, { at: keyOf(1), n: 1 })
+  await until(() => isAsleep(control, 0) && isAsleep(control, 1), 'both workers sleep')
+  new Int32Array(control.buffer)[sleepsAt(0)] = 0
+  engine.threads.kill(1)
+  expect(await within(hangsMs, 'a call after the loss', codeOf(db.call(write, { at: keyOf(1), n: 2 })))).toBe('ok')
+  await within(hangsMs, 'closing', close())
+})
+
+test('main, asleep, looks for itself when the thread is gone that was about to ring', patient, async () => {
+  const { db, engine, close } = await openInside(lanesApp, { workers: 1, partitions, memoryBytes })
+  const { control } = engine.parts
+  await db.call(busy, { at: 1, ms: 1 })
+  const call = codeOf(db.call(busy, { at: 1, ms: 2_000 }))
+  const other = codeOf(db.call(busy, { at: 1, ms: 1 })) // behind it in its lane
+  await until(() => control.load('mainSleeps') === 1 && control.running(0).place >= 0, 'main sleeps while a transaction runs')
+  expect(control.mainMustBeRung()).toBe(true) // what a thread does first that rings
+  engine.threads.kill(0)
+  expect(await within(hangsMs, 'the answers', Promise.all([call, other]))).toEqual(['WORKER_LOST', 'ok'])
+  await close()
+})

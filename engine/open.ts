@@ -162,7 +162,7 @@ async function openLocked(
     mustNotBeAborted(options)
   } catch (error) {
     control.store('state', databaseState.stopping)
-    await threads.close(options.workers)
+    await threads.close()
     throw error
   }
   const keeper =
@@ -189,7 +189,7 @@ async function openLocked(
     await opened.drain()
     await kept
     if (control.load('state') === databaseState.open) control.store('state', databaseState.stopping)
-    await threads.close(options.workers)
+    await threads.close()
     await lock?.release()
   }
   return {

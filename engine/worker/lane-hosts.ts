@@ -7,6 +7,7 @@ import { Sealer } from '../sequencer/seal.js'
 import type { Environment } from '../base/environment.js'
 import { nodeEnvironment } from '../base/environment-node.js'
 import { limits } from '../base/limits.js'
+import { databaseState } from '../shared/control.js'
 import { LaneRunner } from '../partition/lane-runner.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { Realm } from '../txn/realm.js'
@@ -96,6 +97,9 @@ export class InlineLaneHost implements LaneHost {
   }
 }
 
+/** The database stopped while the sequencer waited for lanes, which may never end: nobody replaces the worker of one any more. */
+export class StoppedAtBarrier extends Error {}
+
 /** The sequencer's worker: starts the others, runs its own lanes, waits for all. */
 export class ThreadLaneHost implements LaneHost {
   readonly #parts: EngineParts
@@ -127,8 +131,9 @@ export class ThreadLaneHost implements LaneHost {
       broken = error
     }
     if (others > 0) {
-      const done = (): boolean => this.#haveEnded(others)
-      if (!control.spin(done, plan.spinLoads)) while (!done()) control.sleepWorker(0, done)
+      const mustLook = (): boolean => this.#haveEnded(others) || control.load('state') !== databaseState.open
+      if (!control.spin(mustLook, plan.spinLoads)) while (!mustLook()) control.sleepWorker(0, mustLook)
+      if (!this.#haveEnded(others)) throw new StoppedAtBarrier()
       if (control.load('abandon') !== 0) {
         control.store('abandon', 0)
         broken ??= new BrokenBatch('a lane of another worker broke the batch')

@@ -112,7 +112,7 @@ export class Supervisor {
   /** The sequencer itself is dead: the living come to rest at the barrier, we roll back, and a new one takes everything again. */
   async #replaceWithSequencer(): Promise<void> {
     const { control, store } = this.#parts
-    await this.#livingAtRest()
+    if (!(await this.#livingAtRest())) return
     const isUnfinished = this.#isUnfinished()
     const dead = this.#takeDead()
     if (control.running(0).place < 0) {
@@ -156,8 +156,8 @@ export class Supervisor {
     return this.#parts.record.batch > this.#parts.control.executed
   }
 
-  /** The lanes of all workers that are alive have ended. */
-  async #livingAtRest(): Promise<void> {
+  /** The lanes of all workers that are alive have ended. False when the database stopped before that: then nobody may ever end them. */
+  async #livingAtRest(): Promise<boolean> {
     const { control, plan } = this.#parts
     const isBusy = (): boolean => {
       for (let worker = 1; worker < plan.workers; worker += 1) {
@@ -166,7 +166,11 @@ export class Supervisor {
       return false
     }
     // Turns, not timers: they keep the process alive, and this is short.
-    while (isBusy()) await new Promise<void>((resolve) => this.#environment.soon(resolve))
+    while (isBusy()) {
+      if (control.load('state') !== databaseState.open) return false
+      await new Promise<void>((resolve) => this.#environment.soon(resolve))
+    }
+    return true
   }
 
   #giveUp(worker: number, cause: unknown): void {

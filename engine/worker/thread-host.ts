@@ -9,6 +9,7 @@
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
+import { nodeEnvironment } from '../base/environment-node.js'
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { Control } from '../shared/control.js'
@@ -212,14 +213,19 @@ export class ThreadHost {
 
   // ── ending ────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The state says that the database is stopping: wakes everybody and waits for their end. */
-  async close(workers: number): Promise<void> {
+  /**
+   * The state says that the database is stopping: wakes everybody and waits for their end. A worker in a procedure that does not
+   * come back, where the database failed under it, has as long as the watchdog would give it; then it goes with the pool.
+   */
+  async close(): Promise<void> {
     this.#isClosing = true
-    for (let worker = 0; worker < Math.max(1, workers); worker += 1) this.#control.wakeWorker(worker)
-    this.#control.wakeLog()
+    this.#control.rouseAll()
     this.#log?.ref()
     for (const port of this.#ports) port.ref()
-    await Promise.all(this.#ended)
+    let cancel: (() => void) | undefined
+    const tooLong = new Promise<void>((resolve) => (cancel = nodeEnvironment.later(limits.procedureMsMax, resolve)))
+    await Promise.race([Promise.all(this.#ended), tooLong])
+    cancel?.()
     await this.#logEnded
     for (const port of this.#ports) port.close()
     await this.#pool?.destroy()

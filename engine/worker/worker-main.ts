@@ -12,7 +12,7 @@ import { databaseState } from '../shared/control.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { Realm } from '../txn/realm.js'
 import { EngineParts, type EnginePlan, withSystemTables } from './engine-plan.js'
-import { makeRunner, makeSequencer, runOwnLanes, ThreadLaneHost } from './lane-hosts.js'
+import { makeRunner, makeSequencer, runOwnLanes, StoppedAtBarrier, ThreadLaneHost } from './lane-hosts.js'
 import { loadProgram } from './load-program.js'
 
 export interface WorkerTask {
@@ -86,7 +86,12 @@ async function runSequencer(parts: EngineParts, realm: Realm, send: (message: Wo
   let turned = nodeEnvironment.monotonicMs()
   while (isOpen()) {
     if (sequencer.hasWork() && sequencer.mayRun()) {
-      sequencer.runBatch()
+      try {
+        sequencer.runBatch()
+      } catch (error) {
+        if (error instanceof StoppedAtBarrier) break
+        throw error
+      }
       // With a log thread it is the frame that main waits for; without one, or without a frame, it is this.
       if (control.mainMustBeRung()) send({ kind: 'look' })
       const now = nodeEnvironment.monotonicMs()

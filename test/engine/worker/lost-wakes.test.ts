@@ -6,8 +6,10 @@
  * a batch start, and was terminated after it had woken one of the two others. The supervisor waited for both to come to the end of their
  * lanes, before it would wake anybody. The other tests are what was found beside it. Each brings about the one moment that matters.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { SluiceError } from 'sluicedb'
 import { expect, test } from 'vitest'
+import { limits } from '../../../engine/base/limits.js'
 import { databaseState } from '../../../engine/shared/control.js'
 import { partitionOfOne } from '../../../engine/schema/placement.js'
 import fragileApp, { write } from '../../faults/apps/fragile-app.js'
@@ -65,4 +67,42 @@ test('main, asleep, looks for itself when the thread is gone that was about to r
   engine.threads.kill(0)
   expect(await within(hangsMs, 'the answers', Promise.all([call, other]))).toEqual(['WORKER_LOST', 'ok'])
   await close()
+})
+
+test('a database that stopped while the sequencer waited for a dead lane closes', patient, async () => {
+  const { db, engine } = await openInside(fragileApp, { workers: 2, partitions, memoryBytes })
+  await db.call(write, { at: keyOf(1), n: 1 })
+  // Each time nothing runs on worker 1, which is nobody's fault: that is borne once.
+  for (const [n, expected] of [[2, 'ok'], [3, 'COMMIT_UNKNOWN']] as const) {
+    await until(() => isAsleep(engine.parts.control, 1), 'worker 1 sleeps')
+    engine.threads.kill(1)
+    expect(await within(hangsMs, 'an answer', codeOf(db.call(write, { at: keyOf(1), n })))).toBe(expected)
+  }
+  await within(limits.procedureMsMax, 'closing', db.close())
+})
+
+test('a database that stopped while a procedure does not come back closes, within the limit of a procedure', patient, async () => {
+  const stopAndClose = async (worker: number): Promise<void> => {
+    const { db, engine } = await openInside(fragileApp, { workers: 2, partitions, memoryBytes })
+    const call = codeOf(db.call(write, { at: keyOf(worker), n: 1, fate: 'middle wait' }))
+    await until(() => engine.parts.control.running(worker).place >= 0, 'it runs')
+    engine.logFailed('so says this test.')
+    expect(await call).toBe('COMMIT_UNKNOWN')
+    await within(hangsMs, 'closing', db.close())
+  }
+  await Promise.all([0, 1].map(stopAndClose))
+})
+
+test('nobody waits for a lane that a stuck procedure holds once the database has stopped', patient, async () => {
+  const { db, engine } = await openInside(fragileApp, { workers: 2, partitions, memoryBytes })
+  const call = codeOf(db.call(write, { at: keyOf(1), n: 1, fate: 'middle wait' }))
+  await until(() => engine.parts.control.running(1).place >= 0, 'it runs')
+  engine.threads.kill(0)
+  await pause(100)
+  engine.logFailed('so says this test.')
+  expect(await call).toBe('COMMIT_UNKNOWN')
+  await within(hangsMs, 'closing', db.close())
+  const before = performance.eventLoopUtilization()
+  await pause(200)
+  expect(performance.eventLoopUtilization(before).utilization, 'the event loop has nothing to do').toBeLessThan(0.5)
 })

@@ -137,10 +137,16 @@ async function openLocked(
   for (let domain = 0; domain < parts.store.domains.length; domain += 1) parts.store.snapshots.raiseFloor(domain, durable)
 
   let engine: Engine | undefined
+  // What happens to one thread while others still start is told to the engine as soon as there is one.
+  const untold: ((engine: Engine) => void)[] = []
+  const tell = (news: (engine: Engine) => void): void => {
+    if (engine === undefined) untold.push(news)
+    else news(engine)
+  }
   const threads = new ThreadHost(control, {
     look: () => engine?.rung(),
-    logFailed: (message) => engine?.logFailed(message),
-    workerLost: (worker, error) => engine?.workerLost(worker, error),
+    logFailed: (message) => tell((it) => it.logFailed(message)),
+    workerLost: (worker, error) => tell((it) => it.workerLost(worker, error)),
   })
   const databaseId = recovered?.tail.databaseId ?? environment.randomBytes(databaseIdBytes)
   try {
@@ -183,6 +189,7 @@ async function openLocked(
   engine = new Engine(program, parts, threads, environment)
   const opened = engine
   if (keeper !== undefined) engine.follow(keeper)
+  for (const news of untold) news(engine)
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     const kept = keeper?.close()

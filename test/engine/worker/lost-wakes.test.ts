@@ -13,6 +13,7 @@ import { limits } from '../../../engine/base/limits.js'
 import { databaseState } from '../../../engine/shared/control.js'
 import { partitionOfOne } from '../../../engine/schema/placement.js'
 import fragileApp, { write } from '../../faults/apps/fragile-app.js'
+import diesEarlyApp, { put } from '../../support/apps/dies-early-app.js'
 import lanesApp, { busy } from '../../support/apps/lanes-app.js'
 import { refused, until, within } from '../../support/fixture.js'
 import { openInside, type Inside } from '../../support/inside.js'
@@ -105,4 +106,11 @@ test('nobody waits for a lane that a stuck procedure holds once the database has
   const before = performance.eventLoopUtilization()
   await pause(200)
   expect(performance.eventLoopUtilization(before).utilization, 'the event loop has nothing to do').toBeLessThan(0.5)
+})
+
+test('a worker that is lost while others still start is heard of by the database that opens', patient, async () => {
+  const { db } = await openInside(diesEarlyApp, { workers: 2, partitions, memoryBytes })
+  const answers = await within(hangsMs, 'answers', Promise.all([0, 1].map((worker) => codeOf(db.call(put, { id: keyOf(worker), n: 1 })))))
+  for (const code of answers) expect(['ok', 'COMMIT_UNKNOWN', 'WORKER_LOST']).toContain(code)
+  await within(hangsMs, 'closing', db.close())
 })

@@ -132,7 +132,7 @@ export class Engine {
   get isAnswering(): boolean {
     return this.#calls.waiting > 0
   }
-  /** Called once when answers have made room. */
+  /** Called once when calls that came to their end have made room. */
   whenRoom(work: () => void): void {
     this.#waitingForRoom.push(work)
   }
@@ -168,6 +168,7 @@ export class Engine {
       this.#release(slot)
       caller.failed(index, error())
       this.#checkDrained()
+      this.#tellOfRoom()
     }
     const onAbort = (): void => withdraw(() => cancelled(signal!.reason))
     signal?.addEventListener('abort', onAbort)
@@ -293,7 +294,7 @@ export class Engine {
     if (taken === 0 && !isNewer) return false
     if (taken > 0 && this.#inline === undefined) control.wakeWorker(0) // it may have waited for room
     this.#checkDrained()
-    if (this.#waitingForRoom.length > 0 && this.hasRoom) for (const work of this.#waitingForRoom.splice(0)) work()
+    this.#tellOfRoom()
     return true
   }
 
@@ -439,6 +440,12 @@ export class Engine {
     for (const cancel of this.#cancels.values()) cancel()
     this.#cancels.clear()
     this.#checkDrained()
+    this.#tellOfRoom()
+  }
+
+  /** Wherever calls come to their end, answered or not: who waits for room has nobody else to hear it from. */
+  #tellOfRoom(): void {
+    if (this.#waitingForRoom.length > 0 && this.hasRoom) for (const work of this.#waitingForRoom.splice(0)) work()
   }
 
   #checkDrained(): void {

@@ -142,6 +142,7 @@ export class Sequencer {
       ring.settle(this.#responseStart[worker]!, to, sealed.laneBase[worker]!, this.#previous)
       control.publishResponses(worker, to)
     }
+    if (record.mustRunInOrder) record.mustRunInOrder = false
     this.#collectPutOff(taken)
     requests.free(this.#putOff.length > 0 ? this.#putOff[0]! : this.#next)
     return taken

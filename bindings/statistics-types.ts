@@ -50,12 +50,14 @@ export interface DatabaseStats {
     readonly staleRatio: number
   }
   /**
-   * Where the time of a call goes. `queue`: from being handed in to the begin of its batch. `execute`: the lanes of a batch, all
+   * Where the time of a call goes. `queue`: from being handed in until a batch takes it. `order`: taking the requests of
+   * a batch and writing their order down. `execute`: the lanes of a batch, all
    * of them. `validate`: of that, committing in order what was run ahead. `seal`: its frame. `sync`: writing and syncing a group of
    * frames. `release`: from durable to the answer. Of batches with fewer than 64 requests one in 16 is timed.
    */
   readonly stages: {
     readonly queue: StageStats
+    readonly order: StageStats
     readonly execute: StageStats
     readonly validate: StageStats
     readonly seal: StageStats

@@ -45,7 +45,7 @@ export function statsOf({ engine, durability }: OpenEngine, position: Position, 
       unfinished: count('leftAhead'),
       staleRatio: kept + stale === 0 ? 0 : stale / (kept + stale),
     },
-    stages: { queue: stage('queue'), execute: stage('execute'), validate: stage('validate'), seal: stage('seal'), sync: stage('sync'), release: stage('release') },
+    stages: { queue: stage('queue'), order: stage('order'), execute: stage('execute'), validate: stage('validate'), seal: stage('seal'), sync: stage('sync'), release: stage('release') },
     memory: {
       reserved: store.region.words * wordBytes,
       used: store.region.usedWords() * wordBytes,

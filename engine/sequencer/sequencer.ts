@@ -84,6 +84,8 @@ export class Sequencer {
   readonly #laneSizes: Int32Array
   readonly #value = new ByteWriter(512)
   readonly #ids = new Set<string>()
+  /** How large the next batch is can only be guessed before it is taken: as large as the last one. */
+  #timesOrder = false
   /** Of the last run of a batch. */
   #strays = 0
   #taken = 0
@@ -120,9 +122,10 @@ export class Sequencer {
   /** Runs one batch, if there are requests. Answers how many it took. */
   runBatch(): number {
     const { store, record, control, requests, sealer, clock, responses, lanes } = this.#parts
+    const { statistics, monotonicMs } = this.#parts
+    const startedMs = this.#timesOrder ? monotonicMs() : 0
     const taken = this.#intake()
     if (taken === 0) return 0
-    const { statistics, monotonicMs } = this.#parts
     const batch = this.#batch
     this.#batch += 1
     const isTimed = statistics.isTimed(batch, taken)
@@ -157,9 +160,11 @@ export class Sequencer {
       control.publishResponses(worker, to)
     }
     if (isTimed) {
+      if (startedMs > 0) statistics.record('order', beganMs - startedMs)
       statistics.record('execute', ranMs - beganMs)
       statistics.record('seal', monotonicMs() - ranMs)
     }
+    this.#timesOrder = isTimed
     statistics.add('batches', 1)
     statistics.add('requests', taken)
     statistics.add('strays', this.#strays)

@@ -12,7 +12,7 @@
  * The histogram is HDR's (Tene): buckets of equal width up to 32 tenths of a microsecond, then 16 to every doubling, so that a value is
  * told to 6 %.
  */
-export const stages = ['queue', 'execute', 'validate', 'seal', 'sync', 'release'] as const
+export const stages = ['queue', 'order', 'execute', 'validate', 'seal', 'sync', 'release'] as const
 export type Stage = (typeof stages)[number]
 
 export const counters = [

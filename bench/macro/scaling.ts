@@ -34,7 +34,7 @@ export const scaling: Benchmark = {
   async run(b) {
     const parties = b.parameter('parties', 1_600, 100_000)
     const count = b.parameter('orders', 4_000, 200_000)
-    const rounds = b.parameter('rounds', 100, 3_300)
+    const rounds = b.parameter('rounds', 100, 700)
     const chunk = b.parameter('chunk', 256, 2_048)
     const simulated = b.parameter('simulated', 20_000, 300_000)
     const placed = await measure(b, { parties, count, chunk, rounds, isCross: false })

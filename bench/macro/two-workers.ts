@@ -37,7 +37,7 @@ export const twoWorkers: Benchmark = {
   async run(b) {
     const parties = b.parameter('parties', 1_600, 100_000)
     const count = b.parameter('orders', 2_000, 300_000)
-    const rounds = b.parameter('rounds', 100, 3_300)
+    const rounds = b.parameter('rounds', 100, 700)
     const chunk = b.parameter('chunk', 256, 2_048)
     const checksums: string[] = []
     const inline = await open(application, { partitions })

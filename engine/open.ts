@@ -8,6 +8,7 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import { Engine } from './database.js'
 import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
+import type { SpeculationMode } from './partition/speculation-pace.js'
 import type { Program } from './schema/descriptor.js'
 import { programText } from './schema/program-text.js'
 import { databaseState } from './shared/control.js'
@@ -37,6 +38,8 @@ export interface EngineOptions {
   /** The module that workers load. */
   readonly module: string
   readonly signal: { readonly aborted: boolean; readonly reason: unknown } | undefined
+  /** 'auto': where there are two workers or more, and it pays. The rest is for tests. */
+  readonly speculation?: SpeculationMode | undefined
   /** Tests: batches are so many milliseconds apart, beginning at a fixed moment, with a fixed seed. */
   readonly fixed: { readonly nowMs: number; readonly stepMs: number; readonly seed: number } | undefined
 }
@@ -89,6 +92,7 @@ async function openLocked(
   logThread: LogThread | undefined,
 ): Promise<OpenEngine> {
   const withSystem = withSystemTables(program)
+  const speculation = options.speculation ?? 'auto'
   const logDirectory = directory === undefined ? undefined : join(directory, 'log')
   const layOut = (partitions: number): StorePlan =>
     Store.plan(withSystem, {
@@ -97,6 +101,7 @@ async function openLocked(
       workers: options.workers,
       partitions,
       historyBytes: options.historyBytes,
+      runsAhead: speculation === 'always' || (speculation === 'auto' && options.workers > 1),
     })
   const recovered = directory === undefined ? undefined : await recoverFiles(program, withSystem, directory, options, layOut)
   mustNotBeAborted(options)
@@ -126,6 +131,7 @@ async function openLocked(
     hasLogThread,
     spinLoads: spinLoads(threadsInAll, environment.processors),
     idleTurns: threadsInAll <= environment.processors ? limits.idleTurnsMax : limits.idleTurnsMax / 4,
+    speculation,
   })
   const parts = new EngineParts(withSystem, plan, plan.store.domains)
   const { control } = parts
@@ -156,6 +162,7 @@ async function openLocked(
         frames: plan.frames,
         frameOverflow: plan.frameOverflow,
         frameRingBytes: plan.frameRingBytes,
+        statistics: plan.statistics,
         directory: logDirectory,
         tail: recovered!.tail,
         databaseId,

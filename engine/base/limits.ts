@@ -31,6 +31,17 @@ export const limits = {
   callDepthMax: 64,
   eventsPerTransactionMax: 65_536,
 
+  // speculation
+  /** Runs of one batch on their way to the sequencer, for each worker; what finds no room runs in order. */
+  speculationLogBytes: 32 * MiB,
+  /** Copies of rows that runs of one batch write, for each worker: a 256th of the memory between these. */
+  speculationScratchBytesMin: 64 * KiB,
+  speculationScratchBytesMax: 16 * MiB,
+  /** Below so many requests of the cross-partition lane a barrier costs more than it can give. */
+  speculatedRequestsMin: 8,
+  /** Batches in one mode until the other is tried again. */
+  speculationProbeBatches: 64,
+
   // the log
   framesAheadMax: 8,
   /** The ring is twice as long, and stays resident: R43 allows 32 MiB, a quarter of it keeps eight frames of 4,096 transfers. */

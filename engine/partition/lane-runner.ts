@@ -17,6 +17,7 @@ import type { LaneLog } from '../shared/lane-log.js'
 import { wordsFor } from '../shared/region.js'
 import { requestHeaderBytes, type RequestRing } from '../shared/request-ring.js'
 import type { ResponseRing } from '../shared/response-ring.js'
+import type { SpeculationLog } from '../shared/speculation-log.js'
 import type { Store } from '../store/store.js'
 import { outOfSpace } from '../store/domain.js'
 import { committed, encodeError, encodeShortError, errorOf, outcomeOfCode } from '../txn/outcome.js'
@@ -25,6 +26,7 @@ import type { Realm } from '../txn/realm.js'
 import { makeServiceScope } from '../txn/service-scope.js'
 import { BrokenBatch, crossLane, Transaction } from '../txn/transaction.js'
 import { AnswerBlocks } from './answer-blocks.js'
+import type { SpeculatedLane } from './speculated-lane.js'
 
 export interface LaneRunnerParts {
   readonly program: Program
@@ -46,6 +48,8 @@ export class LaneRunner {
   readonly #recorded = new ByteWriter(1_024)
   readonly #laneCostMax: number
   readonly #answers: AnswerBlocks
+  /** While the cross-partition lane commits what was run ahead. */
+  #ahead: SpeculatedLane | undefined
 
   constructor(parts: LaneRunnerParts) {
     this.#parts = parts
@@ -76,19 +80,23 @@ export class LaneRunner {
     log.endLane()
   }
 
-  /** Runs the cross-partition lane: what was sent there, then the strays. */
-  runCross(strays: number): void {
+  /**
+   * Runs the cross-partition lane: what was sent there, then the strays. `ahead`: runs of them that were made already, to be
+   * committed where they still hold.
+   */
+  runCross(strays: number, ahead?: SpeculatedLane): void {
     const { record, log } = this.#parts
-    const from = record.laneStart(record.partitions)
-    const to = record.requests
-    if (from === to && strays === 0) return
+    const count = record.crossRequests(strays)
+    if (count === 0) return
     log.beginLane(-1)
-    for (let index = from; index < to; index += 1) this.#runRequest(index, crossLane)
-    for (let n = 0; n < strays; n += 1) this.#runRequest(record.stray(n), crossLane)
+    this.#ahead = ahead
+    for (let n = 0; n < count; n += 1) this.#runRequest(record.crossRequest(n), crossLane, ahead?.fresh(n))
+    this.#ahead = undefined
     log.endLane()
   }
 
-  #runRequest(index: number, lane: number): void {
+  /** `run`: where a run of it stands that still holds. */
+  #runRequest(index: number, lane: number, run?: SpeculationLog): void {
     const { record, requests, control, worker, log } = this.#parts
     const flag = record.flag(index)
     const offset = record.offset(index)
@@ -116,14 +124,23 @@ export class LaneRunner {
     this.#value.reset()
     this.#parts.realm.active = transaction
     try {
-      this.#reader.seek(inputAt, inputAt + inputBytes)
-      const input = transaction.inputs[procedure]!.decode(this.#reader)
-      const result = transaction.run(procedure, input)
-      this.#encodeResult(result, procedure)
+      if (run === undefined) {
+        this.#reader.seek(inputAt, inputAt + inputBytes)
+        const input = transaction.inputs[procedure]!.decode(this.#reader)
+        const result = transaction.run(procedure, input)
+        this.#encodeResult(result, procedure)
+      } else this.#takeRun(run)
     } catch (thrown) {
       this.#parts.realm.active = undefined
       if (transaction.isBroken) {
         throw this.#broken(index)
+      }
+      if (run !== undefined) {
+        // What it would do cannot be done now: its checks failed, or memory is out. In order it says so itself.
+        transaction.undo()
+        this.#ahead!.gaveWay()
+        this.#runRequest(index, lane)
+        return
       }
       if (transaction.isStray) {
         this.#leaveToCross(index)
@@ -149,6 +166,7 @@ export class LaneRunner {
     }
     if (failure === undefined) {
       transaction.commit()
+      this.#ahead?.noteCommitted(transaction)
     } else {
       transaction.undo()
       this.#value.reset()
@@ -156,6 +174,14 @@ export class LaneRunner {
     }
     this.#settle(slot, procedure, place, offset, idBytes, outcome, failure, long)
     control.noteRunning(worker, -1)
+  }
+
+  /** Does again what a run ahead has done, with its value. */
+  #takeRun(run: SpeculationLog): void {
+    const ahead = this.#ahead!
+    ahead.apply(this.transaction, run)
+    const { at, bytes } = ahead.value
+    this.#value.raw(run.bytes.subarray(at, at + bytes))
   }
 
   /** A stray: it runs again at the end of the batch (R25), and its worker is idle (R36). */

@@ -1,7 +1,7 @@
 /**
  * The batch that runs, written down before it runs (R34), so that any thread can run it, and run it again.
  *
- *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, first and last lane with requests
+ *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, first and last lane with requests, in order only
  *   order     i32: offset of the request in the ring, place at intake            one pair for each request, lane by lane
  *   flags     i32: 0 to run, 1 stray, 2 put off, 3 answered by the sequencer, 16 + error code: settled without running
  *   starts    i32: where each lane starts in the order; P + 2 of them, the cross-partition lane is lane P
@@ -108,5 +108,24 @@ export class BatchRecord {
   }
   setStray(n: number, index: number): void {
     this.#i32[this.#strays + n] = index
+  }
+
+  /** How many requests the cross-partition lane has: those that were sent there, and the strays. */
+  crossRequests(strays: number): number {
+    return this.requests - this.laneStart(this.partitions) + strays
+  }
+  /** The index of the n-th of them, in that order. */
+  crossRequest(n: number): number {
+    const from = this.laneStart(this.partitions)
+    const sent = this.requests - from
+    return n < sent ? from + n : this.stray(n - sent)
+  }
+
+  /** A run ahead of its turn killed a worker: until a batch is sealed, everything runs in order, where it can be blamed. */
+  get mustRunInOrder(): boolean {
+    return this.#i32[10] !== 0
+  }
+  set mustRunInOrder(must: boolean) {
+    this.#i32[10] = must ? 1 : 0
   }
 }

@@ -9,7 +9,7 @@
  *    3    mainSleeps                         main sets it, whoever wakes it clears it
  *    4    logSleeps                          log thread, likewise
  *    5    lanes: the batch epoch             sequencer: a new value lets the lanes of the other workers start
- *    6    free
+ *    6    speculating                        sequencer: the epoch asks for runs of the cross-partition lane, how many; 0: for lanes
  *    7    requestHead                        main
  *    8    requestTail                        sequencer
  *    9    frameHead                          sequencer
@@ -34,7 +34,7 @@ import { assert } from '../base/assert.js'
 const line = 16
 const halfLine = line / 2
 const at = {
-  executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, requestHead: 7, requestTail: 8,
+  executed: 0, durable: 1, state: 2, mainSleeps: 3, logSleeps: 4, lanes: 5, speculating: 6, requestHead: 7, requestTail: 8,
   frameHead: 9, frameWritten: 10, frameTail: 11, abandon: 12, frameBatch: 13, written: 14, diskFull: 15,
 } as const
 const perWorkerAt = 16

@@ -225,6 +225,16 @@ export class OrderedIndex {
     return this.#domain.retireBlock(record, recordWords(length))
   }
 
+  /** The record of a removal: its key. */
+  recordOf(removal: number): number {
+    return this.#removedRecord(removal)
+  }
+  /** The key of a record, as the caller's own. */
+  keyOf(record: number): Uint8Array {
+    const from = bytesAt(record)
+    return this.#region.windowOf(record).slice(from, from + recordLength(this.#i32, record))
+  }
+
   /** The row of a removal. */
   rowOf(removal: number): number {
     return this.#i32[this.#removedRecord(removal) * 2]!

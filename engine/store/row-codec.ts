@@ -13,7 +13,12 @@ import type { Region } from '../shared/region.js'
 import { windowWords, wordsFor } from '../shared/region.js'
 import type { ColumnLayout, RowLayout } from '../schema/row-layout.js'
 import { inlineBytesMax, lengthMask, notAscii, rowHeaderWords } from '../schema/row-layout.js'
-import type { Domain } from './domain.js'
+
+/** Where long values get their memory: a domain, or the scratch of a speculated run. */
+export interface BlockMemory {
+  allocate(words: number): number
+  release(address: number, words: number): void
+}
 
 /** A row as a plain object, columns in declared order. */
 export type PlainRow = Record<string, unknown>
@@ -93,7 +98,7 @@ export class CellMemory {
   // ── staging ───────────────────────────────────────────────────────────────────────────────────────────
 
   /** Stages a text; a longer one gets a block of the domain, whose address the staged cell then holds. */
-  stageText(into: Int32Array, at: number, text: string, domain: Domain): void {
+  stageText(into: Int32Array, at: number, text: string, domain: BlockMemory): void {
     const length = text.length
     if (length <= inlineBytesMax && stageAscii(into, at, text, length)) return
     const bytes = utf8Length(text)
@@ -109,7 +114,7 @@ export class CellMemory {
     stageLong(into, at, bytes | flag, address)
   }
 
-  stageBytes(into: Int32Array, at: number, value: Uint8Array, domain: Domain): void {
+  stageBytes(into: Int32Array, at: number, value: Uint8Array, domain: BlockMemory): void {
     if (value.length <= inlineBytesMax) {
       stageInline(into, at, value, value.length, 0)
       return
@@ -119,7 +124,7 @@ export class CellMemory {
     stageLong(into, at, value.length, address)
   }
 
-  stageJson(into: Int32Array, at: number, value: unknown, domain: Domain): void {
+  stageJson(into: Int32Array, at: number, value: unknown, domain: BlockMemory): void {
     this.#writer.reset()
     encodeCanonical(value, this.#writer)
     this.stageBytes(into, at, this.#writer.bytes(), domain)
@@ -206,7 +211,7 @@ export class RowCodec {
   /** One column of it, by ordinal. */
   readonly readers: readonly ((row: number) => unknown)[]
   /** Stages one value, already checked, by ordinal. May throw OUT_OF_SPACE. */
-  readonly stagers: readonly ((value: unknown, domain: Domain) => void)[]
+  readonly stagers: readonly ((value: unknown, domain: BlockMemory) => void)[]
 
   constructor(layout: RowLayout, memory: CellMemory) {
     this.layout = layout
@@ -221,7 +226,7 @@ export class RowCodec {
   }
 
   /** Stages a row of checked values by ordinal; what was allocated is given back when one of them finds no room. */
-  stage(values: readonly unknown[], domain: Domain): void {
+  stage(values: readonly unknown[], domain: BlockMemory): void {
     this.i32.fill(0)
     let staged = 0
     try {
@@ -242,12 +247,12 @@ export class RowCodec {
   }
 
   /** Gives back the blocks of the first `columns` staged columns. */
-  releaseStaged(columns: number, domain: Domain): void {
+  releaseStaged(columns: number, domain: BlockMemory): void {
     this.releaseColumns(this.layout.columns.slice(0, columns).map((column) => column.ordinal), domain)
   }
 
   /** Gives back the blocks of some staged columns, by ordinal. */
-  releaseColumns(ordinals: readonly number[], domain: Domain): void {
+  releaseColumns(ordinals: readonly number[], domain: BlockMemory): void {
     for (const ordinal of ordinals) {
       const column = this.layout.columns[ordinal]!
       const address = column.isVar ? longAddress(this.i32, column.at) : 0
@@ -262,10 +267,65 @@ export class RowCodec {
     for (let n = rowHeaderWords * 2; n < this.i32.length; n += 1) i32[to + n] = this.i32[n]!
   }
 
-  #stager(column: ColumnLayout): (value: unknown, domain: Domain) => void {
+  /** Copies the staged cell of one column, with its null bit, over a row. */
+  copyCell(row: number, ordinal: number): void {
+    const column = this.layout.columns[ordinal]!
+    const i32 = this.memory.i32
+    const ints = cellInts(column)
+    for (let n = 0; n < ints; n += 1) i32[row * 2 + column.at + n] = this.i32[column.at + n]!
+    if (column.nullAt < 0) return
+    const word = row * 2 + column.nullAt
+    i32[word] = (i32[word]! & ~column.nullBit) | (this.i32[column.nullAt]! & column.nullBit)
+  }
+
+  /** Copies the cell of one column, with its null bit, from one row to another. */
+  copyCellBetween(from: number, to: number, ordinal: number): void {
+    const column = this.layout.columns[ordinal]!
+    const i32 = this.memory.i32
+    const ints = cellInts(column)
+    for (let n = 0; n < ints; n += 1) i32[to * 2 + column.at + n] = i32[from * 2 + column.at + n]!
+    if (column.nullAt < 0) return
+    i32[to * 2 + column.nullAt] = (i32[to * 2 + column.nullAt]! & ~column.nullBit) | (i32[from * 2 + column.nullAt]! & column.nullBit)
+  }
+
+  /** Stages what a row holds, with long values of its own. Gives back what it allocated when one finds no room. */
+  stageCopy(row: number, domain: BlockMemory): void {
+    const i32 = this.memory.i32
+    for (let n = 0; n < this.i32.length; n += 1) this.i32[n] = i32[row * 2 + n]!
+    let staged = 0
+    try {
+      for (; staged < this.layout.vars.length; staged += 1) this.#ownBlock(this.layout.vars[staged]!, domain)
+    } catch (error) {
+      this.releaseColumns(this.layout.vars.slice(0, staged).map((column) => column.ordinal), domain)
+      throw error
+    }
+  }
+
+  /** The same for one column, whose other cells stay as they are staged. */
+  stageCellCopy(row: number, ordinal: number, domain: BlockMemory): void {
+    const column = this.layout.columns[ordinal]!
+    const i32 = this.memory.i32
+    const ints = cellInts(column)
+    for (let n = 0; n < ints; n += 1) this.i32[column.at + n] = i32[row * 2 + column.at + n]!
+    if (column.nullAt >= 0) this.i32[column.nullAt] = (this.i32[column.nullAt]! & ~column.nullBit) | (i32[row * 2 + column.nullAt]! & column.nullBit)
+    if (column.isVar) this.#ownBlock(column, domain)
+  }
+
+  /** A staged cell that shows a block of another's gets a copy of it. */
+  #ownBlock(column: ColumnLayout, domain: BlockMemory): void {
+    const address = longAddress(this.i32, column.at)
+    if (address === 0) return
+    const words = wordsFor(this.i32[column.at]! & lengthMask)
+    const own = domain.allocate(words)
+    const i32 = this.memory.i32
+    for (let n = 0; n < words * 2; n += 1) i32[own * 2 + n] = i32[address * 2 + n]!
+    this.i32[column.at + 1] = own
+  }
+
+  #stager(column: ColumnLayout): (value: unknown, domain: BlockMemory) => void {
     const { i32, f64, i64, memory } = this
     const { at, nullAt, nullBit } = column
-    const cell = ((): ((value: never, domain: Domain) => void) => {
+    const cell = ((): ((value: never, domain: BlockMemory) => void) => {
       switch (column.descriptor.type) {
         case 'int':
         case 'f64':
@@ -293,7 +353,7 @@ export class RowCodec {
           return (value: unknown, domain) => memory.stageJson(i32, at, value, domain)
       }
     })()
-    if (nullAt < 0) return cell as (value: unknown, domain: Domain) => void
+    if (nullAt < 0) return cell as (value: unknown, domain: BlockMemory) => void
     const ints = cellInts(column)
     return (value, domain) => {
       if (value === null) {

@@ -29,10 +29,15 @@ export interface StorePlan {
   readonly tablesAt: readonly number[]
   /** A scratch row for each worker, then one for main. */
   readonly scratchAt: number
+  /** Copies of rows that workers make when they run ahead: so many words for each, one behind the other. 0 words: nobody does. */
+  readonly copiesAt: number
+  readonly copiesWords: number
   readonly historyBytes: number
 }
 
 const scratchWords = limits.rowBytesMax / 8
+const copiesWordsFor = (regionWords: number): number =>
+  Math.min(wordsFor(limits.speculationScratchBytesMax), Math.max(wordsFor(limits.speculationScratchBytesMin), Math.floor(regionWords / 256)))
 /** Steps of an undo chain after which a reader looks whether it was expired (R15). */
 const stepsBetweenLooks = 64
 
@@ -63,7 +68,7 @@ export class Store {
   }
 
   /** Reserves the region and lays out everything that is not data. */
-  static plan(program: Program, options: { bytes: number; isDefault: boolean; workers: number; partitions: number; historyBytes: number }): StorePlan {
+  static plan(program: Program, options: { bytes: number; isDefault: boolean; workers: number; partitions: number; historyBytes: number; runsAhead?: boolean }): StorePlan {
     const region = Region.reserve(options.bytes, options.isDefault)
     const domains = Math.max(1, options.workers)
     const take = (words: number): number => {
@@ -71,6 +76,7 @@ export class Store {
       if (at === 0) throw SluiceError.of('OUT_OF_SPACE', `memory.bytes is too small for the tables of this application: it needs more than ${options.bytes} bytes.`)
       return at
     }
+    const copiesWords = options.runsAhead === true ? copiesWordsFor(region.words) : 0
     return {
       region: region.buffer,
       snapshots: SnapshotTable.create(domains + 1).buffer,
@@ -79,6 +85,8 @@ export class Store {
       domainsAt: take((domains + 1) * domainWords),
       tablesAt: program.tables.map(({ descriptor }) => take(partStateWords(descriptor) * (descriptor.partition === 'global' ? 1 : options.partitions))),
       scratchAt: take((domains + 1) * scratchWords),
+      copiesAt: copiesWords === 0 ? 0 : take(domains * copiesWords),
+      copiesWords,
       historyBytes: options.historyBytes,
     }
   }

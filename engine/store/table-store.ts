@@ -19,6 +19,7 @@ import { partitionOf } from '../schema/placement.js'
 import type { RowLayout } from '../schema/row-layout.js'
 import { layoutOf, rowHeaderWords } from '../schema/row-layout.js'
 import type { Region } from '../shared/region.js'
+import { ColumnGroups } from './column-groups.js'
 import { type Domain, flagDeleted, headerWords } from './domain.js'
 import { HashIndex, hashStateWords } from './hash-index.js'
 import { OrderedIndex, orderedCellWords } from './ordered-index.js'
@@ -57,6 +58,7 @@ export class TableStore {
   readonly layout: RowLayout
   readonly codec: RowCodec
   readonly key: StagedKey
+  readonly groups: ColumnGroups
   readonly validators: readonly ColumnValidator[]
   readonly trees: readonly TreePlan[]
   /** The primary tree of an ordered table is `trees[0]`. */
@@ -84,6 +86,7 @@ export class TableStore {
     this.layout = layoutOf(table)
     this.codec = new RowCodec(this.layout, memory)
     this.key = new StagedKey(table, this.layout, memory)
+    this.groups = new ColumnGroups(this.layout)
     this.validators = table.columns.map((column, n) => compileColumnCheck(column, n, program))
     this.ordered = table.ordered
     this.isGlobal = table.partition === 'global'

@@ -138,7 +138,7 @@ export function setColumns(transaction: Transaction, part: TablePart, row: numbe
 }
 
 /** The test under which a value can be stored as it is, for columns whose rules fit into one expression. */
-function directStore(column: ColumnDescriptor, table: TableStore, ordinal: number): { array: 'f64' | 'i32'; accepts: string } | undefined {
+export function directStore(column: ColumnDescriptor, table: TableStore, ordinal: number): { array: 'f64' | 'i32'; accepts: string } | undefined {
   if (column.nullable || table.indexed.has(ordinal) || table.checked.has(ordinal)) return undefined
   const within = (low: number, high: number): string => {
     const least = Math.max(low, typeof column.min === 'number' ? column.min : low)

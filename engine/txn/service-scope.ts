@@ -5,17 +5,21 @@
 import type { ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
+import type { TableStore } from '../store/table-store.js'
 import { TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
-export function makeServiceScope(transaction: Transaction, service: ServiceProgram): ServiceScope {
+type MakeTable = (transaction: Transaction, table: TableStore) => object
+
+/** `makeTable`: what a table is for the procedures of this transaction. */
+export function makeServiceScope(transaction: Transaction, service: ServiceProgram, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
   const aborts =
     service.aborts === undefined
       ? undefined
       : new Map([...service.aborts].map(([reason, record]) => [reason, compileRecordCodec(record, record, `the details of "${reason}"`)]))
   // Names are the user's: no prototype, so that none of them can mean anything else (R64).
-  const db = Object.create(null) as Record<string, TableHandle>
-  for (const [name, table] of service.tables) db[name] = new TableHandle(transaction, transaction.store.tables[table]!)
+  const db = Object.create(null) as Record<string, object>
+  for (const [name, table] of service.tables) db[name] = makeTable(transaction, transaction.store.tables[table]!)
   Object.freeze(db)
   let tx: ServiceTransaction | undefined
   return {
@@ -30,11 +34,11 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
 class ServiceTransaction {
   readonly #transaction: Transaction
   readonly #service: ServiceProgram
-  readonly #db: Readonly<Record<string, TableHandle>>
+  readonly #db: Readonly<Record<string, object>>
   readonly #aborts: ReadonlyMap<string, RecordCodec> | undefined
   readonly #number: number
 
-  constructor(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, TableHandle>>, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
+  constructor(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, object>>, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
     this.#transaction = transaction
     this.#service = service
     this.#db = db
@@ -46,7 +50,7 @@ class ServiceTransaction {
     return this.#number === number
   }
 
-  get db(): Readonly<Record<string, TableHandle>> {
+  get db(): Readonly<Record<string, object>> {
     this.#mustBeMine()
     return this.#db
   }

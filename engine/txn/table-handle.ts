@@ -14,7 +14,7 @@ import { type AccessorClass, compileAccessor, setColumns } from './accessor.js'
 import { RowInput } from './row-input.js'
 import type { Transaction } from './transaction.js'
 
-export class TableHandle {
+export class TableHandle implements IndexedTable {
   readonly index: Readonly<Record<string, IndexHandle>>
   readonly #transaction: Transaction
   readonly #table: TableStore
@@ -267,11 +267,18 @@ function sum(now: number | bigint, delta: number | bigint): number | bigint {
   return typeof now === 'bigint' ? now + (delta as bigint) : now + (delta as number)
 }
 
+/** What an index asks of its table. */
+export interface IndexedTable {
+  indexGet(plan: TreePlan, values: unknown): readonly PlainRow[]
+  indexRows(plan: TreePlan, values: unknown): Iterable<object>
+  indexScan(plan: TreePlan, range: unknown): Iterable<PlainRow>
+}
+
 /** `tx.db.<table>.index.<name>`. */
 export class IndexHandle {
-  readonly #table: TableHandle
+  readonly #table: IndexedTable
   readonly #plan: TreePlan
-  constructor(table: TableHandle, plan: TreePlan) {
+  constructor(table: IndexedTable, plan: TreePlan) {
     this.#table = table
     this.#plan = plan
     Object.freeze(this)

@@ -12,8 +12,11 @@ import { FrameRing } from '../shared/frame-ring.js'
 import { LaneLog, recordCostBytes } from '../shared/lane-log.js'
 import { RequestRing } from '../shared/request-ring.js'
 import { ResponseRing } from '../shared/response-ring.js'
+import { Statistics } from '../shared/statistics.js'
+import { SpeculationClaims, SpeculationLog } from '../shared/speculation-log.js'
 import { Store, type StorePlan } from '../store/store.js'
 import { laneCostMax } from '../partition/lane-runner.js'
+import type { SpeculationMode } from '../partition/speculation-pace.js'
 
 export interface ClockPlan {
   /** Milliseconds: wall clock at open, or the last logged time if that is later (R56). */
@@ -34,6 +37,7 @@ export interface EnginePlan {
   readonly record: SharedArrayBuffer
   readonly frames: SharedArrayBuffer
   readonly frameOverflow: SharedArrayBuffer
+  readonly statistics: SharedArrayBuffer
   /** Of the frame ring; the buffer may be longer. */
   readonly frameRingBytes: number
   readonly workers: number
@@ -49,6 +53,15 @@ export interface EnginePlan {
   readonly spinLoads: number
   /** Turns of main's event loop without news after which it sleeps. */
   readonly idleTurns: number
+  /** Runs of the cross-partition lane ahead of their turn; undefined: everything runs in order. */
+  readonly speculation: SpeculationPlan | undefined
+}
+
+export interface SpeculationPlan {
+  readonly claims: SharedArrayBuffer
+  /** One for each worker. */
+  readonly logs: readonly SharedArrayBuffer[]
+  readonly mode: SpeculationMode
 }
 
 /** The program with the engine's own tables behind the user's. */
@@ -56,8 +69,9 @@ export function withSystemTables(program: Program): Program {
   return { ...program, tables: [...program.tables, outcomeTable] }
 }
 
-export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes'> & {
+export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes' | 'statistics' | 'speculation'> & {
   readonly store: StorePlan
+  readonly speculation: SpeculationMode
 }
 
 export function createPlan(options: PlanOptions): EnginePlan {
@@ -82,6 +96,15 @@ export function createPlan(options: PlanOptions): EnginePlan {
     frames: sharedBuffer(ring),
     frameRingBytes: ring,
     frameOverflow: sharedBuffer(limits.frameBytesMax),
+    statistics: Statistics.create().buffer,
+    speculation:
+      options.store.copiesWords === 0
+        ? undefined
+        : {
+            claims: SpeculationClaims.create().buffer,
+            logs: Array.from({ length: threads }, () => SpeculationLog.create()),
+            mode: options.speculation,
+          },
   }
 }
 
@@ -96,6 +119,8 @@ export class EngineParts {
   readonly logs: readonly LaneLog[]
   readonly record: BatchRecord
   readonly frames: FrameRing
+  readonly statistics: Statistics
+  readonly speculation: { readonly claims: SpeculationClaims; readonly logs: readonly SpeculationLog[]; readonly mode: SpeculationMode } | undefined
 
   /** `seat`: the worker, or the number of threads for main. `program` with system tables. */
   constructor(program: Program, plan: EnginePlan, seat: number) {
@@ -109,5 +134,11 @@ export class EngineParts {
     this.logs = plan.logs.map((buffers) => new LaneLog(buffers))
     this.record = new BatchRecord(plan.record, plan.partitions)
     this.frames = new FrameRing(plan.frames, plan.frameOverflow, this.control, plan.frameRingBytes)
+    this.statistics = new Statistics(plan.statistics)
+    const { speculation } = plan
+    if (speculation !== undefined) {
+      const logs = speculation.logs.map((buffer) => new SpeculationLog(buffer))
+      this.speculation = { claims: new SpeculationClaims(speculation.claims), logs, mode: speculation.mode }
+    }
   }
 }

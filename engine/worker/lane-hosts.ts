@@ -9,6 +9,9 @@ import { nodeEnvironment } from '../base/environment-node.js'
 import { limits } from '../base/limits.js'
 import { databaseState } from '../shared/control.js'
 import { LaneRunner } from '../partition/lane-runner.js'
+import { SpeculatedLane } from '../partition/speculated-lane.js'
+import { SpeculationPace } from '../partition/speculation-pace.js'
+import { Speculator } from '../partition/speculator.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { Realm } from '../txn/realm.js'
 import type { EngineParts } from './engine-plan.js'
@@ -26,6 +29,89 @@ export function makeRunner(parts: EngineParts, worker: number, realm: Realm): La
     realm,
     worker,
   })
+}
+
+function makeSpeculator(parts: EngineParts, worker: number, realm: Realm): Speculator {
+  const { claims, logs } = parts.speculation!
+  const { copiesAt, copiesWords } = parts.store.plan
+  return new Speculator({
+    program: parts.program,
+    store: parts.store,
+    requests: parts.requests,
+    control: parts.control,
+    record: parts.record,
+    realm,
+    worker,
+    claims,
+    log: logs[worker]!,
+    scratch: { at: copiesAt + worker * copiesWords, words: copiesWords },
+  })
+}
+
+/** A worker's part in running ahead: made when it is first asked for. */
+export class OwnSpeculation {
+  readonly #make: () => Speculator
+  #speculator: Speculator | undefined
+
+  constructor(parts: EngineParts, worker: number, realm: Realm) {
+    this.#make = () => makeSpeculator(parts, worker, realm)
+  }
+  run(count: number): void {
+    this.#speculator ??= this.#make()
+    this.#speculator.run(count)
+  }
+}
+
+/**
+ * The cross-partition lane on the sequencer's thread: in order, or ahead and then in order. `runAhead` has all workers run the
+ * requests that are open, and answers when they have.
+ */
+class CrossLane {
+  readonly #parts: EngineParts
+  readonly #runner: LaneRunner
+  readonly #runAhead: (count: number) => void
+  readonly #pace: SpeculationPace | undefined
+  readonly #lane: SpeculatedLane | undefined
+
+  constructor(parts: EngineParts, runner: LaneRunner, runAhead: (count: number) => void) {
+    this.#parts = parts
+    this.#runner = runner
+    this.#runAhead = runAhead
+    if (parts.speculation === undefined) return
+    const { claims, logs, mode } = parts.speculation
+    this.#pace = new SpeculationPace(mode)
+    this.#lane = new SpeculatedLane(parts.store, claims, logs)
+  }
+
+  run(strays: number): void {
+    const { record } = this.#parts
+    const pace = this.#pace
+    const count = pace === undefined ? 0 : record.crossRequests(strays)
+    if (pace === undefined || count === 0) {
+      this.#runner.runCross(strays)
+      return
+    }
+    const ahead = !record.mustRunInOrder && pace.runsAhead(count)
+    const startMs = nodeEnvironment.monotonicMs()
+    if (ahead) this.#runAheadThenCommit(count, strays)
+    else this.#runner.runCross(strays)
+    this.#parts.statistics.add(ahead ? 'lanesAhead' : 'lanesInOrder', 1)
+    pace.took(ahead, count, nodeEnvironment.monotonicMs() - startMs)
+  }
+
+  #runAheadThenCommit(count: number, strays: number): void {
+    const { speculation, statistics } = this.#parts
+    const lane = this.#lane!
+    speculation!.claims.open(count)
+    this.#runAhead(count)
+    const behindMs = nodeEnvironment.monotonicMs()
+    lane.begin(count)
+    this.#runner.runCross(strays, lane)
+    statistics.record('validate', nodeEnvironment.monotonicMs() - behindMs)
+    statistics.add('keptAhead', lane.counts.kept)
+    statistics.add('staleAhead', lane.counts.stale)
+    statistics.add('leftAhead', lane.counts.given)
+  }
 }
 
 export function makeSequencer(parts: EngineParts, lanes: LaneHost, environment: Environment = nodeEnvironment): Sequencer {
@@ -50,6 +136,9 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost, environment: 
       sealer,
       clock: makeClock(plan.clock, environment),
       seed: plan.seed,
+      statistics: parts.statistics,
+      isMemory: plan.isMemory,
+      monotonicMs: environment.monotonicMs,
       outcomeWindowMs: plan.outcomeWindowMs,
     },
     // After a worker was lost, behind the batch it left unfinished: batch numbers are never reused (R16).
@@ -73,10 +162,13 @@ export class InlineLaneHost implements LaneHost {
   readonly #parts: EngineParts
   readonly #realm = new Realm()
   readonly #runner: LaneRunner
+  readonly #cross: CrossLane
 
   constructor(parts: EngineParts) {
     this.#parts = parts
     this.#runner = makeRunner(parts, 0, this.#realm)
+    const own = new OwnSpeculation(parts, 0, this.#realm)
+    this.#cross = new CrossLane(parts, this.#runner, (count) => own.run(count))
   }
 
   /** A procedure is running, on the very thread that callers use. */
@@ -93,7 +185,7 @@ export class InlineLaneHost implements LaneHost {
     runOwnLanes(this.#parts, this.#runner, 0)
   }
   runCross(strays: number): void {
-    this.#runner.runCross(strays)
+    this.#cross.run(strays)
   }
 }
 
@@ -104,11 +196,14 @@ export class StoppedAtBarrier extends Error {}
 export class ThreadLaneHost implements LaneHost {
   readonly #parts: EngineParts
   readonly #runner: LaneRunner
+  readonly #cross: CrossLane
   #epoch: number
 
-  constructor(parts: EngineParts, runner: LaneRunner) {
+  constructor(parts: EngineParts, runner: LaneRunner, realm: Realm) {
     this.#parts = parts
     this.#runner = runner
+    const own = new OwnSpeculation(parts, 0, realm)
+    this.#cross = new CrossLane(parts, runner, (count) => this.#onAll(count, () => own.run(count)))
     this.#epoch = parts.control.load('lanes')
   }
 
@@ -117,16 +212,26 @@ export class ThreadLaneHost implements LaneHost {
   leave(): void {}
 
   runLanes(): void {
+    this.#onAll(0, () => runOwnLanes(this.#parts, this.#runner, 0))
+  }
+
+  runCross(strays: number): void {
+    this.#cross.run(strays)
+  }
+
+  /** Starts the other workers, at their lanes or at so many requests to be run ahead, does our own part, and waits for them all. */
+  #onAll(speculating: number, own: () => void): void {
     const { control, plan } = this.#parts
     const others = plan.workers - 1
     if (others > 0) {
+      control.store('speculating', speculating)
       this.#epoch = (this.#epoch + 1) | 0
       control.store('lanes', this.#epoch)
       for (let worker = 1; worker <= others; worker += 1) control.wakeWorker(worker)
     }
     let broken: unknown
     try {
-      runOwnLanes(this.#parts, this.#runner, 0)
+      own()
     } catch (error) {
       broken = error
     }
@@ -134,6 +239,7 @@ export class ThreadLaneHost implements LaneHost {
       const mustLook = (): boolean => this.#haveEnded(others) || control.load('state') !== databaseState.open
       if (!control.spin(mustLook, plan.spinLoads)) while (!mustLook()) control.sleepWorker(0, mustLook)
       if (!this.#haveEnded(others)) throw new StoppedAtBarrier()
+      control.store('speculating', 0)
       if (control.load('abandon') !== 0) {
         control.store('abandon', 0)
         broken ??= new BrokenBatch('a lane of another worker broke the batch')
@@ -146,9 +252,5 @@ export class ThreadLaneHost implements LaneHost {
   #haveEnded(others: number): boolean {
     for (let worker = 1; worker <= others; worker += 1) if (this.#parts.control.laneEpoch(worker) !== this.#epoch) return false
     return true
-  }
-
-  runCross(strays: number): void {
-    this.#runner.runCross(strays)
   }
 }

@@ -122,6 +122,7 @@ export class Supervisor {
     for (const worker of dead) this.#condemn(worker)
     if (isUnfinished) store.rollback()
     control.store('abandon', 0)
+    control.store('speculating', 0)
     for (const worker of dead) control.setLaneEpoch(worker, control.load('lanes'))
     // The sequencer last: the lanes it starts must have somebody to run them.
     for (const worker of dead.sort((a, b) => b - a)) await this.#threads.startWorker(worker)
@@ -141,6 +142,11 @@ export class Supervisor {
     const code: ErrorCode = this.#killed.delete(worker) ? 'PROCEDURE_STUCK' : 'WORKER_LOST'
     const { place } = control.running(worker)
     control.noteRunning(worker, -1)
+    if (this.#isUnfinished() && place >= 0 && control.load('speculating') !== 0) {
+      // It ran ahead of its turn, on a state that it may never meet. In order it will show what it is.
+      record.mustRunInOrder = true
+      return
+    }
     if (this.#isUnfinished() && place >= 0) {
       requests.condemn(record.offset(place), outcomeOfCode(code))
       record.condemn(place, outcomeOfCode(code))

@@ -12,7 +12,7 @@ import { databaseState } from '../shared/control.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { Realm } from '../txn/realm.js'
 import { EngineParts, type EnginePlan, withSystemTables } from './engine-plan.js'
-import { makeRunner, makeSequencer, runOwnLanes, StoppedAtBarrier, ThreadLaneHost } from './lane-hosts.js'
+import { makeRunner, makeSequencer, OwnSpeculation, runOwnLanes, StoppedAtBarrier, ThreadLaneHost } from './lane-hosts.js'
 import { loadProgram } from './load-program.js'
 
 export interface WorkerTask {
@@ -80,7 +80,7 @@ const turn = (): Promise<void> => new Promise((resolve) => nodeEnvironment.soon(
 async function runSequencer(parts: EngineParts, realm: Realm, send: (message: WorkerMessage) => void): Promise<void> {
   const { control, plan } = parts
   const runner = makeRunner(parts, 0, realm)
-  const sequencer = makeSequencer(parts, new ThreadLaneHost(parts, runner))
+  const sequencer = makeSequencer(parts, new ThreadLaneHost(parts, runner, realm))
   const isOpen = (): boolean => control.load('state') === databaseState.open
   const mustLook = (): boolean => !isOpen() || (sequencer.hasWork() && sequencer.mayRun())
   let turned = nodeEnvironment.monotonicMs()
@@ -112,6 +112,7 @@ async function runSequencer(parts: EngineParts, realm: Realm, send: (message: Wo
 async function runLanes(parts: EngineParts, worker: number, realm: Realm, startEpoch: number): Promise<void> {
   const { control, plan } = parts
   const runner = makeRunner(parts, worker, realm)
+  const speculation = new OwnSpeculation(parts, worker, realm)
   let epoch = startEpoch
   const isOpen = (): boolean => control.load('state') === databaseState.open
   const mustLook = (): boolean => !isOpen() || control.load('lanes') !== epoch
@@ -119,7 +120,9 @@ async function runLanes(parts: EngineParts, worker: number, realm: Realm, startE
     if (control.load('lanes') !== epoch) {
       epoch = control.load('lanes')
       try {
-        runOwnLanes(parts, runner, worker)
+        const ahead = control.load('speculating')
+        if (ahead > 0) speculation.run(ahead)
+        else runOwnLanes(parts, runner, worker)
       } catch (error) {
         if (!(error instanceof BrokenBatch)) throw error
         control.store('abandon', 1)

@@ -158,9 +158,9 @@ function rowsOf(application: App, db: Database): string {
   return canon(all)
 }
 
-async function transcribe(application: App, workers: number, plan: readonly Batch[]): Promise<Transcript> {
+async function transcribe(application: App, workers: number, plan: readonly Batch[], speculation: 'always' | 'never' = 'never'): Promise<Transcript> {
   const path = await newFolder()
-  const inside = await openInside(application, { path, workers, partitions, durability: 'os', fixed })
+  const inside = await openInside(application, { path, workers, partitions, durability: 'os', fixed, speculation })
   const answers: string[][] = []
   for (const batch of plan)
     answers.push(await Promise.all(batch.map((request) => answerOf(inside.db, request))))
@@ -239,6 +239,8 @@ describe.each(applications)('$name', ({ application, planOf: makePlan, batches }
         ).toBe(true)
         for (const workers of [1, 2, 4])
           mustBeSame(await transcribe(application, workers, plan), serial, `workers ${workers}`)
+        for (const workers of [0, 1, 2, 4])
+          mustBeSame(await transcribe(application, workers, plan, 'always'), serial, `workers ${workers}, run ahead`)
       })
     },
   )

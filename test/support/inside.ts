@@ -30,6 +30,7 @@ export interface InsideOptions {
   readonly historyBytes?: number
   readonly outcomeWindowMs?: number
   readonly fixed?: EngineOptions['fixed']
+  readonly speculation?: EngineOptions['speculation']
 }
 
 export const programOf = (application: App): Program =>
@@ -52,6 +53,7 @@ export async function openInside(application: App, options: InsideOptions = {}):
     module: application.url,
     signal: undefined,
     fixed: options.fixed,
+    speculation: options.speculation,
   })
   const db = new SluiceDatabase(opened, program) as unknown as Database
   const { engine } = opened

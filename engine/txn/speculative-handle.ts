@@ -1,0 +1,298 @@
+/**
+ * A table inside a speculated transaction: what TableHandle does, on a state that stands still (speculation.ts).
+ *
+ * Reads are noted, writes are kept. Whatever TableHandle would answer with an error gives the run up: in order it will say the
+ * same, or not.
+ */
+import { compareKeys, KeyBuffer } from '../schema/key-codec.js'
+import { wholeRow } from '../store/column-groups.js'
+import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
+import type { PlainRow } from '../store/row-codec.js'
+import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
+import { gatherRows } from '../store/tree-scan.js'
+import { RowInput } from './row-input.js'
+import type { Speculation } from './speculation.js'
+import { compileSpeculativeAccessor, type SpeculativeAccessorClass } from './speculative-accessor.js'
+import { type IndexedTable, IndexHandle } from './table-handle.js'
+import type { Transaction } from './transaction.js'
+
+export class SpeculativeTableHandle implements IndexedTable {
+  readonly index: Readonly<Record<string, IndexHandle>>
+  readonly #transaction: Transaction
+  readonly #speculation: Speculation
+  readonly #table: TableStore
+  readonly #input: RowInput
+  readonly #accessor: SpeculativeAccessorClass
+  readonly #nonKey: readonly number[]
+  #part!: TablePart
+
+  constructor(transaction: Transaction, speculation: Speculation, table: TableStore) {
+    this.#transaction = transaction
+    this.#speculation = speculation
+    this.#table = table
+    this.#input = new RowInput(table)
+    this.#accessor = compileSpeculativeAccessor(transaction, speculation, table, this.#input)
+    this.#nonKey = table.layout.columns.map((column) => column.ordinal).filter((n) => !table.descriptor.key.includes(n))
+    const handles = Object.create(null) as Record<string, IndexHandle>
+    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = new IndexHandle(this, plan)
+    this.index = Object.freeze(handles)
+    Object.freeze(this)
+  }
+
+  get(key: unknown): PlainRow | undefined {
+    const at = this.#find(key)
+    if (at === 0) return undefined
+    this.#readAll()
+    return this.#table.codec.decode(at)
+  }
+
+  row(key: unknown): object | undefined {
+    const at = this.#find(key)
+    return at === 0 ? undefined : new this.#accessor(this.#part, at, this.#speculation.foundRow, this.#speculation.foundRead)
+  }
+
+  has(key: unknown): boolean {
+    return this.#find(key) !== 0
+  }
+
+  insert(row: unknown): unknown {
+    const values = this.#checkedRow(row)
+    if (this.#locateRow(values) !== 0) this.#speculation.giveUp()
+    this.#insertChecked(values)
+    return this.#table.key.key
+  }
+
+  put(row: unknown): void {
+    const values = this.#checkedRow(row)
+    const at = this.#locateRow(values)
+    if (at === 0) this.#insertChecked(values)
+    else this.#set(this.#part, at, this.#nonKey, this.#nonKey.map((n) => values[n]))
+  }
+
+  update(key: unknown, patch: unknown): void {
+    const at = this.#mustFind(key)
+    const part = this.#part
+    let given = patch
+    if (typeof patch === 'function') {
+      this.#readAll()
+      const row = this.#speculation.foundRow
+      given = (patch as (row: PlainRow) => unknown)(Object.freeze(this.#table.codec.decode(at)))
+      this.#transaction.mustBeOpen()
+      if (this.#speculation.isDeleted(row === 0 ? at : this.#speculation.placeOf(row))) this.#speculation.giveUp()
+      const { columns, values } = this.#checked(() => this.#input.patch(given))
+      this.#set(part, row === 0 ? at : this.#speculation.placeOf(row), columns, values)
+      return
+    }
+    const { columns, values } = this.#checked(() => this.#input.patch(given))
+    this.#set(part, at, columns, values)
+  }
+
+  add(key: unknown, deltas: unknown): void {
+    const at = this.#mustFind(key)
+    const part = this.#part
+    const { columns, values } = this.#checked(() => this.#input.deltas(deltas))
+    if (columns.length === 0) return
+    const { codec } = this.#table
+    const copy = this.#speculation.copyOf(part, at)
+    columns.forEach((column, n) => {
+      const now = codec.readers[column]!(copy) as number | bigint
+      const sum = typeof now === 'bigint' ? now + (values[n] as bigint) : now + (values[n] as number)
+      this.#speculation.put(part, copy, column, this.#checked(() => this.#input.column(column, sum)))
+      this.#speculation.noteAdd(part, copy, column, values[n]!)
+    })
+  }
+
+  delete(key: unknown): boolean {
+    const at = this.#find(key)
+    if (at === 0) return false
+    const part = this.#part
+    this.#transaction.mayWrite(this.#table, part.partition)
+    this.#speculation.delete(part, this.#speculation.copyOf(part, at))
+    return true
+  }
+
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#plainOf(this.#gatherPrimary(range), this.#transaction.number)
+  }
+  rows(range?: unknown): Iterable<object> {
+    return this.#liveOf(this.#gatherPrimary(range), this.#transaction.number)
+  }
+
+  // ── for the index handles ─────────────────────────────────────────────────────────────────────────────
+
+  indexGet(plan: TreePlan, values: unknown): readonly PlainRow[] {
+    return [...this.#plainOf(this.#gather(plan, this.#checked(() => boundsOfValues(this.#table, plan, values))), this.#transaction.number)]
+  }
+  indexRows(plan: TreePlan, values: unknown): Iterable<object> {
+    return this.#liveOf(this.#gather(plan, this.#checked(() => boundsOfValues(this.#table, plan, values))), this.#transaction.number)
+  }
+  indexScan(plan: TreePlan, range: unknown): Iterable<PlainRow> {
+    if (!plan.range) this.#speculation.giveUp()
+    return this.#plainOf(this.#gather(plan, this.#checked(() => boundsOf(this.#table, plan, plan.own, range))), this.#transaction.number)
+  }
+
+  #gatherPrimary(range: unknown): readonly number[] {
+    this.#transaction.mustBeOpen()
+    if (!this.#table.ordered) this.#speculation.giveUp()
+    const plan = this.#table.trees[0]!
+    return this.#gather(plan, this.#checked(() => boundsOf(this.#table, plan, plan.own === 0 ? plan.columns.length : plan.own, range)))
+  }
+
+  /** Addresses in the state, and of copies that are inserted. */
+  #gather(plan: TreePlan, bounds: Bounds): readonly number[] {
+    this.#transaction.mustBeOpen()
+    const table = this.#table
+    if (bounds.isEmpty) return []
+    const partition = table.partitionOfLeading(plan.columns, bounds.fixed)
+    if (partition >= 0) this.#transaction.mayRead(table, partition)
+    const parts = partition >= 0 ? [table.part(partition)] : Array.from({ length: table.partitions }, (_, n) => table.part(n))
+    const moved = this.#speculation.movedIn(table.ordinal)
+    const limit = bounds.limit + moved.length
+    let rows: readonly number[] = gatherRows(parts, plan, bounds.range, limit, (part) => part.trees[plan.ordinal]!.rootNow())
+    if (moved.length > 0) rows = this.#mergeMoved(plan, bounds, rows, moved)
+    this.#transaction.countReads(rows.length)
+    this.#noteRange(plan, bounds, rows)
+    return rows
+  }
+
+  /** What the run itself has moved in the tree is taken out of the rows of the state, and put where it stands now. */
+  #mergeMoved(plan: TreePlan, { range, limit }: Bounds, rows: readonly number[], moved: readonly number[]): readonly number[] {
+    const speculation = this.#speculation
+    const keyed = rows.filter((row) => !speculation.hasMoved(row)).map((row) => ({ row, key: this.#entryKey(plan, row) }))
+    for (const copy of moved) {
+      const row = speculation.rowOf(copy)
+      if (row !== 0) {
+        // Where it stands may follow from what the state has: an `add` to an indexed column.
+        speculation.readSet.note(row, wholeRow)
+        if (speculation.placeOf(row) !== copy) continue // deleted, and inserted again as another copy
+      }
+      if (speculation.isDeleted(copy)) continue
+      const key = this.#entryKey(plan, copy)
+      if (range.from !== undefined && compareKeys(key, range.from.subarray(0, range.fromLength)) < 0) continue
+      if (range.to !== undefined && compareKeys(key, range.to.subarray(0, range.toLength)) >= 0) continue
+      keyed.push({ row: row === 0 ? copy : row, key })
+    }
+    keyed.sort((a, b) => (range.reverse ? compareKeys(b.key, a.key) : compareKeys(a.key, b.key)))
+    return (limit < keyed.length ? keyed.slice(0, limit) : keyed).map((one) => one.row)
+  }
+
+  #entryKey(plan: TreePlan, row: number): Uint8Array {
+    const at = this.#speculation.placeOf(row)
+    const key = new KeyBuffer()
+    plan.codec.encode(plan.columns.map((column) => this.#table.codec.readers[column]!(at)), key)
+    return key.view().slice()
+  }
+
+  /** The keys that were looked at: of a range that its limit cut off, those up to the last row. */
+  #noteRange(plan: TreePlan, { range, limit }: Bounds, rows: readonly number[]): void {
+    const { readSet } = this.#speculation
+    let from = range.from === undefined ? undefined : { bytes: range.from, length: range.fromLength }
+    let to = range.to === undefined ? undefined : { bytes: range.to, length: range.toLength }
+    let withTo = false
+    if (limit === 0) return
+    if (rows.length === limit) {
+      const bytes = this.#entryKey(plan, rows.at(-1)!)
+      const end = { bytes, length: bytes.length }
+      if (range.reverse) from = end
+      else {
+        to = end
+        withTo = true
+      }
+    }
+    readSet.noteRange(this.#table.ordinal, plan.ordinal, from, to, withTo)
+  }
+
+  *#plainOf(rows: readonly number[], number: number): Iterable<PlainRow> {
+    for (const row of rows) {
+      const at = this.#stillThere(row, number)
+      if (at === 0) continue
+      // A copy shows what the transaction did not write as the state has it.
+      if (!this.#speculation.scratch.holds(row)) this.#speculation.readSet.note(row, wholeRow)
+      yield this.#table.codec.decode(at)
+    }
+  }
+  *#liveOf(rows: readonly number[], number: number): Iterable<object> {
+    for (const row of rows) {
+      const at = this.#stillThere(row, number)
+      if (at === 0) continue
+      const part = this.#table.part(this.#table.partitionOfRow(row))
+      const { scratch, readSet } = this.#speculation
+      yield scratch.holds(row) ? new this.#accessor(part, at, 0, -1) : new this.#accessor(part, at, row, readSet.note(row, 0))
+    }
+  }
+
+  /** Where a scanned row is now; 0 when the run has deleted it since (R23). Whether the state has it, the range has read. */
+  #stillThere(row: number, number: number): number {
+    if (number !== this.#transaction.number) this.#transaction.refuseKept()
+    this.#transaction.mustBeOpen()
+    const at = this.#speculation.placeOf(row)
+    return this.#speculation.isDeleted(at) ? 0 : at
+  }
+
+  // ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  #find(key: unknown): number {
+    this.#transaction.mustBeOpen()
+    try {
+      this.#table.key.set(key)
+    } catch {
+      this.#speculation.giveUp()
+    }
+    const partition = this.#table.partitionOfKey()
+    this.#transaction.mayRead(this.#table, partition)
+    this.#part = this.#table.part(partition)
+    return this.#speculation.find(this.#part)
+  }
+
+  #mustFind(key: unknown): number {
+    const at = this.#find(key)
+    if (at === 0) this.#speculation.giveUp()
+    return at
+  }
+
+  /** All columns of the row that was just found. */
+  #readAll(): void {
+    const { foundRead, readSet } = this.#speculation
+    if (foundRead >= 0) readSet.widen(foundRead, wholeRow)
+  }
+
+  #checkedRow(row: unknown): unknown[] {
+    this.#transaction.mustBeOpen()
+    return this.#checked(() => this.#input.row(row))
+  }
+
+  #locateRow(values: readonly unknown[]): number {
+    this.#checked(() => this.#table.key.setFromRow(values))
+    this.#part = this.#table.part(this.#table.partitionOfKey())
+    this.#transaction.mayWrite(this.#table, this.#part.partition)
+    return this.#speculation.find(this.#part)
+  }
+
+  #insertChecked(values: readonly unknown[]): void {
+    const { codec } = this.#table
+    const known = this.#speculation.foundRow
+    codec.stage(values, this.#speculation.blocks)
+    this.#speculation.insert(this.#part, known, codec.longBytesStaged())
+  }
+
+  #set(part: TablePart, at: number, columns: readonly number[], values: readonly unknown[]): void {
+    if (columns.length === 0) return
+    const checked = this.#checked(() => columns.map((column, n) => this.#input.column(column, values[n] === undefined ? null : values[n])))
+    const copy = this.#speculation.copyOf(part, at)
+    columns.forEach((column, n) => {
+      this.#speculation.put(part, copy, column, checked[n])
+      this.#speculation.noteSet(part, copy, column)
+    })
+    const long = this.#table.codec.longBytesStaged(columns)
+    if (long > 0) this.#transaction.countWrite(part, this.#speculation.foundRow, long)
+  }
+
+  /** Errors doom the transaction (R24), caught or not; here the doom is to run in order. */
+  #checked<T>(work: () => T): T {
+    try {
+      return work()
+    } catch {
+      this.#speculation.giveUp()
+    }
+  }
+}

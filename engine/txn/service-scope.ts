@@ -5,10 +5,13 @@
 import type { ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
+import { engineScope } from './draft-commit.js'
 import { TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export function makeServiceScope(transaction: Transaction, service: ServiceProgram): ServiceScope {
+  const own = engineScope(transaction, service)
+  if (own !== undefined) return own
   const aborts =
     service.aborts === undefined
       ? undefined

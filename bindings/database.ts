@@ -9,6 +9,7 @@ import { shown } from './schema/definition.js'
 import type { DatabaseStats } from './statistics-types.js'
 import { statsOf } from './statistics.js'
 import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
+import { type TransactOptions, transactOptions, Transactor } from './transact.js'
 
 type Options = SubmitOptions & { readonly id?: string | undefined }
 /** Not part of the contract: the fixture of the tests calls it. */
@@ -53,11 +54,13 @@ export class SluiceDatabase {
   readonly #streams = new Set<CommitStream<unknown>>()
   readonly #snapshots = new Set<SnapshotHandle>()
   readonly #newest: ReadSource
+  readonly #transactor: Transactor
 
   constructor(open: OpenEngine, program: Program) {
     this.#open = open
     this.#program = program
     const { engine } = open
+    this.#transactor = new Transactor(engine, program)
     this.#newest = {
       view: () => engine.reading(),
       lease: () => {
@@ -124,6 +127,12 @@ export class SluiceDatabase {
       if (inputs.length === 0) resolve([])
       else feed()
     })
+  }
+
+  /** The body begins at once; wrong options are a rejection, as with `call`. */
+  async transact(body: unknown, options: TransactOptions = {}): Promise<unknown> {
+    checkCallOptions(options, transactOptions)
+    return await this.#transactor.transact(body, options)
   }
 
   #ordinalOf(procedure: unknown): number {
@@ -307,9 +316,6 @@ export class SluiceDatabase {
 
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────
 
-  transact(): Promise<never> {
-    return Promise.reject(later('db.transact()'))
-  }
   consumer(): Promise<never> {
     return Promise.reject(later('db.consumer()'))
   }
@@ -361,6 +367,7 @@ export class SluiceDatabase {
 
   async close(): Promise<void> {
     const closed = this.#open.close()
+    this.#transactor.close()
     for (const stream of [...this.#streams]) stream.advance()
     await closed
     for (const stream of [...this.#streams]) await stream.close()
@@ -417,7 +424,7 @@ class SnapshotHandle implements Disposable {
 const later = (what: string): SluiceError => SluiceError.of('INVALID_USE', `${what} is not in this version of SluiceDB.`)
 
 function checkCallOptions(options: unknown, known: ReadonlySet<string>): void {
-  checkOptions('a call', options, known)
+  checkOptions(known === transactOptions ? 'db.transact()' : 'a call', options, known)
   const { signal, timeoutMs } = options as { signal?: unknown; timeoutMs?: unknown }
   if (signal !== undefined && !isSignal(signal)) throw SluiceError.of('INVALID_USE', `The option signal is an AbortSignal, not ${shown(signal)}.`)
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs < 2 ** 31)) {

@@ -6,7 +6,7 @@
  */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import type { AbortLike, DecodedTransaction, LogFollower, OpenEngine } from '../engine/index.js'
+import { type AbortLike, type DecodedTransaction, type LogFollower, type OpenEngine, transactName } from '../engine/index.js'
 import { formatPosition, inPositions } from './position.js'
 
 export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposable {
@@ -141,7 +141,8 @@ export function commitOf(transaction: DecodedTransaction): object {
   return {
     position,
     time: transaction.time,
-    procedure: transaction.procedure,
+    // An interactive transaction has no procedure that a user could know.
+    procedure: transaction.procedure === transactName ? undefined : transaction.procedure,
     requestId: transaction.id,
     changes: transaction.changes,
     events: transaction.events.map(({ type, payload }) => ({ type, payload, position, time: transaction.time })),

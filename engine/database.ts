@@ -20,6 +20,7 @@ import type { ResponseEntry } from './shared/response-ring.js'
 import { SnapshotView } from './snapshot-view.js'
 import type { Sequencer } from './sequencer/sequencer.js'
 import { committed, decodeError, outcomeKindMask, repeatedFlag } from './txn/outcome.js'
+import { timeNow } from './worker/clock.js'
 import type { EngineParts } from './worker/engine-plan.js'
 import { InlineLaneHost, makeSequencer } from './worker/lane-hosts.js'
 import { Supervisor } from './worker/supervisor.js'
@@ -29,6 +30,8 @@ export interface SubmitOptions {
   readonly id?: string | undefined
   readonly signal?: AbortLike | undefined
   readonly timeoutMs?: number | undefined
+  /** Where the call is placed, when its procedure does not say it: interactive transactions. */
+  readonly partition?: number | undefined
 }
 export interface AbortLike {
   readonly aborted: boolean
@@ -87,7 +90,7 @@ export class Engine {
     this.parts = parts
     this.threads = threads
     this.environment = environment
-    this.#inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
+    this.#inputs = parts.program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
     const { store, control } = parts
     const slot = store.snapshots.take()
     this.newest = new SnapshotView(store, slot, store.snapshots.holdNewest(slot, this.#durable))
@@ -105,7 +108,7 @@ export class Engine {
   /** Hands a request in. The caller hears exactly once, unless this throws. */
   submit(procedure: number, input: unknown, caller: Caller, index: number, options?: SubmitOptions): void {
     this.#mustBeOpen()
-    if (this.#lanes?.isRunning === true) throw insideProcedure()
+    this.mustBeOutside()
     if (options?.signal?.aborted === true) throw cancelled(options.signal.reason)
     if (this.#calls.waiting >= limits.callsInFlightMax) throw overloaded('calls in flight', limits.callsInFlightMax)
     if (this.parts.control.load('diskFull') !== 0) throw diskFull()
@@ -113,9 +116,9 @@ export class Engine {
     writer.reset()
     this.#inputs[procedure]!.encode(input === undefined ? {} : input, writer)
     if (writer.length > limits.inputBytesMax) {
-      throw SluiceError.of('INVALID_INPUT', `The input of "${this.program.procedures[procedure]!.descriptor.name}" takes ${writer.length} bytes, more than ${limits.inputBytesMax}: pass less, in several calls.`, { details: { bytes: writer.length } })
+      throw SluiceError.of('INVALID_INPUT', `The input of "${this.parts.program.procedures[procedure]!.descriptor.name}" takes ${writer.length} bytes, more than ${limits.inputBytesMax}: pass less, in several calls.`, { details: { bytes: writer.length } })
     }
-    const partition = this.#partitionOf(procedure)
+    const partition = options?.partition ?? this.#partitionOf(procedure)
     const id = options?.id === undefined ? undefined : idBytes(options.id)
     const slot = this.#calls.add(caller, index)
     if (!this.parts.requests.write(slot, procedure, partition, id, writer.memory, writer.length)) {
@@ -130,6 +133,17 @@ export class Engine {
   get waiting(): number {
     return this.#calls.waiting
   }
+  /** A procedure that runs on this thread must not call the database. */
+  mustBeOutside(): void {
+    if (this.#lanes?.isRunning === true) throw insideProcedure()
+  }
+
+  /** The time of a batch that would begin now; never before that of a batch that can be read. */
+  now(): number {
+    const { clock } = this.parts.plan
+    return clock.stepMs === undefined ? timeNow(clock, this.environment) : Math.max(clock.wallMs, this.momentOf(this.durable).time)
+  }
+
   /** Room for one more request of a usual size, for callers that feed many. */
   get hasRoom(): boolean {
     return this.#calls.waiting < limits.callsInFlightMax / 2
@@ -487,7 +501,8 @@ function isPartitionValue(value: unknown): boolean {
   )
 }
 
-function idBytes(id: unknown): Uint8Array {
+/** The bytes of a request id, or a refusal. */
+export function idBytes(id: unknown): Uint8Array {
   if (typeof id !== 'string' || id === '') throw SluiceError.of('INVALID_INPUT', 'The id of a call is text, and not empty.')
   const bytes = Buffer.from(id, 'utf8')
   if (bytes.length > limits.requestIdBytesMax || bytes.toString('utf8') !== id) {

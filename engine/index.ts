@@ -3,6 +3,9 @@ export { Engine, type AbortLike, type SubmitOptions } from './database.js'
 export type { Caller } from './call-table.js'
 export type { CheckpointKeeper } from './checkpoint-keeper.js'
 export { openEngine, type EngineOptions, type OpenEngine } from './open.js'
+export type { Draft } from './draft.js'
+export { DraftHost, type HandInOptions } from './draft-host.js'
+export { DraftTable } from './draft-table.js'
 export type { SnapshotView } from './snapshot-view.js'
 export { LogFollower, oldestInLog, type FollowerOptions } from './stream/log-follower.js'
 export { openPast } from './stream/past.js'
@@ -19,6 +22,7 @@ export type {
   EventProgram, IndexDescriptor, JsonCheck, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, RecordDescriptor,
   ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
+export { transactName } from './schema/descriptor.js'
 export { didYouMean } from './schema/closest-name.js'
 export { copyDatabase, type CopiedDatabase, type CopyOptions } from './offline/copy-database.js'
 export { describeDatabase, type DatabaseDescription } from './offline/describe.js'

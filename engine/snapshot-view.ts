@@ -130,14 +130,15 @@ export class SnapshotView implements SnapshotGuard {
   }
 
   scan(table: TableStore, plan: TreePlan, range: unknown): Generator<PlainRow, void, void> {
-    return this.#rowsIn(table, plan, boundsOf(table, plan, ownColumns(plan), range))
+    return this.rowsIn(table, plan, boundsOf(table, plan, ownColumns(plan), range))
   }
 
   indexGet(table: TableStore, plan: TreePlan, values: unknown): PlainRow[] {
-    return [...this.#rowsIn(table, plan, boundsOfValues(table, plan, values))]
+    return [...this.rowsIn(table, plan, boundsOfValues(table, plan, values))]
   }
 
-  #rowsIn(table: TableStore, plan: TreePlan, bounds: Bounds): Generator<PlainRow, void, void> {
+  /** The rows between bounds: which ones they are is fixed at the call. */
+  rowsIn(table: TableStore, plan: TreePlan, bounds: Bounds): Generator<PlainRow, void, void> {
     this.#mustBeOpen()
     if (bounds.isEmpty) return this.#decoded(table, [])
     const partition = table.partitionOfLeading(plan.columns, bounds.fixed)

@@ -241,7 +241,6 @@ describe('powers', () => {
 
 /** Codes that this version cannot meet, with what will. docs/errors.md says so under each. */
 const codesToCome: Readonly<Record<string, string>> = {
-  CONFLICT: 'db.transact',
   PROCEDURE_NOT_DETERMINISTIC: 'the test mode that runs each procedure twice',
 }
 /** Limits that nothing enforces yet, with what will. */

@@ -155,5 +155,7 @@ export interface OrderedReadTable<S extends TableShape> extends ReadTable<S>, Sc
 /** A table inside `db.transact`. */
 export interface DraftTable<S extends TableShape> extends Get<S>, Put<S> {
   readonly index: Indexes<S>
+  /** One column of a row: a change of the others is no conflict. `undefined` where there is no row. */
+  value<P extends keyof S['row'] & string>(key: Key<S>, column: P): S['row'][P] | undefined
 }
 export interface OrderedDraftTable<S extends TableShape> extends DraftTable<S>, Scan<S> {}

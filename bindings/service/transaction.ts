@@ -58,9 +58,17 @@ export interface Tx<S extends ServiceShape = ServiceShape> extends Clock {
   readonly abort: Abort<S>
 }
 
-/** The transaction of `db.transact`. */
+/**
+ * The transaction of `db.transact`: reads see one snapshot and what it has written itself; writes take effect when it
+ * commits. Any `SluiceError` it throws dooms it, caught or not; used after its end it is `INVALID_USE`.
+ */
 export interface Draft {
+  /** Milliseconds since the epoch: the time of its snapshot, by the clock of the database. Each retry has its own. */
+  readonly now: number
+  /** A table of any service of the application. */
   table<S extends TableShape>(table: Table<S>): S['ordered'] extends true ? OrderedDraftTable<S> : DraftTable<S>
+  /** Announces an event, if this commits. */
   emit<N extends string, C extends Columns>(event: EventType<N, C>, ...payload: Payload<Write<C>>): void
+  /** Gives up: nothing has changed, and `db.transact` rejects with `ABORTED` and this reason. */
   abort(reason: string, details?: Readonly<Record<string, unknown>>): never
 }

@@ -30,9 +30,9 @@ export const nodeEnvironment: Environment = {
   randomBytes: (bytes) => randomFillSync(new Uint8Array(bytes)),
   soon: (work) => void immediate(work),
   atEndOfTick: (work) => void resolved.then(work),
-  later: (ms, work) => {
+  later: (ms, work, isAwaited = false) => {
     const timer = timeout(work, ms)
-    timer.unref()
+    if (!isAwaited) timer.unref()
     return () => cancel(timer)
   },
   memoryBytes: totalmem(),

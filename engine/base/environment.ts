@@ -10,8 +10,8 @@ export interface Environment {
   atEndOfTick(work: () => void): void
   /** Runs `work` in the next turn of the event loop; keeps the process alive until then. */
   soon(work: () => void): void
-  /** Runs `work` after some milliseconds, unless the answer is called first. Does not keep the process alive. */
-  later(ms: number, work: () => void): () => void
+  /** Runs `work` after some milliseconds, unless the answer is called first. Keeps the process alive only where somebody waits for it. */
+  later(ms: number, work: () => void, isAwaited?: boolean): () => void
   /** Bytes of memory and processors of the machine. */
   readonly memoryBytes: number
   readonly processors: number

@@ -29,6 +29,18 @@ export const limits = {
   transactionRowsReadMax: 10_000_000,
   laneLogBytesMax: 64 * MiB,
   callDepthMax: 64,
+
+  // interactive transactions
+  /** All of them are read again in a lane: about 30 ms at this bound. */
+  draftRowsReadMax: 100_000,
+  /** Read set and write set together, and what a call with an id answers: they are one input. */
+  draftBytesMax: 3 * MiB,
+  draftAnswerBytesMax: 512 * KiB,
+  draftRetriesMax: 1_000,
+  /** Before retry n a draft waits for a random part of this times 2^n, up to the second bound. */
+  draftPauseMs: 1,
+  draftPauseMsMax: 100,
+
   eventsPerTransactionMax: 65_536,
 
   // speculation
@@ -124,6 +136,7 @@ export const limits = {
 } as const
 
 assert(limits.inputBytesMax < limits.requestRingBytes, 'the longest input fits into the request ring')
+assert(limits.draftBytesMax + limits.draftAnswerBytesMax + KiB <= limits.inputBytesMax, 'the longest draft is an input')
 assert(limits.batchRequestsMax <= limits.callsInFlightMax, 'a full batch can be in flight')
 assert(
   (limits.framesAheadMax + 1) * limits.batchRequestsMax * (limits.responseInlineBytesMax + 64) <= limits.responseRingBytes,

@@ -1,5 +1,6 @@
 /** `sluice info`: what a directory holds, in one walk over its log. */
 import type { LoggedCatalog } from '../schema/catalog.js'
+import { transactName } from '../schema/descriptor.js'
 import { FrameBodyReader } from '../../wal/index.js'
 import { type CheckpointState, OfflineCheckpoints } from './checkpoints.js'
 import { catalogIn, walkLog } from './log-walk.js'
@@ -14,6 +15,7 @@ export interface DatabaseDescription {
   readonly partitions: number
   readonly tables: LoggedCatalog['tables']
   readonly events: LoggedCatalog['events']
+  /** The application's: the engine's own is no part of it. */
   readonly procedures: readonly string[]
   readonly log: {
     readonly segments: number
@@ -49,7 +51,7 @@ export function describeDatabase(source: Source): DatabaseDescription {
     partitions: catalog?.partitions ?? 0,
     tables: catalog?.tables ?? [],
     events: catalog?.events ?? [],
-    procedures: catalog?.procedures ?? [],
+    procedures: (catalog?.procedures ?? []).filter((name) => name !== transactName),
     log: { segments, bytes, first, last, tornBytes, damage: damage && { segment, offset, why: damage.why } },
     checkpoints: OfflineCheckpoints.listed(source, databaseId),
   }

@@ -40,6 +40,9 @@ export interface LaneRunnerParts {
   readonly worker: number
 }
 
+/** It says that nothing was decided: a repeat with the same id runs, as if this one had never been. */
+const conflicted = outcomeOfCode('CONFLICT')
+
 export class LaneRunner {
   readonly transaction: Transaction
   readonly #parts: LaneRunnerParts
@@ -202,7 +205,7 @@ export class LaneRunner {
   /** Records (R47) and answers. `long`: where a long value stands already. */
   #settle(slot: number, procedure: number, place: number, offset: number, idBytes: number, outcome: number, failure: SluiceError | undefined, long: number): void {
     const { log, responses, record, requests } = this.#parts
-    const hasId = idBytes > 0
+    const hasId = idBytes > 0 && outcome !== conflicted
     let index = -1
     if (hasId || (failure === undefined && (log.changesOfTransaction > 0 || log.eventsOfTransaction > 0))) {
       let value = this.#value

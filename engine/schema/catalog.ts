@@ -5,7 +5,7 @@
  * What explains bytes may not change from opening to opening; where rows are placed and which indexes they have may, and stands
  * here so that a database can be read and checked without its application (`programOf`).
  */
-import type { ColumnDescriptor, ColumnType, Program, RecordDescriptor, TableDescriptor, TableProgram } from './descriptor.js'
+import { type ColumnDescriptor, type ColumnType, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
 
 export interface LoggedColumn {
   readonly name: string
@@ -43,7 +43,7 @@ export interface LoggedCatalog {
 
 const column = ({ name, type, nullable, values }: ColumnDescriptor): LoggedColumn => ({ name, type, nullable, ...(values && { values }) })
 
-/** `program` as the user made it: the engine's own tables are not logged. */
+/** `program` as the user made it: the engine's own tables are not logged, its own procedure comes last. */
 export function loggedCatalog(program: Program, database: { readonly seed: number; readonly partitions: number }): LoggedCatalog {
   return {
     format: 1,
@@ -51,7 +51,7 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
     partitions: database.partitions,
     tables: program.tables.map(({ descriptor }) => loggedTable(descriptor)),
     events: program.events.map(({ descriptor: e }) => ({ name: e.name, columns: e.columns.map(column) })),
-    procedures: program.procedures.map(({ descriptor: p }) => p.name),
+    procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName],
   }
 }
 

@@ -62,6 +62,9 @@ export interface EventDescriptor extends RecordDescriptor {
   readonly name: string
 }
 
+/** The engine's own procedure, which ends interactive transactions; no user's can have this name (R64). */
+export const transactName = '$transact'
+
 export interface ProcedureDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transfer'`. */
   readonly name: string
@@ -112,6 +115,8 @@ export interface ProcedureProgram extends ColumnRules {
   /** Ordinal of the service, in `Program.services`. */
   readonly service: number
   readonly partition: ((input: never) => PartitionValue | readonly PartitionValue[]) | undefined
+  /** Calls with an id are one request whatever their input is: it is what one run of a body came to, and differs from run to run. */
+  readonly isKnownByName?: true
   readonly run: (tx: never, input: never) => unknown
 }
 

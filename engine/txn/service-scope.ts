@@ -6,13 +6,16 @@ import type { ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
-import { TableHandle } from './table-handle.js'
+import { engineScope } from './draft-commit.js'
+import { type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
-type MakeTable = (transaction: Transaction, table: TableStore) => object
+export type MakeTable = (transaction: Transaction, table: TableStore) => TableAccess
 
 /** `makeTable`: what a table is for the procedures of this transaction. */
 export function makeServiceScope(transaction: Transaction, service: ServiceProgram, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
+  const own = engineScope(transaction, service, makeTable)
+  if (own !== undefined) return own
   const aborts =
     service.aborts === undefined
       ? undefined

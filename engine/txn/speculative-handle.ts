@@ -13,10 +13,10 @@ import { gatherRows } from '../store/tree-scan.js'
 import { RowInput } from './row-input.js'
 import type { Speculation } from './speculation.js'
 import { compileSpeculativeAccessor, type SpeculativeAccessorClass } from './speculative-accessor.js'
-import { type IndexedTable, IndexHandle } from './table-handle.js'
+import { type IndexedTable, IndexHandle, type TableAccess } from './table-handle.js'
 import type { Transaction } from './transaction.js'
 
-export class SpeculativeTableHandle implements IndexedTable {
+export class SpeculativeTableHandle implements IndexedTable, TableAccess {
   readonly index: Readonly<Record<string, IndexHandle>>
   readonly #transaction: Transaction
   readonly #speculation: Speculation

@@ -14,7 +14,7 @@ import { type AccessorClass, compileAccessor, setColumns } from './accessor.js'
 import { RowInput } from './row-input.js'
 import type { Transaction } from './transaction.js'
 
-export class TableHandle implements IndexedTable {
+export class TableHandle implements IndexedTable, TableAccess {
   readonly index: Readonly<Record<string, IndexHandle>>
   readonly #transaction: Transaction
   readonly #table: TableStore
@@ -265,6 +265,21 @@ interface Found {
 
 function sum(now: number | bigint, delta: number | bigint): number | bigint {
   return typeof now === 'bigint' ? now + (delta as bigint) : now + (delta as number)
+}
+
+/** `tx.db.<table>`: on the rows as they stand, or ahead of its turn (speculative-handle.ts). */
+export interface TableAccess {
+  readonly index: Readonly<Record<string, IndexHandle>>
+  get(key: unknown): PlainRow | undefined
+  row(key: unknown): object | undefined
+  has(key: unknown): boolean
+  insert(row: unknown): unknown
+  put(row: unknown): void
+  update(key: unknown, patch: unknown): void
+  add(key: unknown, deltas: unknown): void
+  delete(key: unknown): boolean
+  scan(range?: unknown): Iterable<PlainRow>
+  rows(range?: unknown): Iterable<object>
 }
 
 /** What an index asks of its table. */

@@ -3,6 +3,11 @@ import type { Environment } from '../base/environment.js'
 import type { BatchClock } from '../sequencer/sequencer.js'
 import type { ClockPlan } from './engine-plan.js'
 
+/** The time of a batch that would begin now. */
+export function timeNow(plan: ClockPlan, environment: Environment): number {
+  return plan.wallMs + Math.floor(environment.monotonicMs() - plan.monotonicMs)
+}
+
 export function makeClock(plan: ClockPlan, environment: Environment): BatchClock {
   let last = plan.wallMs
   if (plan.stepMs !== undefined) {
@@ -11,7 +16,7 @@ export function makeClock(plan: ClockPlan, environment: Environment): BatchClock
   }
   return {
     now: () => {
-      last = Math.max(last, plan.wallMs + Math.floor(environment.monotonicMs() - plan.monotonicMs))
+      last = Math.max(last, timeNow(plan, environment))
       return last
     },
   }

@@ -17,6 +17,7 @@ import { SpeculationClaims, SpeculationLog } from '../shared/speculation-log.js'
 import { Store, type StorePlan } from '../store/store.js'
 import { laneCostMax } from '../partition/lane-runner.js'
 import type { SpeculationMode } from '../partition/speculation-pace.js'
+import { withTransact } from '../txn/draft-commit.js'
 
 export interface ClockPlan {
   /** Milliseconds: wall clock at open, or the last logged time if that is later (R56). */
@@ -64,9 +65,10 @@ export interface SpeculationPlan {
   readonly mode: SpeculationMode
 }
 
-/** The program with the engine's own tables behind the user's. */
+/** The program with the engine's own tables and its own procedure behind the user's. */
 export function withSystemTables(program: Program): Program {
-  return { ...program, tables: [...program.tables, outcomeTable] }
+  const withOwn = withTransact(program)
+  return { ...withOwn, tables: [...withOwn.tables, outcomeTable] }
 }
 
 export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes' | 'statistics' | 'speculation'> & {

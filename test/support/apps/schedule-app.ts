@@ -20,7 +20,7 @@ const together = table({
 
 export const history = service('history', { tables: { value, together } })
 
-interface Values {
+export interface Values {
   get(id: number): number
   set(id: number, value: number): void
   insert(id: number, value: number): void
@@ -47,7 +47,8 @@ const placed = (tx: TxOf<typeof history>): Values => ({
   equal: (value) => tx.db.together.index.byValue.get([1, value]).map((row) => row.id),
 })
 
-function step(values: Values, tx: TxOf<typeof history>, line: string): string {
+/** Runs one line; answers what it read. */
+export function step(values: Values, tx: { abort(reason: string): never }, line: string): string {
   const [verb, ...rest] = line.trim().split(/\s+/)
   const [one = 0, two = 0] = rest.map(Number)
   const show = (found: readonly (readonly [number, number])[]) =>

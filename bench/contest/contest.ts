@@ -54,7 +54,8 @@ export const modules = {
 } as const
 
 type Settings<W extends Workload> = W extends { readonly kind: 'transfer' } ? Omit<W['settings'], 'transfers'>
-  : W extends { readonly kind: 'read' } ? Omit<W['settings'], 'reads'> : W['settings']
+  : W extends { readonly kind: 'read' } ? Omit<W['settings'], 'reads'>
+    : W extends { readonly kind: 'tpcc' } ? Omit<W['settings'], 'transactions'> : W['settings']
 
 /** The rounds come from the benchmark's parameters; the length of the plan follows from rounds and counts. */
 export async function contest<K extends Workload['kind']>(
@@ -65,7 +66,7 @@ export async function contest<K extends Workload['kind']>(
     warmups: b.parameter('warmups', 0, 1),
   }
   const operations = Math.max(...entries.map((entry) => entry.count)) * (rounds.warmups + rounds.repetitions)
-  const lengths = { transfers: operations, reads: operations }
+  const lengths = { transfers: operations, reads: operations, transactions: operations }
   const workload = { kind, settings: { ...lengths, ...settings } } as unknown as Workload
   const standings = await play(b, workload, entries, rounds)
   for (const { name, skipped } of standings) if (skipped !== undefined) b.note(`${name} skipped: ${skipped}`)

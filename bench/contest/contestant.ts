@@ -4,6 +4,11 @@
  * (contest.ts).
  */
 import type { LatencyRecorder } from '../statistics.js'
+import { lastName } from '../workloads/tpcc/drawing.js'
+import { tpccInput, tpccPlan, transactionKinds, type TpccPlan } from '../workloads/tpcc/plan.js'
+import { Population } from '../workloads/tpcc/population.js'
+import type { TpccSettings } from '../workloads/tpcc/scale.js'
+import { expectedTally, tpccDigest } from '../workloads/tpcc/tally.js'
 import { loadDigest, readDigest, rowPlan, rowsDigest, sumDigest, wideRow } from '../workloads/row-plan.js'
 import type { RowPlan, RowSettings } from '../workloads/row-plan.js'
 import { accountRow, bankDigest, transferDigest, transferPlan } from '../workloads/transfer-plan.js'
@@ -17,12 +22,16 @@ export type Workload =
   | { readonly kind: 'transfer'; readonly settings: TransferSettings }
   | { readonly kind: 'read'; readonly settings: RowSettings }
   | { readonly kind: 'load'; readonly settings: RowSettings }
+  | { readonly kind: 'tpcc'; readonly settings: TpccSettings }
 
 /**
  * The rows that contestants load and the fingerprints of what they hold: handed over, so that peers import nothing of
  * ours.
  */
-export const workloadData = { accountRow, wideRow, bankDigest, sumDigest, rowsDigest } as const
+export const workloadData = {
+  accountRow, wideRow, bankDigest, sumDigest, rowsDigest,
+  tpcc: { Population, tpccInput, transactionKinds, lastName, tpccDigest },
+} as const
 
 export type Task = Plan & {
   readonly data: typeof workloadData
@@ -33,6 +42,7 @@ export type Plan =
   | { readonly kind: 'transfer'; readonly plan: TransferPlan }
   | { readonly kind: 'read'; readonly plan: RowPlan }
   | { readonly kind: 'load'; readonly plan: RowPlan }
+  | { readonly kind: 'tpcc'; readonly plan: TpccPlan }
 
 export interface Player {
   /** Does the operations `first` to `first + count` of the plan. The clock runs for the whole of it. */
@@ -61,6 +71,8 @@ export function planOf(workload: Workload): Plan {
     case 'read':
     case 'load':
       return { kind: workload.kind, plan: rowPlan(workload.settings) }
+    case 'tpcc':
+      return { kind: 'tpcc', plan: tpccPlan(workload.settings) }
   }
 }
 
@@ -73,5 +85,7 @@ export function expectedDigest(plan: Plan, count: number): string {
       return readDigest(plan.plan, count)
     case 'load':
       return loadDigest(count)
+    case 'tpcc':
+      return tpccDigest(expectedTally(plan.plan, count))
   }
 }

@@ -3,8 +3,9 @@
  *
  *   npm run bench:compare                      install the missing peers, measure, write table, JSON and HTML
  *   npm run bench:compare -- --smoke           tiny
- *   npm run bench:compare -- read-one memory   some sections
- *   npm run bench:compare -- --set rows=100000
+ *   npm run bench:compare -- read-one ycsb     some sections, by name or by the first words of it; --list: their names
+ *   npm run bench:compare -- --set rows=100000 --set repetitions=3
+ *   npm run bench:compare -- --no-install      with what is there
  *
  * The peers live here with packages of their own, so that nobody who uses the database builds SQLite. better-sqlite3
  * compiles from source where no binary can be fetched (one to two minutes); what cannot be installed is reported as
@@ -27,11 +28,17 @@ const { spread } = await import(new URL('statistics.js', compiled).href)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { smoke: { type: 'boolean', default: false }, set: { type: 'string', multiple: true, default: [] } },
+  options: {
+    smoke: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    'no-install': { type: 'boolean', default: false },
+    set: { type: 'string', multiple: true, default: [] },
+  },
 })
 
 function installPeers() {
-  if (existsSync(join(here, 'node_modules', 'better-sqlite3', 'build', 'Release', 'better_sqlite3.node'))) return
+  const needed = [join('better-sqlite3', 'build', 'Release', 'better_sqlite3.node'), 'lmdb', 'pg']
+  if (needed.every((path) => existsSync(join(here, 'node_modules', path)))) return
   console.log('installing the peers in bench/compare …')
   const shell = process.platform === 'win32'
   const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: here, stdio: 'inherit', shell })
@@ -81,7 +88,13 @@ function sectionText({ title, about, unit, lines }) {
   return [title, `  ${about}`, '', ...table, ''].join('\n')
 }
 
-installPeers()
+const isAsked = ({ id }) => positionals.length === 0 || positionals.some((name) => id === name || id.startsWith(`${name}-`))
+if (values.list) {
+  const real = { number: (_name, _smoke, value) => value }
+  for (const { id, title } of sections(modules, real)) console.log(`${id.padEnd(22)} ${title}`)
+  process.exit()
+}
+if (!values['no-install']) installPeers()
 const set = new Map(values.set.map((text) => {
   const [name, value] = text.split('=')
   return [name, Number(value)]
@@ -89,11 +102,10 @@ const set = new Map(values.set.map((text) => {
 const results = []
 const record = await bench('compare', { smoke: values.smoke, set }, async (b) => {
   const all = sections(modules, { number: (name, smoke, real) => b.parameter(name, smoke, real) })
-  const unknown = positionals.filter((id) => !all.some((section) => section.id === id))
+  const unknown = positionals.filter((name) => !all.some(({ id }) => id === name || id.startsWith(`${name}-`)))
   const known = all.map(({ id }) => id).join(', ')
   if (unknown.length > 0) throw new Error(`no section ${unknown.join(', ')}; there are ${known}`)
-  for (const section of all) {
-    if (positionals.length > 0 && !positionals.includes(section.id)) continue
+  for (const section of all.filter(isAsked)) {
     const result = await measure(b, section)
     results.push(result)
     console.log(sectionText(result))

@@ -9,6 +9,12 @@ import { tpccInput, tpccPlan, transactionKinds, type TpccPlan } from '../workloa
 import { Population } from '../workloads/tpcc/population.js'
 import type { TpccSettings } from '../workloads/tpcc/scale.js'
 import { expectedTally, tpccDigest } from '../workloads/tpcc/tally.js'
+import { customerRow, smallBankKinds, smallBankPlan } from '../workloads/smallbank-plan.js'
+import type { SmallBankPlan, SmallBankSettings } from '../workloads/smallbank-plan.js'
+import { smallBankDigest, SmallBankWitness } from '../workloads/smallbank-witness.js'
+import { newFields, rowKey, ycsbKinds, ycsbPlan, type YcsbPlan, type YcsbSettings } from '../workloads/ycsb-plan.js'
+import { fieldNames, fieldText, modifiedText } from '../workloads/ycsb-text.js'
+import { ycsbDigest, YcsbWitness } from '../workloads/ycsb-witness.js'
 import { loadDigest, readDigest, rowPlan, rowsDigest, sumDigest, wideRow } from '../workloads/row-plan.js'
 import type { RowPlan, RowSettings } from '../workloads/row-plan.js'
 import { accountRow, bankDigest, transferDigest, transferPlan } from '../workloads/transfer-plan.js'
@@ -23,6 +29,8 @@ export type Workload =
   | { readonly kind: 'read'; readonly settings: RowSettings }
   | { readonly kind: 'load'; readonly settings: RowSettings }
   | { readonly kind: 'tpcc'; readonly settings: TpccSettings }
+  | { readonly kind: 'ycsb'; readonly settings: YcsbSettings }
+  | { readonly kind: 'smallbank'; readonly settings: SmallBankSettings }
 
 /**
  * The rows that contestants load and the fingerprints of what they hold: handed over, so that peers import nothing of
@@ -31,6 +39,8 @@ export type Workload =
 export const workloadData = {
   accountRow, wideRow, bankDigest, sumDigest, rowsDigest,
   tpcc: { Population, tpccInput, transactionKinds, lastName, tpccDigest },
+  ycsb: { YcsbWitness, ycsbKinds, rowKey, newFields, fieldNames, fieldText, modifiedText },
+  smallBank: { SmallBankWitness, smallBankKinds, customerRow },
 } as const
 
 export type Task = Plan & {
@@ -43,6 +53,8 @@ export type Plan =
   | { readonly kind: 'read'; readonly plan: RowPlan }
   | { readonly kind: 'load'; readonly plan: RowPlan }
   | { readonly kind: 'tpcc'; readonly plan: TpccPlan }
+  | { readonly kind: 'ycsb'; readonly plan: YcsbPlan }
+  | { readonly kind: 'smallbank'; readonly plan: SmallBankPlan }
 
 export interface Player {
   /** Does the operations `first` to `first + count` of the plan. The clock runs for the whole of it. */
@@ -73,6 +85,10 @@ export function planOf(workload: Workload): Plan {
       return { kind: workload.kind, plan: rowPlan(workload.settings) }
     case 'tpcc':
       return { kind: 'tpcc', plan: tpccPlan(workload.settings) }
+    case 'ycsb':
+      return { kind: 'ycsb', plan: ycsbPlan(workload.settings) }
+    case 'smallbank':
+      return { kind: 'smallbank', plan: smallBankPlan(workload.settings) }
   }
 }
 
@@ -87,5 +103,9 @@ export function expectedDigest(plan: Plan, count: number): string {
       return loadDigest(count)
     case 'tpcc':
       return tpccDigest(expectedTally(plan.plan, count))
+    case 'ycsb':
+      return ycsbDigest(plan.plan, count)
+    case 'smallbank':
+      return smallBankDigest(plan.plan, count)
   }
 }

@@ -3,11 +3,13 @@
  * said in the title: a store that loses data is never shown beside one that does not without its name saying so.
  */
 import { smallBankSections } from './sections-smallbank.mjs'
+import { tpccSections } from './sections-tpcc.mjs'
 import { ycsbSections } from './sections-ycsb.mjs'
 
 export function sections(modules, parameters) {
   return [
     ...bankSections(modules, parameters),
+    ...tpccSections(modules, parameters),
     ...smallBankSections(modules, parameters),
     ...ycsbSections(modules, parameters),
   ]

@@ -8,6 +8,7 @@ import { lastName } from '../workloads/tpcc/drawing.js'
 import { tpccInput, tpccPlan, transactionKinds, type TpccPlan } from '../workloads/tpcc/plan.js'
 import { Population } from '../workloads/tpcc/population.js'
 import type { TpccSettings } from '../workloads/tpcc/scale.js'
+import { tallyOf } from '../workloads/tpcc/state-tally.js'
 import { expectedTally, tpccDigest } from '../workloads/tpcc/tally.js'
 import { customerRow, smallBankKinds, smallBankPlan } from '../workloads/smallbank-plan.js'
 import type { SmallBankPlan, SmallBankSettings } from '../workloads/smallbank-plan.js'
@@ -38,7 +39,7 @@ export type Workload =
  */
 export const workloadData = {
   accountRow, wideRow, bankDigest, sumDigest, rowsDigest,
-  tpcc: { Population, tpccInput, transactionKinds, lastName, tpccDigest },
+  tpcc: { Population, tpccInput, transactionKinds, lastName, tallyOf, tpccDigest },
   ycsb: { YcsbWitness, ycsbKinds, rowKey, newFields, fieldNames, fieldText, modifiedText },
   smallBank: { SmallBankWitness, smallBankKinds, customerRow },
 } as const

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { groupedPlay, loaded, openDatabase, transactions } from './better-sqlite3-open.mjs'
 import { smallBankCustomers } from './better-sqlite3-smallbank.mjs'
+import { tpccWarehouses } from './better-sqlite3-tpcc.mjs'
 import { ycsbRows } from './better-sqlite3-ycsb.mjs'
 
 function transfers({ plan, data, directory, options }) {
@@ -155,5 +156,5 @@ function loads(task) {
 }
 
 export const contestants = {
-  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers,
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
 }

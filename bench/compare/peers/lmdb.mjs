@@ -4,6 +4,7 @@
  */
 import { openTables } from './lmdb-open.mjs'
 import { smallBankCustomers } from './lmdb-smallbank.mjs'
+import { tpccWarehouses } from './lmdb-tpcc.mjs'
 import { ycsbRows } from './lmdb-ycsb.mjs'
 
 async function transfers({ plan, data, directory, options }) {
@@ -86,5 +87,5 @@ async function loads(task) {
 }
 
 export const contestants = {
-  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers,
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
 }

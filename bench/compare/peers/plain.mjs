@@ -3,6 +3,7 @@
  * back and nothing that another thread could read: not a database but the ceiling of the language.
  */
 import { smallBankCustomers } from './plain-smallbank.mjs'
+import { tpccWarehouses } from './plain-tpcc.mjs'
 import { ycsbRows } from './plain-ycsb.mjs'
 
 function transfers(task) {
@@ -104,5 +105,5 @@ function loads({ data }) {
 }
 
 export const contestants = {
-  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers,
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
 }

@@ -26,6 +26,9 @@ const settings = {
   jit: 'off', max_pred_locks_per_transaction: '256', logging_collector: 'off',
 }
 
+/** What we store fits into a number. */
+pg.types.setTypeParser(pg.types.builtins.INT8, Number)
+
 /** Ends the server when its input ends, that is when our process has ended, however it did. */
 const guard = '"$@" & server=$!; exec 2> /dev/null; cat > /dev/null; kill -QUIT $server; wait $server'
 

@@ -4,6 +4,7 @@
  */
 import { ask, connectionsPlay, insertRows, startServer } from './postgres-server.mjs'
 import { smallBankCustomers } from './postgres-smallbank.mjs'
+import { tpccWarehouses } from './postgres-tpcc.mjs'
 import { ycsbRows } from './postgres-ycsb.mjs'
 
 async function transfers({ plan, data, directory, options }) {
@@ -44,4 +45,4 @@ async function transfers({ plan, data, directory, options }) {
   }
 }
 
-export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers }
+export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses }

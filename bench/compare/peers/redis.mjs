@@ -10,6 +10,7 @@ import { digestOfBank, openBank, transferCommand } from './redis-bank.mjs'
 import { pipelinedPlay, startDurable } from './redis-open.mjs'
 import { isRewriting } from './redis-server.mjs'
 import { smallBankCustomers } from './redis-smallbank.mjs'
+import { tpccWarehouses } from './redis-tpcc.mjs'
 import { ycsbRows } from './redis-ycsb.mjs'
 
 const lookMs = 5
@@ -54,4 +55,4 @@ async function transfers(task) {
   }
 }
 
-export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers }
+export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses }

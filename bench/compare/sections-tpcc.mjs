@@ -1,0 +1,50 @@
+/**
+ * TPC-C: NewOrder alone and the full mix, on disk and in memory. Standard population; every contestant's tables must add up to
+ * what the plan reckons (workloads/tpcc/tally.ts).
+ */
+export function tpccSections({ sluicedb, sqlite, lmdb, redis, postgres, plain }, { number }) {
+  const warehouses = number('warehouses', 2, 2)
+  const many = number('tpccTransactions', 300, 40_000)
+  const inFlight = number('inFlight', 64, 1_024)
+  const small = number('tpccItems', 200, 0)
+  const scale = small === 0 ? {} : { scale: { items: small, customers: 30, newOrders: 20 } }
+  const count = (value) => value.toLocaleString('en')
+  const together = `${count(inFlight)} in flight`
+  const of = `${count(warehouses)} warehouses`
+  const entry = (name, module, share, options = {}) =>
+    ({ name, module, contestant: 'tpcc', count: Math.ceil(many * share), options })
+  const grouped = { file: true, group: 256, checkpointPages: 100_000 }
+
+  const durable = (mix) => [
+    entry(`sluicedb, ${together}`, sluicedb, 1, { file: true, workers: 1, inFlight }),
+    entry('sluicedb, one at a time', sluicedb, 0.1, { file: true, workers: 0, inFlight: 1 }),
+    entry('better-sqlite3 FULL, one per commit', sqlite, 0.05, { file: true }),
+    entry('better-sqlite3 FULL, one per commit, large WAL', sqlite, 0.05, { file: true, checkpointPages: 100_000 }),
+    entry('better-sqlite3 FULL, 256 per commit', sqlite, 0.2, { ...grouped, checkpointPages: 1_000 }),
+    entry('better-sqlite3 FULL, 256 per commit, large WAL', sqlite, 0.2, grouped),
+    entry('better-sqlite3 FULL, 256 per commit, large WAL, exclusive', sqlite, 0.2, { ...grouped, exclusive: true }),
+    entry(`lmdb, one transaction each, ${together}`, lmdb, 0.1, { durable: true, inFlight }),
+    ...(mix === 'newOrder' ? [entry(`Redis, Lua, AOF always, ${together}`, redis, 0.1, { inFlight })] : []),
+    entry('PostgreSQL, procedures, 16 connections', postgres, 0.04, { connections: 16 }),
+  ]
+  const inMemory = () => [
+    entry(`sluicedb, workers: 0, ${together}`, sluicedb, 1, { workers: 0, inFlight }),
+    entry(`sluicedb, 1 worker, ${together}`, sluicedb, 1, { workers: 1, inFlight }),
+    entry('sluicedb, workers: 0, one at a time', sluicedb, 1, { workers: 0, inFlight: 1 }),
+    entry('better-sqlite3 :memory:', sqlite, 0.3),
+    entry('plain arrays of objects', plain, 2, { store: 'array' }),
+    entry('Maps of objects', plain, 1, { store: 'map' }),
+  ]
+  const section = (id, mix, title, about, entries) => ({
+    id, kind: 'tpcc', settings: { warehouses, mix, ...scale }, unit: '/s', better: 'higher', of: 'rates',
+    title: `TPC-C ${title}, ${of}`, about, entries,
+  })
+  const onDisk = 'Durable at the acknowledgement. Rolled back transactions count.'
+  const inRam = 'Nothing on disk. Plain JavaScript has no isolation and undoes nothing.'
+  return [
+    section('tpcc-neworder', 'newOrder', 'NewOrder, on disk before the answer', onDisk, durable('newOrder')),
+    section('tpcc-neworder-memory', 'newOrder', 'NewOrder in memory', inRam, inMemory()),
+    section('tpcc-mix', 'standard', 'full mix, on disk before the answer', onDisk, durable('standard')),
+    section('tpcc-mix-memory', 'standard', 'full mix in memory', inRam, inMemory()),
+  ]
+}

@@ -20,6 +20,7 @@ import { recordText, writeRecord } from './report.js'
 /** Loaded one by one: a benchmark that is not asked for brings neither its modules nor its application. */
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'transfer-fsync': async () => (await import('./macro/transfer-fsync.js')).transferFsync,
+  'transfer-shares': async () => (await import('./macro/transfer-shares.js')).transferShares,
   'transfer-inline': async () => (await import('./macro/transfer-inline.js')).transferInline,
   'submit-many': async () => (await import('./macro/submit-many.js')).submitMany,
   'point-read': async () => (await import('./macro/point-read.js')).pointRead,

@@ -7,7 +7,8 @@ import application, {
   amalgamate, depositChecking, openCustomer, sendPayment, smallBank, transactSavings, writeCheck,
 } from '../workloads/smallbank.js'
 import type { Contestant } from './contestant.js'
-import { inFlightPlay, openFor } from './sluicedb-open.js'
+import { inFlightPlay } from './in-flight.js'
+import { openFor } from './open-for.js'
 
 const loadChunk = 4_096
 

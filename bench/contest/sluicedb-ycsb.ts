@@ -9,7 +9,8 @@ import { fieldNames, fieldText } from '../workloads/ycsb-text.js'
 import { YcsbWitness } from '../workloads/ycsb-witness.js'
 import application, { insertRow, insertSortedRow, modifyField, updateField, ycsb } from '../workloads/ycsb.js'
 import type { Contestant } from './contestant.js'
-import { inFlightPlay, openFor } from './sluicedb-open.js'
+import { inFlightPlay } from './in-flight.js'
+import { openFor } from './open-for.js'
 
 const loadChunk = 1_024
 

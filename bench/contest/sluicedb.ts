@@ -20,9 +20,8 @@ import type { TransferPlan } from '../workloads/transfer-plan.js'
 import textApp, { openTextAccount, textBank, transferText } from '../workloads/transfer-text.js'
 import intApp, { transfer, transferPlaced } from '../workloads/transfer.js'
 import { workloadData, type Contestant, type ContestantOptions, type Player, type Task } from './contestant.js'
-import { openFor } from './sluicedb-open.js'
+import { openFor } from './open-for.js'
 import { smallBankCustomers } from './sluicedb-smallbank.js'
-import { tpccWarehouses } from './sluicedb-tpcc.js'
 import { ycsbRows } from './sluicedb-ycsb.js'
 
 const loadChunk = 4_096
@@ -200,5 +199,5 @@ const loads: Contestant = async (task) => {
 }
 
 export const contestants: Readonly<Record<string, Contestant>> = {
-  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers,
 }

@@ -13,6 +13,7 @@ const timeoutMs = 120_000
 
 const hashes: Readonly<Record<string, readonly string[]>> = {
   'transfer-fsync': ['2c73c14f'],
+  'transfer-shares': ['?'],
   'transfer-inline': ['5d76bfb0'],
   'submit-many': ['b66e54da'],
   'point-read': ['bb606538 bb606538'],

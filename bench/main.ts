@@ -32,6 +32,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'checkpoint-cost': async () => (await import('./macro/checkpoint-cost.js')).checkpointCost,
   'memory': async () => (await import('./macro/memory.js')).memory,
   'pauses': async () => (await import('./macro/pauses.js')).pauses,
+  'tpcc': async () => (await import('./macro/tpcc.js')).tpcc,
   'idle': async () => (await import('./macro/idle.js')).idle,
 }
 

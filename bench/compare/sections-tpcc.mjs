@@ -3,21 +3,21 @@
  * what the plan reckons (workloads/tpcc/tally.ts).
  */
 export function tpccSections({ sluicedb, sqlite, lmdb, redis, postgres, plain }, { number }) {
-  const warehouses = number('warehouses', 2, 2)
+  const ofNewOrder = number('warehouses', 1, 1)
+  const ofMix = number('mixWarehouses', 2, 2)
   const many = number('tpccTransactions', 300, 40_000)
   const inFlight = number('inFlight', 64, 1_024)
   const small = number('tpccItems', 200, 0)
   const scale = small === 0 ? {} : { scale: { items: small, customers: 30, newOrders: 20 } }
   const count = (value) => value.toLocaleString('en')
   const together = `${count(inFlight)} in flight`
-  const of = `${count(warehouses)} warehouses`
   const entry = (name, module, share, options = {}) =>
     ({ name, module, contestant: 'tpcc', count: Math.ceil(many * share), options })
   const grouped = { file: true, group: 256, checkpointPages: 100_000 }
 
   const durable = (mix) => [
-    entry(`sluicedb, ${together}`, sluicedb, 1, { file: true, workers: 1, inFlight }),
-    entry('sluicedb, one at a time', sluicedb, 0.1, { file: true, workers: 0, inFlight: 1 }),
+    entry(`sluicedb, ${together}`, sluicedb, 1, { file: true, workers: 1, how: 'flight', inFlight }),
+    entry('sluicedb, one at a time', sluicedb, 0.1, { file: true, workers: 0, how: 'flight', inFlight: 1 }),
     entry('better-sqlite3 FULL, one per commit', sqlite, 0.05, { file: true }),
     entry('better-sqlite3 FULL, one per commit, large WAL', sqlite, 0.05, { file: true, checkpointPages: 100_000 }),
     entry('better-sqlite3 FULL, 256 per commit', sqlite, 0.2, { ...grouped, checkpointPages: 1_000 }),
@@ -28,17 +28,21 @@ export function tpccSections({ sluicedb, sqlite, lmdb, redis, postgres, plain },
     entry('PostgreSQL, procedures, 16 connections', postgres, 0.04, { connections: 16 }),
   ]
   const inMemory = () => [
-    entry(`sluicedb, workers: 0, ${together}`, sluicedb, 1, { workers: 0, inFlight }),
-    entry(`sluicedb, 1 worker, ${together}`, sluicedb, 1, { workers: 1, inFlight }),
-    entry('sluicedb, workers: 0, one at a time', sluicedb, 1, { workers: 0, inFlight: 1 }),
+    entry(`sluicedb, workers: 0, ${together}`, sluicedb, 1, { workers: 0, how: 'flight', inFlight }),
+    entry(`sluicedb, 1 worker, ${together}`, sluicedb, 1, { workers: 1, how: 'flight', inFlight }),
+    entry('sluicedb, workers: 0, one at a time', sluicedb, 1, { workers: 0, how: 'flight', inFlight: 1 }),
     entry('better-sqlite3 :memory:', sqlite, 0.3),
     entry('plain arrays of objects', plain, 2, { store: 'array' }),
     entry('Maps of objects', plain, 1, { store: 'map' }),
   ]
-  const section = (id, mix, title, about, entries) => ({
-    id, kind: 'tpcc', settings: { warehouses, mix, ...scale }, unit: '/s', better: 'higher', of: 'rates',
-    title: `TPC-C ${title}, ${of}`, about, entries,
-  })
+  const section = (id, mix, title, about, entries) => {
+    const warehouses = mix === 'newOrder' ? ofNewOrder : ofMix
+    const of = warehouses === 1 ? 'one warehouse' : `${count(warehouses)} warehouses`
+    return {
+      id, kind: 'tpcc', settings: { warehouses, mix, ...scale }, unit: '/s', better: 'higher', of: 'rates',
+      title: `TPC-C ${title}, ${of}`, about, entries,
+    }
+  }
   const onDisk = 'Durable at the acknowledgement. Rolled back transactions count.'
   const inRam = 'Nothing on disk. Plain JavaScript has no isolation and undoes nothing.'
   return [

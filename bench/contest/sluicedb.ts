@@ -1,6 +1,6 @@
 /**
- * Our side of the contests (contestant.ts). The options choose how the database is opened and how it is called, never
- * what is done:
+ * Our side of the contests (contestant.ts): transfers, reads and loads; YCSB, SmallBank and TPC-C are in files beside this one. The options
+ * choose how the database is opened and how it is called, never what is done:
  *
  *   file     on disk with fsync, else in memory            workers    0: everything on the caller's thread
  *   how      'one': each call awaited before the next      keys       'int' (default) or 'text'
@@ -22,6 +22,7 @@ import intApp, { transfer, transferPlaced } from '../workloads/transfer.js'
 import { workloadData, type Contestant, type ContestantOptions, type Player, type Task } from './contestant.js'
 import { openFor } from './open-for.js'
 import { smallBankCustomers } from './sluicedb-smallbank.js'
+import { tpcc } from './sluicedb-tpcc.js'
 import { ycsbRows } from './sluicedb-ycsb.js'
 
 const loadChunk = 4_096
@@ -199,5 +200,5 @@ const loads: Contestant = async (task) => {
 }
 
 export const contestants: Readonly<Record<string, Contestant>> = {
-  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers,
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc,
 }

@@ -1,7 +1,7 @@
 /** Drives TPC-C through the public API: how its rows get there, how a transaction of the plan is called. */
 import { SluiceError, type CallOptions, type Database, type InputOf } from 'sluicedb'
 import { load, type TableName } from './load.js'
-import { tpccInput, type TpccInput, type TpccPlan } from './plan.js'
+import { newOrderInput, tpccInput, type TpccInput, type TpccPlan } from './plan.js'
 import { Population } from './population.js'
 import { districtsPerWarehouse } from './scale.js'
 import { delivery, newOrder, orderStatus, payment, stockLevel } from './transactions.js'
@@ -86,4 +86,13 @@ function send(db: Database, { kind, input }: TpccInput, options: CallOptions = {
 function rolledBack(error: unknown): 'rolledBack' {
   if (SluiceError.is(error, 'ABORTED') && error.reason === 'UNUSED_ITEM') return 'rolledBack'
   throw error
+}
+
+/** NewOrders of the plan, `chunk` for a promise. */
+export async function submitNewOrders(db: Database, plan: TpccPlan, first: number, count: number, chunk: number): Promise<void> {
+  for (let from = first; from < first + count; from += chunk) {
+    const length = Math.min(chunk, first + count - from)
+    const inputs = Array.from({ length }, (_, place) => newOrderInput(plan, (from + place) % plan.transactions))
+    for (const outcome of await db.submitMany(newOrder, inputs)) if (!outcome.ok) rolledBack(outcome.error)
+  }
 }

@@ -97,7 +97,8 @@ function prepared(db) {
   const insertNewOrder = db.prepare('INSERT INTO newOrder VALUES (?, ?, ?)')
   const item = one('SELECT price, data FROM item WHERE i = ?')
   const stock = Array.from({ length: districts }, (_, place) =>
-    one(`SELECT quantity, data, dist${place + 1} FROM stock WHERE w = ? AND i = ?`))
+    one(`SELECT quantity, dist${place + 1} FROM stock WHERE w = ? AND i = ?`))
+  const stockData = db.prepare('SELECT data FROM stock WHERE w = ? AND i = ?').pluck()
   const setStock = db.prepare(`UPDATE stock SET quantity = ?, ytd = ytd + ?, orderCount = orderCount + 1,
     remoteCount = remoteCount + ? WHERE w = ? AND i = ?`)
   const insertLine = db.prepare('INSERT INTO orderLine VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)')
@@ -121,11 +122,11 @@ function prepared(db) {
     for (let place = 0; place < lines.length; place += 1) {
       const { item: i, supplier, quantity } = lines[place]
       const [price, itemData] = items[place]
-      const [there, stockData, distInfo] = stock[d - 1].get(supplier, i)
+      const [there, distInfo] = stock[d - 1].get(supplier, i)
       const left = there - quantity
       setStock.run(left >= 10 ? left : left + 91, quantity, supplier === w ? 0 : 1, supplier, i)
       sum += quantity * price
-      brands += itemData.includes(original) && stockData.includes(original) ? 'B' : 'G'
+      brands += itemData.includes(original) && stockData.get(supplier, i).includes(original) ? 'B' : 'G'
       insertLine.run(w, d, o, place + 1, i, supplier, quantity, quantity * price, distInfo)
     }
     const rate = ((wholeRate - discount) / wholeRate) * (1 + (warehouseTax + districtTax) / wholeRate)

@@ -69,21 +69,26 @@ async function measure(b, section) {
   const ours = standings[0]
   if (ours.skipped !== undefined) throw new Error(`${ours.name} could not play: ${ours.skipped}`)
   const own = spread(samplesOf[section.of](ours)).median
-  const lines = standings.map((standing) => {
+  const lines = standings.map((standing, place) => {
     if (standing.skipped !== undefined) return { name: standing.name, skipped: standing.skipped }
     const figures = spread(samplesOf[section.of](standing))
     const ratio = section.better === 'higher' ? own / figures.median : figures.median / own
-    return { name: standing.name, ...figures, ratio, digest: standing.digest }
+    const { goal } = entries[place]
+    return { name: standing.name, ...figures, ratio, goal, met: goal === undefined ? undefined : ratio >= goal, digest: standing.digest }
   })
   const { id, title, about, unit, better } = section
   return { id, title, about, unit, better, lines }
+}
+
+function goalText({ goal, met }) {
+  return goal === undefined ? '' : ` (goal ${goal}x ${met ? 'reached' : 'MISSED'})`
 }
 
 function sectionText({ title, about, unit, lines }) {
   const rows = lines.map((line) =>
     line.skipped !== undefined
       ? [line.name, `skipped: ${line.skipped}`, '']
-      : [line.name, rangeText(line, unit), `${line.ratio.toPrecision(3)}x`])
+      : [line.name, rangeText(line, unit), `${line.ratio.toPrecision(3)}x${goalText(line)}`])
   const table = tableText([['', 'median (min–max)', 'the first is better by'], ...rows])
   return [title, `  ${about}`, '', ...table, ''].join('\n')
 }

@@ -18,10 +18,13 @@ export const smallSettings: TpccSettings = {
 
 export const smallPlan: TpccPlan = tpccPlan(smallSettings)
 
+/** A longer one, with more to deliver: no district runs out of it, wherever a process is killed. */
+export const longPlan: TpccPlan = tpccPlan({ ...smallSettings, transactions: 30_000, scale: { items: 100, customers: 100, newOrders: 90 } })
+
 export const smallOptions: OpenOptions = { partitions: 4, memory: { bytes: 256 * 2 ** 20 } }
 
-export function findingsOf(reader: Snapshot | Database): Finding[] {
-  return checkConditions(stateOf(reader), smallPlan.scale)
+export function findingsOf(reader: Snapshot | Database, plan = smallPlan): Finding[] {
+  return checkConditions(stateOf(reader), plan.scale)
 }
 
 /** What is wrong, in words; empty when all twelve hold. */
@@ -32,13 +35,14 @@ export function brokenOf(findings: readonly Finding[]): string[] {
 }
 
 /** Transactions `from` to before `to` of the plan, `inFlight` at once. Answers how many rolled back. */
-export async function runMix(db: Database, from: number, to: number, inFlight = 64): Promise<number> {
+export async function runMix(db: Database, from: number, to: number, inFlight = 64, onAnswer = (): void => undefined): Promise<number> {
   let next = from
   let rolledBack = 0
   const caller = async (): Promise<void> => {
     while (next < to) {
       const outcome = await runTransaction(db, smallPlan, next++)
       if (outcome === 'rolledBack') rolledBack += 1
+      onAnswer()
     }
   }
   await Promise.all(Array.from({ length: inFlight }, caller))

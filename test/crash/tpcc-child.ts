@@ -7,13 +7,13 @@ import { open } from 'sluicedb'
 import application from '../../bench/workloads/tpcc/app.js'
 import { populate, runTransaction } from '../../bench/workloads/tpcc/driver.js'
 import { tpcc } from '../../bench/workloads/tpcc/tables.js'
-import { smallOptions, smallPlan, smallSettings } from '../bench/small-tpcc.js'
+import { longPlan, smallOptions } from '../bench/small-tpcc.js'
 
 const [path, workers, first, how] = process.argv.slice(2) as [string, string, string, string]
 const callers = 32
 
 const db = await open(application, { ...smallOptions, path, durability: 'fsync', workers: Number(workers) })
-if (db.table(tpcc.tables.warehouse).count() === 0) await populate(db, smallSettings)
+if (db.table(tpcc.tables.warehouse).count() === 0) await populate(db, longPlan)
 
 const said: string[] = []
 function say(line: string): void {
@@ -26,7 +26,7 @@ let next = Number(first)
 const caller = async (): Promise<void> => {
   for (;;) {
     const n = next++
-    const outcome = await runTransaction(db, smallPlan, n, { id: `tpcc-${n}` })
+    const outcome = await runTransaction(db, longPlan, n, { id: `tpcc-${n}` })
     say(`${outcome === 'committed' ? 'ack' : outcome} ${n}`)
   }
 }

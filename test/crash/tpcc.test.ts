@@ -15,7 +15,7 @@ import { rollsBack } from '../../bench/workloads/tpcc/plan.js'
 import { stateOf } from '../../bench/workloads/tpcc/state.js'
 import { tallyOf } from '../../bench/workloads/tpcc/state-tally.js'
 import { expectedTally } from '../../bench/workloads/tpcc/tally.js'
-import { brokenOf, findingsOf, rebuild, smallOptions, smallPlan, textOf } from '../bench/small-tpcc.js'
+import { brokenOf, findingsOf, longPlan, rebuild, smallOptions, textOf } from '../bench/small-tpcc.js'
 import { start } from '../support/child.js'
 import { newFolder, openOnce } from '../support/fixture.js'
 import { seeds, withSeed, type Random } from '../support/random.js'
@@ -54,8 +54,8 @@ async function settle(db: Database, answered: Answered): Promise<number> {
   for (let n = 0; n < next; n += 1) {
     const known = answered.get(n)
     if (known !== undefined && n % 23 !== 0) continue
-    const outcome = await runTransaction(db, smallPlan, n, { id: `tpcc-${n}` })
-    expect(outcome, `transaction ${n}`).toBe(known ?? (rollsBack(smallPlan, n % smallPlan.transactions) ? 'rolledBack' : 'committed'))
+    const outcome = await runTransaction(db, longPlan, n, { id: `tpcc-${n}` })
+    expect(outcome, `transaction ${n}`).toBe(known ?? (rollsBack(longPlan, n % longPlan.transactions) ? 'rolledBack' : 'committed'))
     answered.set(n, outcome)
   }
   return next
@@ -72,10 +72,10 @@ describe.each(settings)('TPC-C killed, workers $workers, checkpoints $checkpoint
         await liveAndDie(path, setting, answered, next, random)
         const db = await openOnce(application, { ...smallOptions, path, workers: 0 })
         try {
-          expect(brokenOf(findingsOf(db)), 'after recovery').toEqual([])
+          expect(brokenOf(findingsOf(db, longPlan)), 'after recovery').toEqual([])
           next = await settle(db, answered)
-          expect(brokenOf(findingsOf(db)), 'after asking again').toEqual([])
-          expect(tallyOf(stateOf(db)), 'each transaction took effect once').toEqual(expectedTally(smallPlan, next))
+          expect(brokenOf(findingsOf(db, longPlan)), 'after asking again').toEqual([])
+          expect(tallyOf(stateOf(db)), 'each transaction took effect once').toEqual(expectedTally(longPlan, next))
         } finally {
           await db.close()
         }
@@ -83,7 +83,7 @@ describe.each(settings)('TPC-C killed, workers $workers, checkpoints $checkpoint
       expect(answered.size).toBeGreaterThan(share * 50)
       const db = await openOnce(application, { ...smallOptions, path, workers: 0 })
       const rebuilt = await rebuild(db)
-      expect(brokenOf(checkConditions(rebuilt, smallPlan.scale)), 'from the stream of changes').toEqual([])
+      expect(brokenOf(checkConditions(rebuilt, longPlan.scale)), 'from the stream of changes').toEqual([])
       expect(textOf(rebuilt) === textOf(stateOf(db)), 'row by row').toBe(true)
       await db.close()
     })

@@ -132,7 +132,8 @@ export async function bench(name: string, options: Options, run: (b: Bench) => P
   try {
     await run(b)
   } finally {
-    for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+    // A server that somebody's death has stopped may still be writing its last file.
+    for (const directory of directories) rmSync(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   }
   const mode = options.smoke ? 'smoke' : 'real'
   const ends = { machine: machine(), quiet: { before, after: quiet() } }

@@ -20,6 +20,7 @@ import { recordText, writeRecord } from './report.js'
 /** Loaded one by one: a benchmark that is not asked for brings neither its modules nor its application. */
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'transfer-fsync': async () => (await import('./macro/transfer-fsync.js')).transferFsync,
+  'transfer-shares': async () => (await import('./macro/transfer-shares.js')).transferShares,
   'transfer-inline': async () => (await import('./macro/transfer-inline.js')).transferInline,
   'submit-many': async () => (await import('./macro/submit-many.js')).submitMany,
   'two-workers': async () => (await import('./macro/two-workers.js')).twoWorkers,
@@ -33,6 +34,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'checkpoint-cost': async () => (await import('./macro/checkpoint-cost.js')).checkpointCost,
   'memory': async () => (await import('./macro/memory.js')).memory,
   'pauses': async () => (await import('./macro/pauses.js')).pauses,
+  'tpcc': async () => (await import('./macro/tpcc.js')).tpcc,
   'idle': async () => (await import('./macro/idle.js')).idle,
 }
 

@@ -2,8 +2,10 @@
 
 const labelWidth = 330
 const barWidth = 420
-const valueWidth = 230
+const valueWidth = 300
 const rowHeight = 26
+/** Half the height of the ends of a range. */
+const whisker = 4
 
 export function htmlOf(run, sections, { amount, machineText }) {
   const smoke = run.mode === 'smoke' ? 'Smoke run: the figures mean nothing. ' : ''
@@ -23,7 +25,7 @@ export function htmlOf(run, sections, { amount, machineText }) {
   h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin: 2rem 0 0 } p { color: var(--faint); margin: .2rem 0 .6rem }
   svg { width: 100%; height: auto }
   text { font: 13px system-ui, sans-serif; fill: var(--ink) } .faint { fill: var(--faint) }
-  .ours { fill: var(--ours) } .peer { fill: var(--peer) } .range { stroke: var(--ink); stroke-width: 1.5 }
+  .ours { fill: var(--ours) } .peer { fill: var(--peer) } .range { stroke: var(--ink); stroke-width: 1.5; fill: none }
 </style>
 <h1>SluiceDB beside its peers</h1>
 <p>One run on one machine, contestants taking turns, medians with the range of all rounds. ${escaped(notes)}</p>
@@ -56,8 +58,10 @@ function rowSvg(line, top, { unit, longest, amount, first }) {
   const [barTop, barHeight] = [top + 5, rowHeight - 10]
   const bar = `<rect class="${kind}" x="${labelWidth}" y="${barTop}" width="${length}" height="${barHeight}" rx="2"/>`
   const [least, most] = [x(line.min).toFixed(1), x(line.max).toFixed(1)]
-  const range = `<line class="range" x1="${least}" x2="${most}" y1="${middle}" y2="${middle}"/>`
-  const ratio = line === first ? '' : ` · ${line.ratio.toPrecision(3)}x`
+  const end = `v-${whisker} v${2 * whisker} v-${whisker}`
+  const range = `<path class="range" d="M${least} ${middle} ${end} H${most} ${end}"/>`
+  const verdict = line.goal === undefined ? '' : `, goal ${line.goal}x ${line.met ? 'reached' : 'MISSED'}`
+  const ratio = line === first ? '' : ` · ${line.ratio.toPrecision(3)}x${verdict}`
   const median = escaped(amount(line.median, unit))
   const behind = (x(line.max) + 8).toFixed(1)
   const value = `<text x="${behind}" y="${base}">${median}<tspan class="faint">${ratio}</tspan></text>`

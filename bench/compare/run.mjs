@@ -3,8 +3,9 @@
  *
  *   npm run bench:compare                      install the missing peers, measure, write table, JSON and HTML
  *   npm run bench:compare -- --smoke           tiny
- *   npm run bench:compare -- read-one memory   some sections
- *   npm run bench:compare -- --set rows=100000
+ *   npm run bench:compare -- read-one ycsb     some sections, by name or by the first words of it; --list: their names
+ *   npm run bench:compare -- --set rows=100000 --set repetitions=3
+ *   npm run bench:compare -- --no-install      with what is there
  *
  * The peers live here with packages of their own, so that nobody who uses the database builds SQLite. better-sqlite3
  * compiles from source where no binary can be fetched (one to two minutes); what cannot be installed is reported as
@@ -27,11 +28,17 @@ const { spread } = await import(new URL('statistics.js', compiled).href)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { smoke: { type: 'boolean', default: false }, set: { type: 'string', multiple: true, default: [] } },
+  options: {
+    smoke: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    'no-install': { type: 'boolean', default: false },
+    set: { type: 'string', multiple: true, default: [] },
+  },
 })
 
 function installPeers() {
-  if (existsSync(join(here, 'node_modules', 'better-sqlite3', 'build', 'Release', 'better_sqlite3.node'))) return
+  const needed = [join('better-sqlite3', 'build', 'Release', 'better_sqlite3.node'), 'lmdb', 'pg']
+  if (needed.every((path) => existsSync(join(here, 'node_modules', path)))) return
   console.log('installing the peers in bench/compare …')
   const shell = process.platform === 'win32'
   const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: here, stdio: 'inherit', shell })
@@ -62,26 +69,37 @@ async function measure(b, section) {
   const ours = standings[0]
   if (ours.skipped !== undefined) throw new Error(`${ours.name} could not play: ${ours.skipped}`)
   const own = spread(samplesOf[section.of](ours)).median
-  const lines = standings.map((standing) => {
+  const lines = standings.map((standing, place) => {
     if (standing.skipped !== undefined) return { name: standing.name, skipped: standing.skipped }
     const figures = spread(samplesOf[section.of](standing))
     const ratio = section.better === 'higher' ? own / figures.median : figures.median / own
-    return { name: standing.name, ...figures, ratio, digest: standing.digest }
+    const { goal } = entries[place]
+    return { name: standing.name, ...figures, ratio, goal, met: goal === undefined ? undefined : ratio >= goal, digest: standing.digest }
   })
   const { id, title, about, unit, better } = section
   return { id, title, about, unit, better, lines }
+}
+
+function goalText({ goal, met }) {
+  return goal === undefined ? '' : ` (goal ${goal}x ${met ? 'reached' : 'MISSED'})`
 }
 
 function sectionText({ title, about, unit, lines }) {
   const rows = lines.map((line) =>
     line.skipped !== undefined
       ? [line.name, `skipped: ${line.skipped}`, '']
-      : [line.name, rangeText(line, unit), `${line.ratio.toPrecision(3)}x`])
+      : [line.name, rangeText(line, unit), `${line.ratio.toPrecision(3)}x${goalText(line)}`])
   const table = tableText([['', 'median (min–max)', 'the first is better by'], ...rows])
   return [title, `  ${about}`, '', ...table, ''].join('\n')
 }
 
-installPeers()
+const isAsked = ({ id }) => positionals.length === 0 || positionals.some((name) => id === name || id.startsWith(`${name}-`))
+if (values.list) {
+  const real = { number: (_name, _smoke, value) => value }
+  for (const { id, title } of sections(modules, real)) console.log(`${id.padEnd(22)} ${title}`)
+  process.exit()
+}
+if (!values['no-install']) installPeers()
 const set = new Map(values.set.map((text) => {
   const [name, value] = text.split('=')
   return [name, Number(value)]
@@ -89,11 +107,10 @@ const set = new Map(values.set.map((text) => {
 const results = []
 const record = await bench('compare', { smoke: values.smoke, set }, async (b) => {
   const all = sections(modules, { number: (name, smoke, real) => b.parameter(name, smoke, real) })
-  const unknown = positionals.filter((id) => !all.some((section) => section.id === id))
+  const unknown = positionals.filter((name) => !all.some(({ id }) => id === name || id.startsWith(`${name}-`)))
   const known = all.map(({ id }) => id).join(', ')
   if (unknown.length > 0) throw new Error(`no section ${unknown.join(', ')}; there are ${known}`)
-  for (const section of all) {
-    if (positionals.length > 0 && !positionals.includes(section.id)) continue
+  for (const section of all.filter(isAsked)) {
     const result = await measure(b, section)
     results.push(result)
     console.log(sectionText(result))

@@ -2,14 +2,29 @@
  * Who is compared at what. Counts give each contestant about a second a round; what a figure may be compared with is
  * said in the title: a store that loses data is never shown beside one that does not without its name saying so.
  */
-export function sections(modules, { number }) {
-  const { sluicedb, sqlite, lmdb, plain } = modules
+import { smallBankSections } from './sections-smallbank.mjs'
+import { tpccSections } from './sections-tpcc.mjs'
+import { ycsbSections } from './sections-ycsb.mjs'
+
+export function sections(modules, parameters) {
+  return [
+    ...bankSections(modules, parameters),
+    ...tpccSections(modules, parameters),
+    ...smallBankSections(modules, parameters),
+    ...ycsbSections(modules, parameters),
+  ]
+}
+
+function bankSections(modules, { number }) {
+  const { sluicedb, sqlite, lmdb, redis, postgres, plain } = modules
   const accounts = number('accounts', 1_000, 100_000)
   const rows = number('rows', 2_000, 1_000_000)
   const many = number('operations', 1_000, 200_000)
   const inFlight = number('inFlight', 64, 1_024)
   const transfer = (name, module, operations, options, latency = false) =>
     ({ name, module, contestant: 'transfer', count: operations, options, latency })
+  /** The first of the section is to be nine times better than whoever else is durable. */
+  const durable = (...entry) => ({ ...transfer(...entry), goal: 9 })
   const read = (name, module, count, options) => ({ name, module, contestant: 'read', count, options })
   const load = (name, module, options = {}) => ({ name, module, contestant: 'load', count: rows, options })
   const few = Math.ceil(many / 40)
@@ -24,16 +39,19 @@ export function sections(modules, { number }) {
       id: 'transfer-durable', kind: 'transfer', settings: { accounts }, unit: '/s', better: 'higher', of: 'rates',
       title: 'Transfers, on disk before the answer',
       about: `${count(accounts)} accounts: read two, check, update two, insert one ledger row. `
-        + 'Durable at the acknowledgement, except the Map.',
+        + 'Durable at the acknowledgement, except plain JavaScript.',
       entries: [
         transfer(`sluicedb, one promise each, ${together}`, sluicedb, many, { ...oneWorker, how: 'flight', inFlight }),
         transfer('sluicedb, submitMany of 4,096', sluicedb, many, { ...oneWorker, how: 'many' }),
         transfer('sluicedb, one at a time', sluicedb, few, { file: true, workers: 0, how: 'one' }),
-        transfer('better-sqlite3 FULL, 256 per commit', sqlite, some, grouped),
-        transfer('better-sqlite3 FULL, 256 per commit, exclusive', sqlite, some, { ...grouped, exclusive: true }),
-        transfer('better-sqlite3 FULL, one per commit', sqlite, few, { file: true }),
-        transfer(`lmdb, one transaction each, ${together}`, lmdb, some, { durable: true, inFlight }),
+        durable('better-sqlite3 FULL, 256 per commit', sqlite, some, grouped),
+        durable('better-sqlite3 FULL, 256 per commit, exclusive', sqlite, some, { ...grouped, exclusive: true }),
+        durable('better-sqlite3 FULL, one per commit', sqlite, few, { file: true }),
+        durable(`lmdb, one transaction each, ${together}`, lmdb, some, { durable: true, inFlight }),
+        durable(`Redis, Lua, AOF always, ${together}`, redis, some, { inFlight }),
+        durable('PostgreSQL, procedure, 16 connections', postgres, Math.ceil(many / 12), { connections: 16 }),
         transfer('Map of objects (nothing on disk)', plain, many),
+        transfer('arrays by number (nothing on disk)', plain, 4 * many, { store: 'array' }),
       ],
     },
     {

@@ -22,6 +22,8 @@ export interface Entry {
   /** Operations in a round: as many as give the contestant about a second. */
   readonly count: number
   readonly options?: ContestantOptions | undefined
+  /** Settings of the workload that are this entry's own: one contestant at several plans, in turns. */
+  readonly settings?: Readonly<Record<string, unknown>> | undefined
   /** Note how long each operation took. The clock adds 0.05 µs to a latency; to a round, 0.15 µs an operation. */
   readonly latency?: boolean | undefined
 }
@@ -51,10 +53,12 @@ export const modules = {
   lmdb: compareModule('lmdb.mjs'),
   plain: compareModule('plain.mjs'),
   redis: compareModule('redis.mjs'),
+  postgres: compareModule('postgres.mjs'),
 } as const
 
-type Settings<W extends Workload> = W extends { readonly kind: 'transfer' } ? Omit<W['settings'], 'transfers'>
-  : W extends { readonly kind: 'read' } ? Omit<W['settings'], 'reads'> : W['settings']
+/** What a plan calls its length. */
+type Length = 'transfers' | 'reads' | 'transactions' | 'operations'
+type Settings<W extends Workload> = W extends { readonly kind: 'load' } ? W['settings'] : Omit<W['settings'], Length>
 
 /** The rounds come from the benchmark's parameters; the length of the plan follows from rounds and counts. */
 export async function contest<K extends Workload['kind']>(
@@ -65,7 +69,7 @@ export async function contest<K extends Workload['kind']>(
     warmups: b.parameter('warmups', 0, 1),
   }
   const operations = Math.max(...entries.map((entry) => entry.count)) * (rounds.warmups + rounds.repetitions)
-  const lengths = { transfers: operations, reads: operations }
+  const lengths: Record<Length, number> = { transfers: operations, reads: operations, transactions: operations, operations }
   const workload = { kind, settings: { ...lengths, ...settings } } as unknown as Workload
   const standings = await play(b, workload, entries, rounds)
   for (const { name, skipped } of standings) if (skipped !== undefined) b.note(`${name} skipped: ${skipped}`)
@@ -109,8 +113,9 @@ class Seat {
   }
 
   async open(workload: Workload, directory: string): Promise<void> {
-    const { module, contestant, options = {} } = this.#entry
-    const reply = await this.#ask({ kind: 'open', module, contestant, workload, directory, options })
+    const { module, contestant, settings, options = {} } = this.#entry
+    const own = { ...workload, settings: { ...workload.settings, ...settings } } as Workload
+    const reply = await this.#ask({ kind: 'open', module, contestant, workload: own, directory, options })
     if (reply.kind === 'missing') this.#skipped = reply.reason
   }
 

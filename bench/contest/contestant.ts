@@ -4,6 +4,18 @@
  * (contest.ts).
  */
 import type { LatencyRecorder } from '../statistics.js'
+import { lastName } from '../workloads/tpcc/drawing.js'
+import { tpccInput, tpccPlan, transactionKinds, type TpccPlan } from '../workloads/tpcc/plan.js'
+import { Population } from '../workloads/tpcc/population.js'
+import type { TpccSettings } from '../workloads/tpcc/scale.js'
+import { tallyOf } from '../workloads/tpcc/state-tally.js'
+import { expectedTally, tpccDigest } from '../workloads/tpcc/tally.js'
+import { customerRow, smallBankKinds, smallBankPlan } from '../workloads/smallbank-plan.js'
+import type { SmallBankPlan, SmallBankSettings } from '../workloads/smallbank-plan.js'
+import { smallBankDigest, SmallBankWitness } from '../workloads/smallbank-witness.js'
+import { newFields, rowKey, ycsbKinds, ycsbPlan, type YcsbPlan, type YcsbSettings } from '../workloads/ycsb-plan.js'
+import { fieldNames, fieldText, modifiedText } from '../workloads/ycsb-text.js'
+import { ycsbDigest, YcsbWitness } from '../workloads/ycsb-witness.js'
 import { loadDigest, readDigest, rowPlan, rowsDigest, sumDigest, wideRow } from '../workloads/row-plan.js'
 import type { RowPlan, RowSettings } from '../workloads/row-plan.js'
 import { accountRow, bankDigest, transferDigest, transferPlan } from '../workloads/transfer-plan.js'
@@ -17,12 +29,20 @@ export type Workload =
   | { readonly kind: 'transfer'; readonly settings: TransferSettings }
   | { readonly kind: 'read'; readonly settings: RowSettings }
   | { readonly kind: 'load'; readonly settings: RowSettings }
+  | { readonly kind: 'tpcc'; readonly settings: TpccSettings }
+  | { readonly kind: 'ycsb'; readonly settings: YcsbSettings }
+  | { readonly kind: 'smallbank'; readonly settings: SmallBankSettings }
 
 /**
  * The rows that contestants load and the fingerprints of what they hold: handed over, so that peers import nothing of
  * ours.
  */
-export const workloadData = { accountRow, wideRow, bankDigest, sumDigest, rowsDigest } as const
+export const workloadData = {
+  accountRow, wideRow, bankDigest, sumDigest, rowsDigest,
+  tpcc: { Population, tpccInput, transactionKinds, lastName, tallyOf, tpccDigest },
+  ycsb: { YcsbWitness, ycsbKinds, rowKey, newFields, fieldNames, fieldText, modifiedText },
+  smallBank: { SmallBankWitness, smallBankKinds, customerRow },
+} as const
 
 export type Task = Plan & {
   readonly data: typeof workloadData
@@ -33,6 +53,9 @@ export type Plan =
   | { readonly kind: 'transfer'; readonly plan: TransferPlan }
   | { readonly kind: 'read'; readonly plan: RowPlan }
   | { readonly kind: 'load'; readonly plan: RowPlan }
+  | { readonly kind: 'tpcc'; readonly plan: TpccPlan }
+  | { readonly kind: 'ycsb'; readonly plan: YcsbPlan }
+  | { readonly kind: 'smallbank'; readonly plan: SmallBankPlan }
 
 export interface Player {
   /** Does the operations `first` to `first + count` of the plan. The clock runs for the whole of it. */
@@ -61,6 +84,12 @@ export function planOf(workload: Workload): Plan {
     case 'read':
     case 'load':
       return { kind: workload.kind, plan: rowPlan(workload.settings) }
+    case 'tpcc':
+      return { kind: 'tpcc', plan: tpccPlan(workload.settings) }
+    case 'ycsb':
+      return { kind: 'ycsb', plan: ycsbPlan(workload.settings) }
+    case 'smallbank':
+      return { kind: 'smallbank', plan: smallBankPlan(workload.settings) }
   }
 }
 
@@ -73,5 +102,11 @@ export function expectedDigest(plan: Plan, count: number): string {
       return readDigest(plan.plan, count)
     case 'load':
       return loadDigest(count)
+    case 'tpcc':
+      return tpccDigest(expectedTally(plan.plan, count))
+    case 'ycsb':
+      return ycsbDigest(plan.plan, count)
+    case 'smallbank':
+      return smallBankDigest(plan.plan, count)
   }
 }

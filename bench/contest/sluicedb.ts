@@ -1,6 +1,6 @@
 /**
- * Our side of the contests (contestant.ts). The options choose how the database is opened and how it is called, never
- * what is done:
+ * Our side of the contests (contestant.ts): transfers, reads and loads; YCSB, SmallBank and TPC-C are in files beside this one. The options
+ * choose how the database is opened and how it is called, never what is done:
  *
  *   file     on disk with fsync, else in memory            workers    0: everything on the caller's thread
  *   how      'one': each call awaited before the next      keys       'int' (default) or 'text'
@@ -12,8 +12,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import type { App, Database, OpenOptions, Outcome } from 'sluicedb'
-import { openWith, type Checkpoints } from '../recovery/checkpoint-options.js'
+import type { Database, Outcome } from 'sluicedb'
 import type { LatencyRecorder } from '../statistics.js'
 import { counter, digestOfBank, inChunks, keepInFlight, openAccounts, transferInput } from '../workloads/bank-driver.js'
 import rowsApp, { addRow, rows } from '../workloads/rows.js'
@@ -21,6 +20,10 @@ import type { TransferPlan } from '../workloads/transfer-plan.js'
 import textApp, { openTextAccount, textBank, transferText } from '../workloads/transfer-text.js'
 import intApp, { transfer, transferPlaced } from '../workloads/transfer.js'
 import { workloadData, type Contestant, type ContestantOptions, type Player, type Task } from './contestant.js'
+import { openFor } from './open-for.js'
+import { smallBankCustomers } from './sluicedb-smallbank.js'
+import { tpcc } from './sluicedb-tpcc.js'
+import { ycsbRows } from './sluicedb-ycsb.js'
 
 const loadChunk = 4_096
 
@@ -196,19 +199,6 @@ const loads: Contestant = async (task) => {
   }
 }
 
-function checkpointsOf({ checkpoints }: ContestantOptions): Checkpoints {
-  if (checkpoints === undefined) return 'by itself'
-  return typeof checkpoints === 'number' ? { logBytes: checkpoints } : 'on demand'
+export const contestants: Readonly<Record<string, Contestant>> = {
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc,
 }
-
-/** Memory for a million rows and the ledger of a long run: address space, not consumption. */
-const memoryBytes = 4 * 2 ** 30
-
-async function openFor(task: Task, application: App): Promise<Database> {
-  const { file = false, workers = 0 } = task.options
-  const common: OpenOptions = { workers: Number(workers), memory: { bytes: memoryBytes } }
-  if (file !== true) return openWith(application, common, 'by itself')
-  return openWith(application, { ...common, path: task.directory, durability: 'fsync' }, checkpointsOf(task.options))
-}
-
-export const contestants: Readonly<Record<string, Contestant>> = { transfer: transfers, read: reads, load: loads }

@@ -28,9 +28,9 @@ export function digestOfBank(db: Database, accounts: number): string {
   return bankDigest(balances, db.table(bank.tables.ledger).count())
 }
 
-/** As many callers as calls in flight, each awaiting its own promise before its next call. */
+/** As many callers as calls in flight, each awaiting its own promise, where there is one, before its next call. */
 export async function keepInFlight(
-  inFlight: number, next: () => number | undefined, call: (index: number) => Promise<unknown>,
+  inFlight: number, next: () => number | undefined, call: (index: number) => Promise<unknown> | undefined,
 ): Promise<void> {
   const caller = async (): Promise<void> => {
     for (let index = next(); index !== undefined; index = next()) await call(index)

@@ -1,10 +1,11 @@
 /**
  * The transfers of the canonical workload, drawn in advance: the same for every contestant, and reckoned here as well.
  *
- * Accounts are drawn uniformly, and no account can run dry, so the state after n transfers is the same in whatever
- * order they ran: it has one digest, which every contestant must reach. Transfer i writes ledger row i.
+ * Accounts are drawn uniformly, if nothing else is said, and no account can run dry, so the state after n transfers is the
+ * same in whatever order they ran: it has one digest, which every contestant must reach. Transfer i writes ledger row i.
  */
 import { Checksum, randomSource } from '../statistics.js'
+import { draws, type Distribution } from './distribution.js'
 
 export interface TransferSettings {
   readonly accounts: number
@@ -12,6 +13,10 @@ export interface TransferSettings {
   /** Both accounts of a transfer are equal modulo this number; 1: any two. Whole-number keys are placed by their value
    * modulo the number of partitions, so a multiple of it keeps a transfer inside one partition. */
   readonly stride?: number | undefined
+  /** Of all transfers, percent whose accounts differ modulo `stride`, which is then above 1; default 0. */
+  readonly cross?: number | undefined
+  /** Of payers and of payees; default uniform. */
+  readonly distribution?: Distribution | undefined
 }
 
 export interface TransferPlan extends TransferSettings {
@@ -25,22 +30,46 @@ const balanceAtStart = 1_000_000
 const amountMax = 100
 
 export function transferPlan(settings: TransferSettings): TransferPlan {
-  const { accounts, transfers, stride = 1 } = settings
+  const { accounts, transfers, stride = 1, cross = 0, distribution = 'uniform' } = settings
   const below = randomSource(seed)
   const from = new Int32Array(transfers)
   const to = new Int32Array(transfers)
   const amount = new Int32Array(transfers)
   const classMembers = Math.floor(accounts / stride)
   if (classMembers < 2) throw new RangeError(`${accounts} accounts are too few for a stride of ${stride}`)
+  if (cross > 0 && stride < 2) throw new RangeError('with a stride of 1 no transfer can be said to cross anything')
+  const member = draws(distribution, classMembers, below)
+  /** Another one than the payer. */
+  const payeeOf = distribution === 'uniform'
+    ? (payer: number): number => (payer + 1 + below(classMembers - 1)) % classMembers
+    : (payer: number): number => {
+        for (;;) {
+          const payee = member()
+          if (payee !== payer) return payee
+        }
+      }
   for (let index = 0; index < transfers; index += 1) {
     const residue = below(stride)
-    const payer = below(classMembers)
-    const payee = (payer + 1 + below(classMembers - 1)) % classMembers
+    const payer = member()
+    const payee = payeeOf(payer)
+    const crosses = cross > 0 && below(100) < cross
     from[index] = payer * stride + residue
-    to[index] = payee * stride + residue
+    to[index] = payee * stride + (crosses ? (residue + 1 + below(stride - 1)) % stride : residue)
     amount[index] = 1 + below(amountMax)
   }
-  return { ...settings, from, to, amount }
+  const plan = { ...settings, from, to, amount }
+  if (distribution !== 'uniform') checkFunds(plan)
+  return plan
+}
+
+/** Popular accounts pay often, and are paid as often: in the order of the plan none may come anywhere near zero. */
+function checkFunds({ accounts, transfers, from, to, amount }: TransferPlan): void {
+  const balances = new Float64Array(accounts).fill(balanceAtStart)
+  for (let index = 0; index < transfers; index += 1) {
+    const left = (balances[from[index] as number]! -= amount[index] as number)
+    balances[to[index] as number]! += amount[index] as number
+    if (left < balanceAtStart / 2) throw new RangeError(`account ${from[index]} runs dry: draw fewer transfers`)
+  }
 }
 
 export interface AccountRow {

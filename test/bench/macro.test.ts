@@ -13,6 +13,7 @@ const timeoutMs = 120_000
 
 const hashes: Readonly<Record<string, readonly string[]>> = {
   'transfer-fsync': ['2c73c14f'],
+  'transfer-shares': ['?'],
   'transfer-inline': ['5d76bfb0'],
   'submit-many': ['b66e54da'],
   'two-workers': ['c9cddfa2 06768e3c b3084fc1'],
@@ -26,6 +27,7 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'checkpoint-cost': ['2c73c14f'],
   'memory': ['4d6d562b'],
   'pauses': [],
+  'tpcc': ['231ee857 c7d352d7 848ab83b 23213108'],
   'idle': ['3fc8c70c'],
 }
 

@@ -1,30 +1,16 @@
 /**
- * better-sqlite3, with every statement prepared once: WAL, synchronous = FULL, 512 MiB of cache, 1 GiB of mmap. Transactions
- * are prepared BEGIN IMMEDIATE and COMMIT statements; the library's `transaction()` wrapper measured the same (3.4 µs).
+ * better-sqlite3, with every statement prepared once (better-sqlite3-open.mjs says how it is opened).
  *
- * Options of a transfer: `file` (else :memory:), `group` (transfers per commit), `checkpointPages` (0: none by itself),
- * `checkpoints: 'always'`: another thread runs one PASSIVE checkpoint after the other, as long as a round lasts.
- * Options of a read: `column` ('one' or 'row'), `file`.
+ * Options of a transfer: those of opening, and `checkpoints: 'always'`: another thread runs one PASSIVE checkpoint after the other,
+ * as long as a round lasts. Options of a read: `column` ('one' or 'row'), `file`.
  */
-import Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { performance } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
-
-function openDatabase(directory, { file = false, checkpointPages = 1_000, exclusive = false }) {
-  const db = new Database(file ? join(directory, 'peer.sqlite') : ':memory:')
-  if (file) {
-    if (exclusive) db.pragma('locking_mode = EXCLUSIVE')
-    db.pragma('journal_mode = WAL')
-    db.pragma('synchronous = FULL')
-    db.pragma('mmap_size = 1073741824')
-    db.pragma(`wal_autocheckpoint = ${checkpointPages}`)
-  }
-  db.pragma('cache_size = -524288')
-  db.pragma('temp_store = MEMORY')
-  return db
-}
+import { groupedPlay, loaded, openDatabase, transactions } from './better-sqlite3-open.mjs'
+import { smallBankCustomers } from './better-sqlite3-smallbank.mjs'
+import { tpccWarehouses } from './better-sqlite3-tpcc.mjs'
+import { ycsbRows } from './better-sqlite3-ycsb.mjs'
 
 function transfers({ plan, data, directory, options }) {
   const db = openDatabase(directory, options)
@@ -33,21 +19,17 @@ function transfers({ plan, data, directory, options }) {
     CREATE TABLE ledger (
       id INTEGER PRIMARY KEY, source INTEGER NOT NULL, target INTEGER NOT NULL, amount INTEGER NOT NULL);
   `)
-  const begin = db.prepare('BEGIN IMMEDIATE')
-  const commit = db.prepare('COMMIT')
-  const rollback = db.prepare('ROLLBACK')
   const balanceOf = db.prepare('SELECT balance FROM account WHERE id = ?').pluck()
   const setBalance = db.prepare('UPDATE account SET balance = ? WHERE id = ?')
   const insertLedger = db.prepare('INSERT INTO ledger VALUES (?, ?, ?, ?)')
   const insertAccount = db.prepare('INSERT INTO account VALUES (?, ?, ?)')
 
-  begin.run()
-  for (let id = 0; id < plan.accounts; id += 1) {
-    const { owner, balance } = data.accountRow(id)
-    insertAccount.run(id, owner, balance)
-  }
-  commit.run()
-  if (options.file) db.pragma('wal_checkpoint(TRUNCATE)')
+  loaded(db, options, () => {
+    for (let id = 0; id < plan.accounts; id += 1) {
+      const { owner, balance } = data.accountRow(id)
+      insertAccount.run(id, owner, balance)
+    }
+  })
 
   const transfer = (index) => {
     const from = plan.from[index]
@@ -61,7 +43,8 @@ function transfers({ plan, data, directory, options }) {
     setBalance.run(payee + amount, to)
     insertLedger.run(index, from, to, amount)
   }
-  const { group = 1 } = options
+  const inTransaction = transactions(db)
+  const playAll = groupedPlay(db, options, transfer, (index) => inTransaction(() => transfer(index)))
   const checkpoints = options.checkpoints === 'always' ? new Checkpoints(join(directory, 'peer.sqlite')) : undefined
   return {
     async settle() {
@@ -70,19 +53,7 @@ function transfers({ plan, data, directory, options }) {
     besides: () => checkpoints?.taken() ?? 0,
     async play(first, count, latency) {
       await checkpoints?.start()
-      const end = first + count
-      for (let index = first; index < end;) {
-        const start = latency && performance.now()
-        begin.run()
-        try {
-          for (const groupEnd = Math.min(index + group, end); index < groupEnd; index += 1) transfer(index)
-          commit.run()
-        } catch (error) {
-          rollback.run()
-          throw error
-        }
-        if (latency) latency.record(performance.now() - start)
-      }
+      playAll(first, count, latency)
     },
     digest() {
       const balances = Float64Array.from(db.prepare('SELECT balance FROM account ORDER BY id').pluck().all())
@@ -184,4 +155,6 @@ function loads(task) {
   }
 }
 
-export const contestants = { transfer: transfers, read: reads, load: loads }
+export const contestants = {
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
+}

@@ -1,25 +1,11 @@
 /**
- * lmdb-js. Keys are `uint32` and values MessagePack records whose structure is kept in memory: of six encodings of an
- * object this one read fastest (1.0M/s; records with their structure in the file 0.9M/s, JSON 0.7M/s, random access
- * 0.6M/s). `overlappingSync: false` makes the promise of a transaction resolve after its sync, as ours does;
- * asynchronous transactions in flight together are committed together.
- *
- * Options of a transfer: `inFlight`, `durable` (else `noSync`). A value is always decoded whole, so a read of one
- * column costs what a read of the row costs.
+ * lmdb-js (lmdb-open.mjs says how it is opened). Options of a transfer: `inFlight`, `durable` (else `noSync`). A value is always
+ * decoded whole, so a read of one column costs what a read of the row costs.
  */
-import { open } from 'lmdb'
-import { join } from 'node:path'
-
-function openTables(directory, names, { durable = false }) {
-  const root = open({
-    path: join(directory, 'peer.lmdb'),
-    mapSize: 4 * 2 ** 30,
-    ...(durable ? { overlappingSync: false } : { noSync: true }),
-  })
-  const encoding = { keyEncoding: 'uint32', encoding: 'msgpack' }
-  const tables = names.map((name) => root.openDB({ name, ...encoding, encoder: { structures: [] } }))
-  return { root, tables }
-}
+import { openTables } from './lmdb-open.mjs'
+import { smallBankCustomers } from './lmdb-smallbank.mjs'
+import { tpccWarehouses } from './lmdb-tpcc.mjs'
+import { ycsbRows } from './lmdb-ycsb.mjs'
 
 async function transfers({ plan, data, directory, options }) {
   const { root, tables: [account, ledger] } = openTables(directory, ['account', 'ledger'], options)
@@ -100,4 +86,6 @@ async function loads(task) {
   }
 }
 
-export const contestants = { transfer: transfers, read: reads, load: loads }
+export const contestants = {
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
+}

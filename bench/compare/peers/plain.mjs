@@ -1,9 +1,38 @@
 /**
- * Plain JavaScript: a `Map` of objects, changed in place. No isolation, no durability, no history, nothing to roll
+ * Plain JavaScript: a `Map` of objects, or with `store: 'array'` arrays by number, changed in place. No isolation, no durability, no history, nothing to roll
  * back and nothing that another thread could read: not a database but the ceiling of the language.
  */
+import { smallBankCustomers } from './plain-smallbank.mjs'
+import { tpccWarehouses } from './plain-tpcc.mjs'
+import { ycsbRows } from './plain-ycsb.mjs'
 
-function transfers({ plan, data }) {
+function transfers(task) {
+  return task.options.store === 'array' ? arrayTransfers(task) : mapTransfers(task)
+}
+
+function arrayTransfers({ plan, data }) {
+  const owners = Array.from({ length: plan.accounts }, (_, id) => data.accountRow(id).owner)
+  const balances = Float64Array.from(owners, (_, id) => data.accountRow(id).balance)
+  const ledger = []
+  return {
+    play(first, count) {
+      for (let index = first; index < first + count; index += 1) {
+        const source = plan.from[index]
+        const target = plan.to[index]
+        const amount = plan.amount[index]
+        const isPossible = owners[source] !== undefined && owners[target] !== undefined && balances[source] >= amount
+        if (!isPossible) throw new Error(`transfer ${index} is not possible`)
+        balances[source] -= amount
+        balances[target] += amount
+        ledger.push({ id: index, source, target, amount })
+      }
+    },
+    digest: () => data.bankDigest(balances, ledger.length),
+    close() {},
+  }
+}
+
+function mapTransfers({ plan, data }) {
   const account = new Map()
   const ledger = new Map()
   for (let id = 0; id < plan.accounts; id += 1) account.set(id, data.accountRow(id))
@@ -75,4 +104,6 @@ function loads({ data }) {
   }
 }
 
-export const contestants = { transfer: transfers, read: reads, load: loads }
+export const contestants = {
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
+}

@@ -14,12 +14,12 @@ const script = `
 
 export const chunk = 4_096
 
-/** Sends the commands of the numbers `first` to `end`, `chunk` at a time. */
-export async function inChunks(connection, first, end, commandOf) {
+/** Sends the commands of the numbers `first` to `end`, `chunk` at a time. `take` gets each number with its reply. */
+export async function inChunks(connection, first, end, commandOf, take = () => {}) {
   for (let start = first; start < end; start += chunk) {
     const asked = []
     for (let index = start; index < Math.min(start + chunk, end); index += 1) asked.push(connection.ask(commandOf(index)))
-    await Promise.all(asked)
+    for (const [offset, reply] of (await Promise.all(asked)).entries()) take(start + offset, reply)
   }
 }
 
@@ -43,16 +43,8 @@ export async function transferCommand({ plan }, connection) {
 
 export async function digestOfBank({ plan, data }, connection) {
   const balances = new Float64Array(plan.accounts)
-  await inChunksInto(connection, plan.accounts, (id) => ['HGET', `a:${id}`, 'balance'], (id, text) => {
+  await inChunks(connection, 0, plan.accounts, (id) => ['HGET', `a:${id}`, 'balance'], (id, text) => {
     balances[id] = Number(text)
   })
   return data.bankDigest(balances, (await connection.ask(['DBSIZE'])) - plan.accounts)
-}
-
-async function inChunksInto(connection, count, commandOf, take) {
-  for (let start = 0; start < count; start += chunk) {
-    const asked = []
-    for (let index = start; index < Math.min(start + chunk, count); index += 1) asked.push(connection.ask(commandOf(index)))
-    for (const [offset, reply] of (await Promise.all(asked)).entries()) take(start + offset, reply)
-  }
 }

@@ -5,16 +5,18 @@
  * Options of a transfer: `inFlight`; `checkpoints: 'always'`: the file is rewritten (BGREWRITEAOF) again and again, as long as
  * a round lasts; else never.
  */
-import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { digestOfBank, openBank, transferCommand } from './redis-bank.mjs'
-import { isRewriting, startServer } from './redis-server.mjs'
+import { pipelinedPlay, startDurable } from './redis-open.mjs'
+import { isRewriting } from './redis-server.mjs'
+import { smallBankCustomers } from './redis-smallbank.mjs'
+import { tpccWarehouses } from './redis-tpcc.mjs'
+import { ycsbRows } from './redis-ycsb.mjs'
 
-const settings = { appendonly: 'yes', appendfsync: 'always', 'auto-aof-rewrite-percentage': 0 }
 const lookMs = 5
 
 async function transfers(task) {
-  const server = await startServer(task.directory, settings)
+  const server = await startDurable(task.directory)
   const { connection } = server
   await openBank(task, connection)
   const commandOf = await transferCommand(task, connection)
@@ -30,22 +32,7 @@ async function transfers(task) {
       rewrites += 1
     }
   }
-  const transferAll = (first, count, latency) =>
-    new Promise((resolve, reject) => {
-      const end = first + count
-      let next = first
-      let left = count
-      const call = () => {
-        const start = latency && performance.now()
-        connection.send(commandOf(next++), () => {
-          if (latency) latency.record(performance.now() - start)
-          left -= 1
-          if (left === 0) resolve()
-          else if (next < end) call()
-        }, reject)
-      }
-      while (next < Math.min(first + inFlight, end)) call()
-    })
+  const transferAll = pipelinedPlay(connection, inFlight, commandOf, () => {})
 
   return {
     async play(first, count, latency) {
@@ -68,4 +55,4 @@ async function transfers(task) {
   }
 }
 
-export const contestants = { transfer: transfers }
+export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses }

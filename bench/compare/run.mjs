@@ -5,6 +5,7 @@
  *   npm run bench:compare -- --smoke           tiny
  *   npm run bench:compare -- read-one ycsb     some sections, by name or by the first words of it; --list: their names
  *   npm run bench:compare -- --set rows=100000 --set repetitions=3
+ *   npm run bench:compare -- --only better-sqlite3 --only plain   the first contestant of each section, and peers whose name begins so
  *   npm run bench:compare -- --no-install      with what is there
  *
  * The peers live here with packages of their own, so that nobody who uses the database builds SQLite. better-sqlite3
@@ -31,6 +32,7 @@ const { values, positionals } = parseArgs({
   options: {
     smoke: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
     'no-install': { type: 'boolean', default: false },
     set: { type: 'string', multiple: true, default: [] },
   },
@@ -94,6 +96,10 @@ function sectionText({ title, about, unit, lines }) {
 }
 
 const isAsked = ({ id }) => positionals.length === 0 || positionals.some((name) => id === name || id.startsWith(`${name}-`))
+const withAsked = (section) => {
+  const plays = ({ name }, place) => place === 0 || values.only.length === 0 || values.only.some((peer) => name.startsWith(peer))
+  return { ...section, entries: section.entries.filter(plays) }
+}
 if (values.list) {
   const real = { number: (_name, _smoke, value) => value }
   for (const { id, title } of sections(modules, real)) console.log(`${id.padEnd(22)} ${title}`)
@@ -110,7 +116,7 @@ const record = await bench('compare', { smoke: values.smoke, set }, async (b) =>
   const unknown = positionals.filter((name) => !all.some(({ id }) => id === name || id.startsWith(`${name}-`)))
   const known = all.map(({ id }) => id).join(', ')
   if (unknown.length > 0) throw new Error(`no section ${unknown.join(', ')}; there are ${known}`)
-  for (const section of all.filter(isAsked)) {
+  for (const section of all.filter(isAsked).map(withAsked)) {
     const result = await measure(b, section)
     results.push(result)
     console.log(sectionText(result))

@@ -7,6 +7,7 @@
  * A peer that is not installed is reported as skipped.
  */
 import { fork, type ChildProcess } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { projectRoot, type Bench } from '../harness.js'
@@ -81,18 +82,27 @@ export async function play(
 ): Promise<Standing[]> {
   const seats = entries.map((entry) => new Seat(entry))
   try {
-    for (const seat of seats) await seat.open(workload, b.directory())
+    await together(seats, (seat) => seat.open(workload, b.directory()))
     for (let round = -rounds.warmups; round < rounds.repetitions; round += 1) {
       for (let turn = 0; turn < seats.length; turn += 1) {
         const seat = seats[(turn + round + rounds.warmups) % seats.length] as Seat
         await seat.play(round >= 0)
       }
     }
-    for (const seat of seats) await seat.close()
+    await together(seats, (seat) => seat.close())
   } finally {
     for (const seat of seats) seat.leave()
   }
   return seats.map((seat) => seat.standing())
+}
+
+/** What no clock runs for: as many at a time as there are processors. */
+async function together(seats: readonly Seat[], work: (seat: Seat) => Promise<void>): Promise<void> {
+  const rest = seats.values()
+  const next = async (): Promise<void> => {
+    for (const seat of rest) await work(seat)
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, next))
 }
 
 /** A play takes at most this long; then the contestant hangs and the run is over. */

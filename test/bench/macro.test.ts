@@ -13,7 +13,9 @@ const timeoutMs = 120_000
 
 const hashes: Readonly<Record<string, readonly string[]>> = {
   'transfer-fsync': ['2c73c14f'],
-  'transfer-shares': ['?'],
+  'transfer-shares': [
+    'e0ef22df 62986b5b 69b868e4 948ca826 2c73c14f 0ed77958 40cb7586 e8cbfcd7 daf07090 18da4441 b66e54da e12c8963',
+  ],
   'transfer-inline': ['5d76bfb0'],
   'submit-many': ['b66e54da'],
   'two-workers': ['c9cddfa2 06768e3c b3084fc1'],

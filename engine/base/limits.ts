@@ -31,7 +31,7 @@ export const limits = {
   callDepthMax: 64,
 
   // interactive transactions
-  /** All of them are read again in a lane: about 30 ms at this bound. */
+  /** All of them are read again in a lane, where everybody behind waits for it. */
   draftRowsReadMax: 100_000,
   /** Read set and write set together, and what a call with an id answers: they are one input. */
   draftBytesMax: 3 * MiB,

@@ -3,7 +3,7 @@
  *
  *   node dist/bench/micro/inside.js                          all of them
  *   node --cpu-prof dist/bench/micro/inside.js payment       one, with a profile
- *   node dist/bench/micro/inside.js transfer 400             so many thousands of transactions in a round
+ *   node dist/bench/micro/inside.js transfer 100             so many thousands of transactions in a round
  */
 import { spread } from '../statistics.js'
 import { insideCases } from './inside-cases.js'
@@ -12,7 +12,7 @@ import { operationsPerRun } from './micro-case.js'
 const rounds = 5
 const nsPerUs = 1_000
 
-const [word = '', thousands = '40'] = process.argv.slice(2)
+const [word = '', thousands = '20'] = process.argv.slice(2)
 for (const { name, prepare } of insideCases) {
   if (!name.includes(word)) continue
   const run = await prepare()

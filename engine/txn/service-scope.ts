@@ -5,7 +5,7 @@
 import type { ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
-import { TableHandle } from './table-handle.js'
+import { noNames, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export function makeServiceScope(transaction: Transaction, service: ServiceProgram): ServiceScope {
@@ -13,8 +13,7 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
     service.aborts === undefined
       ? undefined
       : new Map([...service.aborts].map(([reason, record]) => [reason, compileRecordCodec(record, record, `the details of "${reason}"`)]))
-  // Names are the user's: no prototype, so that none of them can mean anything else (R64).
-  const db = Object.create(null) as Record<string, TableHandle>
+  const db = Object.create(noNames) as Record<string, TableHandle>
   for (const [name, table] of service.tables) db[name] = new TableHandle(transaction, transaction.store.tables[table]!)
   Object.freeze(db)
   let tx: ServiceTransaction | undefined

@@ -14,6 +14,7 @@ import { machine, quiet } from '../machine.js'
 import { machineText, tableText } from '../report.js'
 import { accessorCases } from './accessor-cases.js'
 import { codecCases } from './codec-cases.js'
+import { insideCases } from './inside-cases.js'
 import { loaderCases } from './loader-cases.js'
 import { operationsPerRun, type MicroCase } from './micro-case.js'
 import { ringCases } from './ring-cases.js'
@@ -43,7 +44,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { smoke: { type: 'boolean', default: false } },
 })
-const all = [...codecCases, ...storeCases, ...loaderCases, ...ringCases, ...accessorCases]
+const all = [...codecCases, ...storeCases, ...loaderCases, ...ringCases, ...accessorCases, ...insideCases]
 const isChosen = ({ name }: MicroCase): boolean => positionals.some((word) => name.includes(word))
 const chosen = positionals.length === 0 ? all : all.filter(isChosen)
 if (chosen.length === 0) throw new Error(`no case has ${positionals.join(' or ')} in its name`)

@@ -16,7 +16,6 @@ import { operationInts, type SpeculationClaims, type SpeculationEntry, type Spec
 import { flagDeleted } from '../store/domain.js'
 import type { Store } from '../store/store.js'
 import type { TablePart } from '../store/table-store.js'
-import { setColumns } from '../txn/accessor.js'
 import { RowInput } from '../txn/row-input.js'
 import { amount, copyMeta, operation } from '../txn/speculation.js'
 import type { Transaction } from '../txn/transaction.js'
@@ -124,7 +123,13 @@ export class SpeculatedLane {
         amount.ints[1] = words[at + 7]!
         const now = table.codec.readers[column]!(row) as number | bigint
         const sum = typeof now === 'bigint' ? now + (amount.get(true) as bigint) : now + (amount.get(false) as number)
-        setColumns(transaction, part, row, [column], [sum], (this.#inputs[table.ordinal] ??= new RowInput(table)))
+        this.#inputs[table.ordinal] ??= new RowInput(table)
+        // Its checks may fail here and did not ahead: the caller asks the run in order.
+        const checked = this.#inputs[table.ordinal]!.column(column, sum)
+        transaction.change(() => {
+          table.codec.stagers[column]!(checked, part.domain)
+          transaction.writer.update(part, row, [column])
+        })
         break
       }
       case operation.insert:

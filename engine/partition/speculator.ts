@@ -97,7 +97,7 @@ export class Speculator {
       this.#reader.seek(inputAt, inputAt + requests.i32[at + 5]!)
       const result = transaction.run(procedure, transaction.inputs[procedure]!.decode(this.#reader))
       encodeCanonical(result, this.#value)
-      hasEnded = transaction.isOpen
+      hasEnded = transaction.live !== 0
       this.#gatherEvents()
     } catch {
       // Whatever it was: in order it says what it is.

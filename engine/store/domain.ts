@@ -94,6 +94,8 @@ export function outOfSpace(region: Region, words: number): SluiceError {
 
 export class Domain {
   readonly address: number
+  /** Its place among the domains of a store. */
+  readonly ordinal: number
   readonly region: Region
   readonly undo: Fifo
   readonly retired: Fifo
@@ -104,9 +106,10 @@ export class Domain {
   readonly #state: number
 
   /** `address` is `domainWords` zeroed words of the region: the first thread to come finds an empty domain. */
-  constructor(region: Region, address: number) {
+  constructor(region: Region, address: number, ordinal = 0) {
     this.region = region
     this.address = address
+    this.ordinal = ordinal
     this.#i32 = region.i32
     this.#f64 = region.f64
     this.#state = address * 2
@@ -268,16 +271,21 @@ export class Domain {
 
   /** Room for the first write of a batch to a row of `words` words and for a few retire records. */
   reserveVersion(words: number, retireRecords = 4): void {
-    this.undo.reserve(words + 1)
+    this.reserveLogs(words + 1, retireRecords)
+  }
+  /** Room for so many words of the undo log and so many retire records, and for the mark that closes the batch. */
+  reserveLogs(undoWords: number, retireRecords: number): void {
+    this.undo.reserve(undoWords)
     this.retired.reserve(retireRecords * retireRecordWords)
     this.marks.reserve(markWords)
   }
 
   /**
    * R8: before the first change of a batch to a row (or any other versioned cell of the same header), keep it whole:
-   * image first, then row.undo, then row.ts. The caller stores columns after that. Needs `reserveVersion`.
+   * image first, then row.undo, then row.ts. The caller stores columns after that. Needs `reserveVersion`. Answers the image,
+   * which stays as it is at least until the batch is sealed.
    */
-  saveVersion(row: number, words: number, batch: number): void {
+  saveVersion(row: number, words: number, batch: number): number {
     const i32 = this.#i32
     const record = this.undo.append(words + 1)
     const image = record + 1
@@ -287,6 +295,7 @@ export class Domain {
     i32[row * 2 + 2] = image
     this.#f64[row] = batch
     this.#f64[this.address + keptWordsAt]! += words + 1
+    return image
   }
 
   /** The first write of a batch to a row that did not exist: nothing to keep, but a rollback must find it (R36). */

@@ -1,88 +1,96 @@
 /**
- * The entry of a stored row in a tree, as ordered bytes, read from its cells: no value is made on the way.
+ * The entry of a stored row in a tree, as ordered bytes, read from its cells by code made for the tree: no value is made on the way.
  *
- * Invariant: `append` writes what the codec of the tree's plan writes for the decoded columns (key-codec.ts has the format). Images
- * have the same in image-key.ts; a stored row has its long values elsewhere, and null bits in any column of an index.
+ * Invariant: what is appended is what the key codec of the same columns writes for the decoded values (key-codec.ts has the
+ * format). Images have the same in image-key.ts; a stored row has its long values elsewhere, and null bits in any column of an index.
  */
 import { assert } from '../base/assert.js'
 import { appendEscapedBytes, enumPlaceBytes, isNotNull, isNull, type KeyBuffer } from '../schema/key-codec.js'
-import { type ColumnLayout } from '../schema/row-layout.js'
+import type { ColumnLayout } from '../schema/row-layout.js'
 import type { CellMemory } from './row-codec.js'
-import type { TableStore, TreePlan } from './table-store.js'
 
-type AppendCell = (row: number, into: KeyBuffer) => void
+/** Appends the entry of the row at an address. */
+export type AppendEntry = (row: number, into: KeyBuffer) => void
 
-export class EntryKey {
-  readonly #parts: readonly AppendCell[]
-
-  constructor(table: TableStore, plan: TreePlan) {
-    this.#parts = plan.columns.map((ordinal) => cellOf(table.layout.columns[ordinal]!, table.codec.memory))
+export function compileEntryKey(columns: readonly ColumnLayout[], memory: CellMemory): AppendEntry {
+  const fixed = columns.reduce((bytes, column) => bytes + (column.nullAt < 0 ? 0 : 1) + fixedBytes(column), 0)
+  const source = `'use strict'
+const { i32 } = memory
+return (r, into) => {
+  into.reserve(${fixed})
+  let bytes = into.bytes, at = into.length
+  ${columns.map(appendStatement).join('\n  ')}
+  into.length = at
+}`
+  const appendLong = (cell: number, room: number, into: KeyBuffer): void => {
+    const { bytes, from, length } = memory.viewBytes(cell)
+    appendEscapedBytes(bytes, from, length, into)
+    into.reserve(room) // for what follows
   }
-
-  /** Appends the entry of the row at an address. */
-  append(row: number, into: KeyBuffer): void {
-    for (const part of this.#parts) part(row, into)
-  }
+  return new Function('memory', 'appendLong', source)(memory, appendLong) as AppendEntry
 }
 
-function cellOf(column: ColumnLayout, memory: CellMemory): AppendCell {
-  const bare = bareCellOf(column, memory)
-  if (column.nullAt < 0) return bare
-  const { i32 } = memory
-  return (row, into) => {
-    const isNullHere = (i32[row * 2 + column.nullAt]! & column.nullBit) !== 0
-    into.reserve(1)
-    into.bytes[into.length++] = isNullHere ? isNull : isNotNull
-    if (!isNullHere) bare(row, into)
-  }
-}
-
-function bareCellOf(column: ColumnLayout, memory: CellMemory): AppendCell {
-  const { at } = column
-  const { i32 } = memory
+/** Bytes of a column whose entry has always as many; of a text, none. */
+function fixedBytes(column: ColumnLayout): number {
   switch (column.descriptor.type) {
     case 'bool':
-      return (row, into) => appendLow(i32[row * 2 + at]!, 1, into)
-    case 'enum': {
-      const bytes = enumPlaceBytes(column.descriptor.values ?? [])
-      return (row, into) => appendLow(i32[row * 2 + at]!, bytes, into)
-    }
+      return 1
+    case 'enum':
+      return enumPlaceBytes(column.descriptor.values ?? [])
     case 'i32':
-      return (row, into) => appendLow(i32[row * 2 + at]! ^ 0x80000000, 4, into)
     case 'u32':
-      return (row, into) => appendLow(i32[row * 2 + at]!, 4, into)
+      return 4
     case 'int':
     case 'f64':
     case 'timestamp':
-      return (row, into) => {
-        const high = i32[row * 2 + at + 1]!
-        const flip = high >> 31 // all ones for negative numbers
-        appendLow(high ^ (flip | 0x80000000), 4, into)
-        appendLow(i32[row * 2 + at]! ^ flip, 4, into)
-      }
     case 'bigint':
-      return (row, into) => {
-        appendLow(i32[row * 2 + at + 1]! ^ 0x80000000, 4, into)
-        appendLow(i32[row * 2 + at]!, 4, into)
-      }
+      return 8
     case 'uuid':
-      return (row, into) => {
-        into.reserve(16)
-        for (let n = 0; n < 16; n += 1) into.bytes[into.length++] = i32[row * 2 + at + (n >>> 2)]! >>> ((n & 3) * 8)
-      }
+      return 16
     case 'text':
     case 'bytes':
-      return (row, into) => {
-        const { bytes, from, length } = memory.viewBytes(row * 2 + at)
-        appendEscapedBytes(bytes, from, length, into)
-      }
+      return 0
     case 'json':
       return assert(false, `an index has no json column ("${column.descriptor.name}")`) as never
   }
 }
 
-/** The low bytes of a word, big endian. */
-function appendLow(word: number, bytes: number, into: KeyBuffer): void {
-  into.reserve(bytes)
-  for (let shift = (bytes - 1) * 8; shift >= 0; shift -= 8) into.bytes[into.length++] = (word >>> shift) & 0xff
+function appendStatement(column: ColumnLayout, place: number, columns: readonly ColumnLayout[]): string {
+  const bare = bareStatement(column, columns.slice(place + 1))
+  if (column.nullAt < 0) return bare
+  return `if ((i32[r * 2 + ${column.nullAt}] & ${column.nullBit}) !== 0) bytes[at++] = ${isNull}
+  else { bytes[at++] = ${isNotNull}; ${bare} }`
+}
+
+function bareStatement(column: ColumnLayout, after: readonly ColumnLayout[]): string {
+  const word = (n = 0): string => `i32[r * 2 + ${column.at + n}]`
+  switch (column.descriptor.type) {
+    case 'bool':
+      return low(word(), 1)
+    case 'enum':
+      return low(word(), fixedBytes(column))
+    case 'i32':
+      return low(`${word()} ^ 0x80000000`, 4)
+    case 'u32':
+      return low(word(), 4)
+    case 'int':
+    case 'f64':
+    case 'timestamp':
+      // All ones for negative numbers.
+      return `{ const high = ${word(1)}, flip = high >> 31; ${low('high ^ (flip | 0x80000000)', 4)} ${low(`${word()} ^ flip`, 4)} }`
+    case 'bigint':
+      return low(`${word(1)} ^ 0x80000000`, 4) + low(word(), 4)
+    case 'uuid':
+      return Array.from({ length: 16 }, (_, n) => `bytes[at++] = ${word(n >>> 2)} >>> ${(n & 3) * 8};`).join(' ')
+    default: {
+      const room = after.reduce((bytes, one) => bytes + (one.nullAt < 0 ? 0 : 1) + fixedBytes(one), 0)
+      return `into.length = at; appendLong(r * 2 + ${column.at}, ${room}, into); bytes = into.bytes; at = into.length`
+    }
+  }
+}
+
+/** The low bytes of a word, big endian: an array of bytes keeps the low eight bits of what it is given. */
+function low(word: string, bytes: number): string {
+  const stores = Array.from({ length: bytes }, (_, n) => `bytes[at + ${n}] = word >>> ${(bytes - 1 - n) * 8};`).join(' ')
+  return `{ const word = ${word}; ${stores} at += ${bytes} }`
 }

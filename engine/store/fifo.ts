@@ -39,8 +39,12 @@ export class Fifo {
 
   /** Makes sure that the next `append` of at most `words` cannot fail (R5). May throw out-of-space, before any change. */
   reserve(words: number): void {
+    if (this.#i32[this.#state + headEndAt]! - this.#i32[this.#state + headAt]! < words) this.#takeSegment(words)
+  }
+
+  /** Apart, so that the question stays small enough to be inlined wherever it is asked. */
+  #takeSegment(words: number): void {
     const i32 = this.#i32
-    if (i32[this.#state + headEndAt]! - i32[this.#state + headAt]! >= words) return
     const segment = this.#source.takeSegment(words + segmentHeaderWords)
     i32[segment.address * 2] = 0
     i32[segment.address * 2 + 1] = segment.words

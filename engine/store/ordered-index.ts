@@ -24,6 +24,13 @@
  *       held without it, which is at most one less than full.
  *   T3  An undone insert only takes an entry out.
  *
+ * Keys often ascend: the lines of an order, a log. The handle remembers the leaf of its last insert, a finger, and a key that belongs
+ * there too is entered without a search from the root.
+ *
+ *   T6  A finger is used in the batch it was set in and under the root it was set under. What moves fences, takes entries out or
+ *       copies pages forgets it: splits, removals, undoing, trimming. A batch that was rolled back has another root, for pages of
+ *       the run before are given up and not handed out again.
+ *
  * Leaves that become empty stay where they are, for T2. A removal that empties its leaf is retired as `retireKind.leaf`
  * with (cell, record): the reclaimer hands it to `trim`, which unlinks the leaf, and pages left without children, at the
  * start of a batch. An undone insert that empties a leaf (the bulk of an aborted transaction) leaves such a note if there is
@@ -43,7 +50,7 @@ import { type Domain, headerWords, outOfSpace, retireKind, roundedWords } from '
 import { Cursor, type KeyRange, type SnapshotGuard } from './ordered-cursor.js'
 import { checkOrdered, type OrderedVisitor } from './ordered-check.js'
 import {
-  bytesAt, childIndex, copyPage, countOf, firstOffset, initPage, inlineSeparator, insertEntry, isAt, isSeparatorRecord,
+  bytesAt, childIndex, copyPage, countOf, firstOffset, initPage, inlineSeparator, insertEntry, isAt, isBelowSeparator, isSeparatorRecord,
   levelOf, lowerBound, moveTail, pageEntriesMax, pageWords, prefixesAt, prefixOf, readSeparator, recordLength, recordWords,
   removeEntry, reskip, secondOffset, sharedBytes, skipOf, writeRecord,
 } from './ordered-page.js'
@@ -71,6 +78,12 @@ export class OrderedIndex {
   readonly #i32: Int32Array
   readonly #f64: Float64Array
   readonly #gatherer: Cursor
+  /** T6: the leaf of the last insert, or 0; its root and batch; the page and place of the separator above it, or page 0. */
+  #finger = 0
+  #fingerRoot = 0
+  #fingerBatch = 0
+  #fingerUpperPage = 0
+  #fingerUpperIndex = 0
   /** The way from the root to a leaf: pages, and which child was taken in each. Scratch of one operation. */
   readonly #path = new Int32Array(heightMax)
   readonly #taken = new Int32Array(heightMax)
@@ -186,8 +199,48 @@ export class OrderedIndex {
     this.#touch(batch)
     const record = this.#domain.allocate(recordWords(length))
     writeRecord(this.#region, record, row, key, 0, length)
-    this.#link(record, row, key, 0, length, batch)
+    if (!this.#enterAtFinger(record, row, key, length, batch)) this.#link(record, row, key, 0, length, batch)
     return record
+  }
+
+  /** Enters a key next to the last one, if that is where it belongs. */
+  #enterAtFinger(record: number, row: number, key: Uint8Array, length: number, batch: number): boolean {
+    const leaf = this.#finger
+    if (leaf === 0 || this.#fingerBatch !== batch || this.#fingerRoot !== this.rootNow()) return false
+    const region = this.#region
+    const i32 = this.#i32
+    const count = countOf(i32, leaf)
+    const skip = skipOf(i32, leaf)
+    if (count === pageEntriesMax || length < skip) return false
+    // T5: whoever does not share these bytes is outside of the fences, and would be compared by the wrong ones.
+    const other = i32[leaf * 2 + firstOffset + count - 1]!
+    if (sharedBytes(region.windowOf(other), bytesAt(other), skip, key, 0, skip) < skip) return false
+    const index = lowerBound(region, leaf, key, 0, length)
+    // Between two entries is between the fences; before the first one nobody knows.
+    if (index === 0 || (index === count && !this.#isBelowUpper(key, length))) return false
+    insertEntry(region, leaf, index, prefixOf(key, 0, length, skip), record, row)
+    this.#f64[this.cell + entriesAt]! += 1
+    return true
+  }
+
+  #isBelowUpper(key: Uint8Array, length: number): boolean {
+    const page = this.#fingerUpperPage
+    return page === 0 || isBelowSeparator(this.#region, page, this.#fingerUpperIndex, key, length)
+  }
+
+  /** The path leads to a leaf that has just taken an entry. */
+  #setFinger(depth: number, batch: number): void {
+    this.#finger = this.#path[depth]!
+    this.#fingerRoot = this.rootNow()
+    this.#fingerBatch = batch
+    this.#fingerUpperPage = 0
+    for (let d = depth - 1; d >= 0; d -= 1) {
+      const index = this.#taken[d]! + 1
+      if (index >= countOf(this.#i32, this.#path[d]!)) continue
+      this.#fingerUpperPage = this.#path[d]!
+      this.#fingerUpperIndex = index
+      return
+    }
   }
 
   /**
@@ -196,6 +249,7 @@ export class OrderedIndex {
    */
   append(leaf: number, key: Uint8Array, start: number, length: number, row: number, batch: number): number {
     const region = this.#region
+    this.#finger = 0
     const record = this.#domain.allocate(recordWords(length))
     writeRecord(region, record, row, key, start, length)
     const count = leaf === 0 ? pageEntriesMax : countOf(this.#i32, leaf)
@@ -213,6 +267,7 @@ export class OrderedIndex {
   remove(key: Uint8Array, length: number, batch: number): number {
     const root = this.rootNow()
     if (root === 0) return 0
+    this.#finger = 0
     const depth = this.#descend(root, key, 0, length)
     const index = lowerBound(this.#region, this.#path[depth]!, key, 0, length)
     if (!isAt(this.#region, this.#path[depth]!, index, key, 0, length)) return 0
@@ -241,6 +296,7 @@ export class OrderedIndex {
   }
 
   undoInsert(record: number, batch: number): void {
+    this.#finger = 0
     const region = this.#region
     const key = region.windowOf(record)
     const start = bytesAt(record)
@@ -255,6 +311,7 @@ export class OrderedIndex {
   }
 
   undoRemove(removal: number, batch: number): void {
+    this.#finger = 0
     const record = this.#removedRecord(removal)
     this.#domain.unretire(removal)
     const key = this.#region.windowOf(record)
@@ -328,8 +385,13 @@ export class OrderedIndex {
     const depth = this.#descend(root, key, start, length)
     this.#own(depth, batch)
     const leaf = this.#path[depth]!
-    if (countOf(this.#i32, leaf) < pageEntriesMax) this.#enter(leaf, record, row, key, start, length)
-    else this.#split(depth, record, row, key, start, length, batch)
+    if (countOf(this.#i32, leaf) < pageEntriesMax) {
+      this.#enter(leaf, record, row, key, start, length)
+      this.#setFinger(depth, batch)
+    } else {
+      this.#finger = 0
+      this.#split(depth, record, row, key, start, length, batch)
+    }
     this.#f64[this.cell + entriesAt]! += 1
   }
 
@@ -428,6 +490,7 @@ export class OrderedIndex {
    * empty. Takes over the record. Never throws for want of space.
    */
   trim(record: number, batch: number): void {
+    this.#finger = 0
     const root = this.rootNow()
     const depth = root === 0 ? 0 : this.#descend(root, this.#region.windowOf(record), bytesAt(record), recordLength(this.#i32, record))
     if (root !== 0 && countOf(this.#i32, this.#path[depth]!) === 0) {

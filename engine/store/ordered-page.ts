@@ -171,6 +171,15 @@ export function childIndex(region: Region, page: number, prefix: number, key: Ui
   return low - 1
 }
 
+/** Inner page: whether a key lies below the separator at a place. */
+export function isBelowSeparator(region: Region, page: number, index: number, key: Uint8Array, length: number): boolean {
+  const there = region.f64[page + prefixesAt + index]!
+  const prefix = prefixOf(key, 0, length, 0)
+  if (there !== prefix) return there > prefix
+  const word = region.i32[page * 2 + firstOffset + index]!
+  return (isSeparatorRecord(word) ? compareRecord(region, word, key, 0, length, prefixBytes) : word - length) > 0
+}
+
 // ── changing ────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function insertEntry(region: Region, page: number, index: number, prefix: number, first: number, second: number): void {

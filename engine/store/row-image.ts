@@ -17,42 +17,40 @@ import type { TableStore } from './table-store.js'
 const headerInts = rowHeaderWords * 2
 const pad8 = (bytes: number): number => (bytes + 7) & ~7
 
-/** Bytes of the long values of a row image in `words` from `at`. */
-function longBytes(table: TableStore, words: Int32Array, at: number): number {
-  let bytes = 0
-  for (const column of table.layout.vars) {
-    const cell = at + column.at
-    if (longAddress(words, cell) !== 0) bytes += pad8(words[cell]! & lengthMask)
-  }
-  return bytes
-}
-
 /** Where an image lies that is compared or written: `words[at]` is the first int of its header. */
 export interface ImageAt {
-  readonly words: Int32Array
-  readonly at: number
+  words: Int32Array
+  at: number
 }
 
 /** Appends the image of a row to the bytes of a lane; answers its offset in the lane, and leaves its length in `lengthOut`. */
 export function writeImage(log: LaneLog, table: TableStore, memory: CellMemory, words: Int32Array, at: number, lengthOut: { bytes: number }): number {
+  const { vars } = table.layout
   const columnBytes = (table.layout.words - rowHeaderWords) * 8
-  const total = columnBytes + longBytes(table, words, at)
+  let total = columnBytes
+  for (let n = 0; n < vars.length; n += 1) {
+    const cell = at + vars[n]!.at
+    if (longAddress(words, cell) !== 0) total += pad8(words[cell]! & lengthMask)
+  }
   const offset = log.takeBytes(total)
   const to = log.byteWords
-  for (let n = headerInts, w = offset >>> 2, end = table.layout.words * 2; n < end; n += 1, w += 1) to[w] = words[at + n]!
-  let next = offset + columnBytes
-  for (const column of table.layout.vars) {
-    const cell = at + column.at
-    if (longAddress(words, cell) === 0) continue
-    to[(offset >>> 2) + column.at - headerInts + 1] = 0
-    next = copyLong(log, memory, words, cell, next)
+  for (let n = at + headerInts, w = offset >>> 2, end = at + table.layout.words * 2; n < end; n += 1, w += 1) to[w] = words[n]!
+  if (total !== columnBytes) {
+    let next = offset + columnBytes
+    for (let n = 0; n < vars.length; n += 1) {
+      const cell = at + vars[n]!.at
+      if (longAddress(words, cell) === 0) continue
+      to[(offset >>> 2) + vars[n]!.at - headerInts + 1] = 0
+      next = copyLong(log, memory, words, cell, next)
+    }
   }
   lengthOut.bytes = total
   return log.offsetInLane(offset)
 }
 
-/** Words of the columns that differ: scratch of one `writeBefore`. */
+/** Words of the columns that differ, and the replaced long values among them: scratch of one `writeBefore`. */
 const changedWords = new Int32Array(limits.rowBytesMax / 8)
+const replaced: ColumnLayout[] = []
 
 /** Appends what `now` does not tell of `before`; answers the offset, or -1 when the two are equal. */
 export function writeBefore(log: LaneLog, table: TableStore, memory: CellMemory, before: ImageAt, now: ImageAt, lengthOut: { bytes: number }): number {
@@ -68,13 +66,7 @@ export function writeBefore(log: LaneLog, table: TableStore, memory: CellMemory,
     changed += 1
   }
   if (changed === 0) return -1
-  const replaced = table.layout.vars.filter((column) => {
-    const cell = before.at + column.at
-    // A long value that was replaced stands at another address: the first word of its cell differs.
-    return longAddress(was, cell) !== 0 && (was[cell] !== is[now.at + column.at] || was[cell + 1] !== is[now.at + column.at + 1])
-  })
-  let long = 0
-  for (const column of replaced) long += pad8(was[before.at + column.at]! & lengthMask)
+  const long = table.layout.vars.length === 0 ? 0 : findReplaced(table.layout.vars, before, now)
   const maskBytes = maskBytesOf(words)
   const total = maskBytes + changed * 8 + long
   const offset = log.takeBytes(total)
@@ -86,29 +78,65 @@ export function writeBefore(log: LaneLog, table: TableStore, memory: CellMemory,
     const word = changedWords[n]!
     to[mask + (word >>> 5)]! |= 1 << (word & 31)
     to[w] = was[wasAt + word * 2]!
-    to[w + 1] = isReplaced(replaced, word) ? 0 : was[wasAt + word * 2 + 1]!
+    to[w + 1] = was[wasAt + word * 2 + 1]!
+    if (long !== 0 && isReplaced(word)) to[w + 1] = 0
   }
-  let next = offset + maskBytes + changed * 8
-  for (const column of replaced) next = copyLong(log, memory, was, before.at + column.at, next)
+  if (long !== 0) {
+    let next = offset + maskBytes + changed * 8
+    for (const column of replaced) next = copyLong(log, memory, was, before.at + column.at, next)
+  }
   lengthOut.bytes = total
   return log.offsetInLane(offset)
+}
+
+/** Leaves the columns in `replaced` whose long value is another one now; answers the bytes of the old ones. */
+function findReplaced(vars: readonly ColumnLayout[], before: ImageAt, now: ImageAt): number {
+  const was = before.words
+  const is = now.words
+  let long = 0
+  replaced.length = 0
+  for (let n = 0; n < vars.length; n += 1) {
+    const { at } = vars[n]!
+    const cell = before.at + at
+    // A long value that was replaced stands at another address: the first word of its cell differs.
+    if (longAddress(was, cell) === 0 || (was[cell] === is[now.at + at] && was[cell + 1] === is[now.at + at + 1])) continue
+    replaced.push(vars[n]!)
+    long += pad8(was[cell]! & lengthMask)
+  }
+  return long
 }
 
 const maskBytesOf = (words: number): number => pad8((words + 7) >>> 3)
 
 /** The word is the first of a long value's cell: its second half is an address, which the log never holds. */
-function isReplaced(replaced: readonly ColumnLayout[], word: number): boolean {
-  for (const column of replaced) if (column.at === headerInts + word * 2) return true
+function isReplaced(word: number): boolean {
+  for (let n = 0; n < replaced.length; n += 1) if (replaced[n]!.at === headerInts + word * 2) return true
   return false
 }
 
+/** Up to so many bytes a loop over words is faster than a view of the bytes and a call of the engine. */
+const copyLoopBytesMax = 512
+
 function copyLong(log: LaneLog, memory: CellMemory, words: Int32Array, cell: number, to: number): number {
   const length = words[cell]! & lengthMask
-  const source = memory.block(words[cell + 1]!)
+  const address = words[cell + 1]!
   const padded = pad8(length)
-  log.byteWords[(to + padded) / 4 - 1] = 0
-  log.byteWords[(to + padded) / 4 - 2] = 0
-  log.bytes.set(source.bytes.subarray(source.from, source.from + length), to)
+  const ints = log.byteWords
+  const end = (to + padded) >>> 2
+  ints[end - 1] = 0
+  ints[end - 2] = 0
+  if (length <= copyLoopBytesMax) {
+    const source = memory.i32
+    const whole = length >>> 2
+    const from = address * 2
+    for (let n = 0; n < whole; n += 1) ints[(to >>> 2) + n] = source[from + n]!
+    // Behind the last byte of a block stands anything.
+    const rest = length & 3
+    if (rest !== 0) ints[(to >>> 2) + whole] = source[from + whole]! & ((1 << (rest << 3)) - 1)
+  } else {
+    const block = memory.block(address)
+    log.bytes.set(block.bytes.subarray(block.from, block.from + length), to)
+  }
   return to + padded
 }
 

@@ -17,7 +17,7 @@ import { hashEnd, hashStart } from '../base/hash.js'
 import { hashBytes8, hashText8, hashUuid8, hashValue, partitionOfOne } from '../schema/placement.js'
 import { type ColumnLayout, inlineBytesMax, lengthMask, rowHeaderWords } from '../schema/row-layout.js'
 import { cellInts } from './row-codec.js'
-import { finish, hashLong, keyHashStart, mix } from './staged-key.js'
+import { finish, hashLong, keyHashStart, mix } from './staged-key-compile.js'
 import type { TableStore } from './table-store.js'
 
 const headerInts = rowHeaderWords * 2

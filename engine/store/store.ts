@@ -60,7 +60,7 @@ export class Store {
     this.snapshots = new SnapshotTable(plan.snapshots, plan.domains + 1)
     this.memory = new CellMemory(this.region)
     this.partitions = plan.partitions
-    this.domains = Array.from({ length: plan.domains + 1 }, (_, n) => new Domain(this.region, plan.domainsAt + n * domainWords))
+    this.domains = Array.from({ length: plan.domains + 1 }, (_, n) => new Domain(this.region, plan.domainsAt + n * domainWords, n))
     this.tables = program.tables.map((table, n) => new TableStore(table, n, plan.partitions, plan.tablesAt[n]!, this.domains, this.memory))
     this.#i32 = this.region.i32
     this.#f64 = this.region.f64

@@ -21,6 +21,7 @@ import { layoutOf, rowHeaderWords } from '../schema/row-layout.js'
 import type { Region } from '../shared/region.js'
 import { ColumnGroups } from './column-groups.js'
 import { type Domain, flagDeleted, headerWords } from './domain.js'
+import { type AppendEntry, compileEntryKey } from './entry-key.js'
 import { HashIndex, hashStateWords } from './hash-index.js'
 import { OrderedIndex, orderedCellWords } from './ordered-index.js'
 import { CellMemory, RowCodec } from './row-codec.js'
@@ -43,6 +44,8 @@ export interface TreePlan {
   /** How many of them are the index columns. */
   readonly own: number
   readonly codec: KeyCodec
+  /** The entry of a stored row. */
+  readonly entry: AppendEntry
   readonly range: boolean
 }
 
@@ -75,7 +78,6 @@ export class TableStore {
   readonly #parts: (TablePart | undefined)[]
   readonly #partitionColumns: readonly number[]
   readonly #partitionValues: unknown[]
-  readonly #placeInKey: readonly number[]
 
   /** `stateAt`: `partStateWords` zeroed words for each partition. `domains`: one for each worker, and the global one last. */
   constructor(program: TableProgram, ordinal: number, partitions: number, stateAt: number, domains: readonly Domain[], memory: CellMemory) {
@@ -85,15 +87,17 @@ export class TableStore {
     this.descriptor = table
     this.layout = layoutOf(table)
     this.codec = new RowCodec(this.layout, memory)
-    this.key = new StagedKey(table, this.layout, memory)
     this.groups = new ColumnGroups(this.layout)
     this.validators = table.columns.map((column, n) => compileColumnCheck(column, n, program))
     this.ordered = table.ordered
     this.isGlobal = table.partition === 'global'
     this.partitions = this.isGlobal ? 1 : partitions
+    this.key = new StagedKey(table, this.layout, memory, this.partitions)
     const plan = (name: string, on: readonly number[], range: boolean, place: number): TreePlan => {
       const columns = [...on, ...table.key]
-      return { name, ordinal: place, columns, own: on.length, codec: compileKeyCodec(columns.map((c) => table.columns[c]!)), range }
+      const codec = compileKeyCodec(columns.map((c) => table.columns[c]!))
+      const entry = compileEntryKey(columns.map((c) => this.layout.columns[c]!), memory)
+      return { name, ordinal: place, columns, own: on.length, codec, entry, range }
     }
     const primary = table.ordered ? [plan('', [], true, 0)] : []
     this.trees = [...primary, ...table.indexes.map((index, n) => plan(index.name, index.on, index.range, primary.length + n))]
@@ -106,7 +110,6 @@ export class TableStore {
     const placing = table.partition === 'global' ? [] : table.partition
     this.#partitionColumns = placing
     this.#partitionValues = placing.map(() => undefined)
-    this.#placeInKey = placing.map((c) => table.key.indexOf(c))
   }
 
   part(partition: number): TablePart {
@@ -115,9 +118,7 @@ export class TableStore {
 
   /** The partition of the staged key; 0 for a global table. */
   partitionOfKey(): number {
-    if (this.isGlobal) return 0
-    for (let n = 0; n < this.#placeInKey.length; n += 1) this.#partitionValues[n] = this.key.values[this.#placeInKey[n]!]
-    return partitionOf(this.#partitionValues, this.partitions)
+    return this.key.partition
   }
 
   /** The partition of a stored row. */
@@ -152,6 +153,9 @@ export class TablePart {
   readonly hash: HashIndex
   readonly trees: readonly OrderedIndex[]
   readonly countCell: number
+  /** The transaction that counted here last, and its op in the journal: all that it adds is one op. Of this thread alone. */
+  countedBy = 0
+  countedOp = 0
   readonly #i32: Int32Array
   readonly #f64: Float64Array
   readonly #slots: number

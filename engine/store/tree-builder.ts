@@ -10,7 +10,6 @@
 import { assert } from '../base/assert.js'
 import { SluiceError } from '../base/errors.js'
 import { KeyBuffer } from '../schema/key-codec.js'
-import { EntryKey } from './entry-key.js'
 import { orderedKeyBytesMax } from './ordered-index.js'
 import { prefixOf, sharedBytes } from './ordered-page.js'
 import type { TablePart, TableStore, TreePlan } from './table-store.js'
@@ -28,19 +27,18 @@ export class TreeBuilder {
   /** The trees of all parts of a table. They are empty. */
   build(table: TableStore): void {
     if (table.trees.length === 0) return
-    const entries = table.trees.map((plan) => new EntryKey(table, plan))
     for (let p = 0; p < table.partitions; p += 1) {
       const part = table.part(p)
       const rows = rowsOf(part)
       if (rows.length === 0) continue
-      for (const plan of table.trees) this.#tree(part, plan, entries[plan.ordinal]!, rows)
+      for (const plan of table.trees) this.#tree(part, plan, rows)
     }
   }
 
-  #tree(part: TablePart, plan: TreePlan, entry: EntryKey, rows: Int32Array): void {
+  #tree(part: TablePart, plan: TreePlan, rows: Int32Array): void {
     const tree = part.trees[plan.ordinal]!
     assert(tree.entriesNow() === 0, 'a tree is built once')
-    const isSorted = this.#encode(part.table, plan, entry, rows)
+    const isSorted = this.#encode(part.table, plan, rows)
     const starts = this.#starts
     const order = isSorted ? undefined : this.#sorted(rows.length)
     let leaf = 0
@@ -51,7 +49,7 @@ export class TreeBuilder {
   }
 
   /** The keys of all rows into the arena; answers whether they ascend. */
-  #encode(table: TableStore, plan: TreePlan, entry: EntryKey, rows: Int32Array): boolean {
+  #encode(table: TableStore, plan: TreePlan, rows: Int32Array): boolean {
     const count = rows.length
     if (this.#prefixes.length < count) {
       this.#starts = new Float64Array(count + 1)
@@ -63,7 +61,7 @@ export class TreeBuilder {
     let isSorted = true
     for (let n = 0; n < count; n += 1) {
       const start = keys.length
-      entry.append(rows[n]!, keys)
+      plan.entry(rows[n]!, keys)
       const length = keys.length - start
       if (length > orderedKeyBytesMax) throw tooLong(table, plan, length)
       starts[n] = start

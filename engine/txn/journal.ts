@@ -7,12 +7,21 @@
  *   op      5 ints: kind, table, partition, a, b
  *   image   the columns of a row as they were at the transaction's first touch
  *
+ *   touched        a row, an image of ours             treeInserted   a tree, a record
+ *   touchedFirst   a row, its version of this batch    treeRemoved    a tree, a removal
+ *   inserted       a row                               counted        rows more: one op for each part
+ *
+ * The first transaction of a batch that touches a row finds it as the batch found it: the version that has just been saved serves
+ * as the image too, and the row is copied once and not twice.
+ *
  * Undoing walks the ops backwards and allocates nothing (R11).
  */
-export const opKind = { touched: 1, inserted: 2, treeInserted: 3, treeRemoved: 4, counted: 5 } as const
+export const opKind = { touched: 1, inserted: 2, treeInserted: 3, treeRemoved: 4, counted: 5, touchedFirst: 6 } as const
 export const opInts = 5
 
 const mapLoadMax = 0.5
+/** Stamp, row, op, spare. */
+const slotInts = 4
 
 export class Journal {
   ops = new Int32Array(64 * opInts)
@@ -20,7 +29,9 @@ export class Journal {
   length = 0
   imagesLength = 0
   /** Row address → op. Open addressing; a slot counts when its stamp is the transaction's. */
-  #rows = new Int32Array(64 * 3)
+  #rows = new Int32Array(64 * slotInts)
+  #mask = 63
+  #rowsMax = 64 * mapLoadMax
   #rowCount = 0
   #stamp = 1
 
@@ -37,9 +48,13 @@ export class Journal {
 
   /** Makes room, so that the next `push` (with an image of so many ints) only stores. */
   reserve(imageInts: number): void {
+    if (this.length + opInts > this.ops.length || this.imagesLength + imageInts > this.images.length || this.#rowCount >= this.#rowsMax) this.#grow(imageInts)
+  }
+
+  #grow(imageInts: number): void {
     if (this.length + opInts > this.ops.length) this.ops = grown(this.ops)
     while (this.imagesLength + imageInts > this.images.length) this.images = grown(this.images)
-    if (this.#rowCount + 1 > (this.#rows.length / 3) * mapLoadMax) this.#growRows()
+    if (this.#rowCount >= this.#rowsMax) this.#growRows()
   }
 
   push(kind: number, table: number, partition: number, a: number, b: number): number {
@@ -66,29 +81,32 @@ export class Journal {
   /** The op that first touched or inserted a row in this transaction, or -1. */
   opOfRow(row: number): number {
     const rows = this.#rows
-    const mask = rows.length / 3 - 1
+    const mask = this.#mask
     for (let slot = slotOf(row) & mask; ; slot = (slot + 1) & mask) {
-      if (rows[slot * 3] !== this.#stamp) return -1
-      if (rows[slot * 3 + 1] === row) return rows[slot * 3 + 2]!
+      const at = slot * slotInts
+      if (rows[at] !== this.#stamp) return -1
+      if (rows[at + 1] === row) return rows[at + 2]!
     }
   }
 
   noteRow(row: number, op: number): void {
     const rows = this.#rows
-    const mask = rows.length / 3 - 1
+    const mask = this.#mask
     let slot = slotOf(row) & mask
-    while (rows[slot * 3] === this.#stamp) slot = (slot + 1) & mask
-    rows[slot * 3] = this.#stamp
-    rows[slot * 3 + 1] = row
-    rows[slot * 3 + 2] = op
+    while (rows[slot * slotInts] === this.#stamp) slot = (slot + 1) & mask
+    rows[slot * slotInts] = this.#stamp
+    rows[slot * slotInts + 1] = row
+    rows[slot * slotInts + 2] = op
     this.#rowCount += 1
   }
 
   #growRows(): void {
     const old = this.#rows
     this.#rows = new Int32Array(old.length * 2)
+    this.#mask = this.#mask * 2 + 1
+    this.#rowsMax *= 2
     this.#rowCount = 0
-    for (let at = 0; at < old.length; at += 3) if (old[at] === this.#stamp) this.noteRow(old[at + 1]!, old[at + 2]!)
+    for (let at = 0; at < old.length; at += slotInts) if (old[at] === this.#stamp) this.noteRow(old[at + 1]!, old[at + 2]!)
   }
 }
 

@@ -1,4 +1,8 @@
-/** What users pass to `insert`, `put`, `update` and `add`, turned into checked values by ordinal (R26, R65). */
+/**
+ * What users pass to `insert`, `put`, `update` and `add`: checked values by ordinal (R26, R65), and what is said when they are none.
+ *
+ * The usual way of a row is compiled for its table (row-input-compile.ts) and comes here for what it has no code for.
+ */
 import { isPlainObject } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { OnViolation } from '../schema/column-check.js'
@@ -37,7 +41,7 @@ export class RowInput {
     const values: unknown[] = []
     for (let n = 0; n < given.length; n += 1) {
       if (given[n] === undefined) continue
-      this.#mustNotBeKey(n)
+      if (this.#isKey[n]) this.refuseKey(n)
       columns.push(n)
       values.push(this.column(n, given[n]))
     }
@@ -52,15 +56,11 @@ export class RowInput {
     for (let n = 0; n < given.length; n += 1) {
       const delta = given[n]
       if (delta === undefined) continue
-      this.#mustNotBeKey(n)
-      const { type, name, nullable } = this.#table.descriptor.columns[n]!
+      if (this.#isKey[n]) this.refuseKey(n)
+      const { type, nullable } = this.#table.descriptor.columns[n]!
       const isNumber = (type === 'int' || type === 'i32' || type === 'u32' || type === 'f64') && typeof delta === 'number' && !Number.isNaN(delta)
       const isWhole = type === 'f64' || Number.isSafeInteger(delta)
-      if (nullable || !((isNumber && isWhole) || (type === 'bigint' && typeof delta === 'bigint'))) {
-        throw SluiceError.of('INVALID_INPUT', `add() takes ${type === 'bigint' ? 'a bigint' : 'a number'} for a numeric column that is never null; "${this.#table.name}.${name}" got ${typeof delta}.`, {
-          details: { table: this.#table.name, column: name },
-        })
-      }
+      if (nullable || !((isNumber && isWhole) || (type === 'bigint' && typeof delta === 'bigint'))) this.refuseDelta(n, delta)
       columns.push(n)
       values.push(delta as number | bigint)
     }
@@ -72,22 +72,43 @@ export class RowInput {
     return this.#table.validators[ordinal]!.accept(value, this.#onViolation[ordinal]!)
   }
 
-  #mustNotBeKey(ordinal: number): void {
-    if (!this.#isKey[ordinal]) return
+  // ── what compiled code calls ──────────────────────────────────────────────────────────────────────────
+
+  /** The compiled test said no, the validator says why, or what is stored instead: a default, null. */
+  accept = (ordinal: number, value: unknown): unknown => this.column(ordinal, value)
+
+  refuseKind = (what: string): never => {
+    throw this.#refused(`takes a plain object as ${what}`, {})
+  }
+  refuseUnknown = (name: string): never => {
+    throw this.#refused(`has no column "${name}"`, { column: name })
+  }
+  /** What a getter or a proxy threw. */
+  unreadable = (what: string, error: unknown): unknown => {
+    if (SluiceError.is(error) || error instanceof RangeError) return error
+    return this.#refused(`could not read the ${what} that was given`, {}, error)
+  }
+  refuseKey = (ordinal: number): never => {
     const name = this.#table.descriptor.columns[ordinal]!.name
     throw SluiceError.of('INVALID_INPUT', `"${name}" is part of the key of "${this.#table.name}", which never changes: delete the row and insert another.`, {
       details: { table: this.#table.name, column: name },
     })
   }
 
+  refuseDelta = (ordinal: number, delta: unknown): never => {
+    if (this.#isKey[ordinal]) this.refuseKey(ordinal)
+    const { type, name } = this.#table.descriptor.columns[ordinal]!
+    throw SluiceError.of('INVALID_INPUT', `add() takes ${type === 'bigint' ? 'a bigint' : 'a number'} for a numeric column that is never null; "${this.#table.name}.${name}" got ${typeof delta}.`, {
+      details: { table: this.#table.name, column: name },
+    })
+  }
+
   #given(value: unknown, what: string): unknown[] {
     const given: unknown[] = new Array<unknown>(this.#table.descriptor.columns.length).fill(undefined)
-    if (typeof value !== 'object' || value === null || !isPlain(value)) {
-      throw this.#refused(`takes a plain object as ${what}`, {})
-    }
+    if (!isPlain(value)) this.refuseKind(what)
     let names: string[]
     try {
-      names = Object.keys(value)
+      names = Object.keys(value as object)
       for (const name of names) {
         const ordinal = this.#ordinals.get(name)
         if (ordinal === undefined) throw this.#refused(`has no column "${name}"`, { column: name })
@@ -106,9 +127,9 @@ export class RowInput {
 }
 
 /** Not an array, a promise, an accessor, an instance of anything. Whatever a proxy does when it is asked, it is none. */
-function isPlain(value: object): boolean {
+export function isPlain(value: unknown): boolean {
   try {
-    return isPlainObject(value)
+    return typeof value === 'object' && value !== null && isPlainObject(value)
   } catch {
     return false
   }

@@ -9,15 +9,16 @@
  */
 import { assert } from '../base/assert.js'
 import { SluiceError } from '../base/errors.js'
+import { limits } from '../base/limits.js'
 import { wordsFor } from '../shared/region.js'
-import type { LaneLog } from '../shared/lane-log.js'
-import { lengthMask } from '../schema/row-layout.js'
-import { type Domain, flagDeleted, flagQueued, retireRecordWords } from '../store/domain.js'
+import { type LaneLog, recordCostBytes } from '../shared/lane-log.js'
+import { type ColumnLayout, lengthMask } from '../schema/row-layout.js'
+import { type Domain, flagDeleted, flagQueued } from '../store/domain.js'
 import { orderedKeyBytesMax } from '../store/ordered-index.js'
-import { longAddress } from '../store/row-codec.js'
+import { cellInts, longAddress } from '../store/row-codec.js'
 import { writeBefore, writeImage } from '../store/row-image.js'
 import type { Store } from '../store/store.js'
-import { countCellWords, type TablePart, type TableStore, type TreePlan } from '../store/table-store.js'
+import { countCellWords, type TablePart, type TreePlan } from '../store/table-store.js'
 import { Journal, opInts, opKind } from './journal.js'
 import { KeyBuffer } from '../schema/key-codec.js'
 
@@ -25,52 +26,87 @@ export const changeKind = { insert: 1, update: 2, delete: 3 } as const
 
 const rowHeaderInts = 4
 
+/** Transactions of all writers of this thread, so that each has a number of its own. */
+let transactions = 0
+
 export class RowWriter {
   batch = 0
   readonly journal = new Journal()
+  /** What the open transaction will record, in bytes, and how much it may (R41): the engine's own writers have no limit. */
+  written = 0
+  writtenMax = Infinity
   readonly #store: Store
   readonly #i32: Int32Array
   readonly #f64: Float64Array
   readonly #oldKey = new KeyBuffer()
   readonly #newKey = new KeyBuffer()
-  readonly #keyValues: unknown[] = []
   readonly #length = { bytes: 0 }
   /** Retire records that the open transaction may still write, by domain: reserved as they grow (R11). */
-  readonly #pendingRetires: number[]
-  readonly #journalImage: { words: Int32Array; at: number }
-  readonly #rowImage: { words: Int32Array; at: number }
+  readonly #pendingRetires: Int32Array
+  /** Where the row before the transaction stands, and the row: see `#beforeAt`. */
+  readonly #before: { words: Int32Array; at: number }
+  readonly #now: { words: Int32Array; at: number }
+  #transaction = 0
 
   constructor(store: Store) {
     this.#store = store
     this.#i32 = store.region.i32
     this.#f64 = store.region.f64
-    this.#pendingRetires = store.domains.map(() => 0)
-    this.#journalImage = { words: this.journal.images, at: 0 }
-    this.#rowImage = { words: this.#i32, at: 0 }
+    this.#pendingRetires = new Int32Array(store.domains.length)
+    this.#before = { words: this.journal.images, at: 0 }
+    this.#now = { words: this.#i32, at: 0 }
   }
 
   /** Starts a transaction: nothing journaled. */
   begin(): void {
+    this.written = 0
+    transactions += 1
+    this.#transaction = transactions
     this.journal.clear()
-    this.#pendingRetires.fill(0)
+    for (let n = 0; n < this.#pendingRetires.length; n += 1) this.#pendingRetires[n] = 0
+  }
+
+  /** Counts what a change will record (R41), before it is made. */
+  count(bytes: number): void {
+    this.written += bytes
+    if (this.written > this.writtenMax) {
+      throw SluiceError.of('OUT_OF_SPACE', `A transaction may write ${limits.transactionBytesMax} bytes: split the work into several.`, { details: { bytes: limits.transactionBytesMax } })
+    }
   }
 
   // ── changes ───────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * Before any change of a row in this transaction: the journal keeps it as the transaction found it, the version undo as
-   * the batch found it. Cheap when the transaction has been here before.
+   * the batch found it. Cheap when the transaction has been here before; else its images before and after are counted.
    */
   touch(part: TablePart, row: number): void {
-    if (this.journal.opOfRow(row) >= 0) return
-    const { layout, ordinal } = part.table
-    this.#reserveRetires(part.domain, 2 + 2 * layout.vars.length)
-    part.domain.reserveVersion(layout.words)
-    const ints = layout.words * 2
-    this.journal.reserve(ints)
-    const image = this.journal.keepImage(this.#i32, row * 2 + 3, row * 2 + ints)
-    this.journal.noteRow(row, this.journal.push(opKind.touched, ordinal, part.partition, row, image))
-    if (this.#f64[row] !== this.batch) part.domain.saveVersion(row, layout.words, this.batch)
+    if (this.journal.opOfRow(row) < 0) this.#touchFirst(part, row)
+  }
+
+  #touchFirst(part: TablePart, row: number): void {
+    const { table, domain } = part
+    const { words, vars } = table.layout
+    const { journal } = this
+    this.count(changeCost(words) + (vars.length === 0 ? 0 : table.codec.longBytesOfRow(row)))
+    this.#reserve(domain, words + 1, 2 + 2 * vars.length)
+    if (this.#f64[row] !== this.batch) {
+      journal.reserve(0)
+      const image = domain.saveVersion(row, words, this.batch)
+      journal.noteRow(row, journal.push(opKind.touchedFirst, table.ordinal, part.partition, row, image))
+    } else {
+      journal.reserve(words * 2)
+      const image = journal.keepImage(this.#i32, row * 2 + 3, row * 2 + words * 2)
+      journal.noteRow(row, journal.push(opKind.touched, table.ordinal, part.partition, row, image))
+    }
+  }
+
+  /** Lets `#before` show the row as the transaction found it: `op` is where it was touched. */
+  #showBefore(op: number): void {
+    const { ops, images } = this.journal
+    const isVersion = ops[op] === opKind.touchedFirst
+    this.#before.words = isVersion ? this.#i32 : images
+    this.#before.at = isVersion ? ops[op + 4]! * 2 : ops[op + 4]! - 3
   }
 
   /**
@@ -78,19 +114,20 @@ export class RowWriter {
    * revived (R14), or 0. Answers the row.
    */
   insert(part: TablePart, known: number): number {
-    const table = part.table
+    const { table } = part
+    const hasLong = table.layout.vars.length > 0
     let row = known
     try {
-      part.domain.reserveVersion(countCellWords)
+      this.count((known === 0 ? changeCost(table.layout.words) : 0) + (hasLong ? table.codec.longBytesStaged() : 0))
       if (known !== 0) this.#revive(part, known)
       else row = this.#insertNew(part)
     } catch (error) {
       // The row has not taken over its long values.
-      if (SluiceError.is(error)) table.codec.releaseStaged(table.layout.columns.length, part.domain)
+      if (hasLong && SluiceError.is(error)) table.codec.releaseStaged(table.layout.columns.length, part.domain)
       throw error
     }
     this.#count(part, 1)
-    for (const plan of table.trees) this.#addEntry(part, plan, row)
+    for (let n = 0; n < table.trees.length; n += 1) this.#addEntry(part, table.trees[n]!, row)
     return row
   }
 
@@ -99,43 +136,44 @@ export class RowWriter {
     const { layout, codec } = part.table
     // Room for all at once: a block must not be dropped while the row keeps it.
     const drops = 2 * layout.vars.length
-    this.#reserveRetires(part.domain, drops)
+    this.#reserve(part.domain, 0, drops)
     this.#retiresDone(part.domain, drops)
-    for (const column of layout.vars) this.#dropOverwritten(part, row, column.ordinal)
+    for (const column of layout.vars) this.#dropOverwritten(part, row, column)
     codec.copyStaged(row)
     this.#i32[row * 2 + 3]! &= ~flagDeleted
   }
 
   #insertNew(part: TablePart): number {
-    const table = part.table
-    this.#reserveRetires(part.domain, 2 + 2 * table.layout.vars.length)
-    part.domain.reserveVersion(table.layout.words)
-    part.hash.reserve(table.key.hash)
-    this.journal.reserve(0)
+    const { table, domain } = part
+    const { hash } = table.key
+    const { journal } = this
+    this.#reserve(domain, 1 + countCellWords + 1, 2 + 2 * table.layout.vars.length)
+    part.hash.reserve(hash)
+    journal.reserve(0)
     const row = part.takeSlot()
     const i32 = this.#i32
-    this.journal.noteRow(row, this.journal.push(opKind.inserted, table.ordinal, part.partition, row, 0))
+    journal.noteRow(row, journal.push(opKind.inserted, table.ordinal, part.partition, row, 0))
     i32[row * 2 + 2] = 0
     this.#f64[row] = this.batch
     i32[row * 2 + 3] = 0
     table.codec.copyStaged(row)
-    part.domain.noteInsert(row)
-    part.hash.insert(table.key.hash, row)
+    domain.noteInsert(row)
+    part.hash.insert(hash, row)
     return row
   }
 
   delete(part: TablePart, row: number): void {
     this.touch(part, row)
-    part.domain.reserveVersion(countCellWords)
-    for (const plan of part.table.trees) this.#removeEntry(part, plan, row)
-    this.#i32[row * 2 + 3]! |= flagDeleted
+    const { trees } = part.table
+    for (let n = 0; n < trees.length; n += 1) this.#removeEntry(part, trees[n]!, row)
     this.#count(part, -1)
+    this.#i32[row * 2 + 3]! |= flagDeleted
   }
 
   /** Copies the staged cells of some columns over a row, with the trees that they move. `columns`: ordinals. */
   update(part: TablePart, row: number, columns: readonly number[]): void {
     const table = part.table
-    const isMoved = columns.some((column) => table.indexed.has(column))
+    const isMoved = table.indexed.size > 0 && columns.some((column) => table.indexed.has(column))
     const moved = isMoved ? table.trees.filter((plan) => plan.columns.slice(0, plan.own).some((c) => columns.includes(c))) : []
     let copied = 0
     try {
@@ -153,9 +191,8 @@ export class RowWriter {
     const i32 = this.#i32
     const { codec, layout } = part.table
     const column = layout.columns[ordinal]!
-    this.#dropOverwritten(part, row, ordinal)
-    const ints = column.isVar ? 6 : column.descriptor.type === 'uuid' ? 4 : intsOf(column.descriptor.type)
-    for (let n = 0; n < ints; n += 1) i32[row * 2 + column.at + n] = codec.i32[column.at + n]!
+    if (column.isVar) this.#dropOverwritten(part, row, column)
+    for (let n = 0, ints = cellInts(column); n < ints; n += 1) i32[row * 2 + column.at + n] = codec.i32[column.at + n]!
     if (column.nullAt >= 0) {
       const word = row * 2 + column.nullAt
       i32[word] = (i32[word]! & ~column.nullBit) | (codec.i32[column.nullAt]! & column.nullBit)
@@ -163,31 +200,36 @@ export class RowWriter {
   }
 
   /** A long value that this very transaction wrote and now overwrites belongs to nobody: retired with the batch. */
-  #dropOverwritten(part: TablePart, row: number, ordinal: number): void {
-    const column = part.table.layout.columns[ordinal]!
-    if (!column.isVar) return
+  #dropOverwritten(part: TablePart, row: number, column: ColumnLayout): void {
     const address = longAddress(this.#i32, row * 2 + column.at)
     if (address === 0) return
     const op = this.journal.opOfRow(row)
-    if (op >= 0 && this.journal.ops[op] === opKind.touched) {
-      const image = this.journal.ops[op + 4]!
-      if (longAddress(this.journal.images, image - 3 + column.at) === address) return // the version before still needs it
+    if (op >= 0 && this.journal.ops[op] !== opKind.inserted) {
+      this.#showBefore(op)
+      if (longAddress(this.#before.words, this.#before.at + column.at) === address) return // the version before still needs it
     }
-    this.#reserveRetires(part.domain, 1)
+    this.#reserve(part.domain, 0, 1)
     part.domain.retireBlock(address, wordsFor(this.#i32[row * 2 + column.at]! & lengthMask))
     this.#retiresDone(part.domain, 1)
   }
 
+  /** All rows that a transaction adds to a part, or takes from it, are one op of the journal. */
   #count(part: TablePart, delta: number): void {
-    this.journal.reserve(0)
+    const { journal } = this
+    if (part.countedBy !== this.#transaction) {
+      journal.reserve(0)
+      part.domain.reserveVersion(countCellWords)
+      part.countedOp = journal.push(opKind.counted, part.table.ordinal, part.partition, 0, 0)
+      part.countedBy = this.#transaction
+    }
     part.addToCount(delta, this.batch)
-    this.journal.push(opKind.counted, part.table.ordinal, part.partition, delta, 0)
+    journal.ops[part.countedOp + 3]! += delta
   }
 
   // ── trees ─────────────────────────────────────────────────────────────────────────────────────────────
 
   #addEntry(part: TablePart, plan: TreePlan, row: number): void {
-    const key = this.#entryKey(part.table, plan, row, this.#newKey)
+    const key = this.#entryKey(plan, row, this.#newKey)
     if (key.length > orderedKeyBytesMax) {
       const what = plan.name === '' ? 'primary key' : `index "${plan.name}"`
       throw SluiceError.of('INVALID_INPUT', `An entry of the ${what} of "${part.table.name}" takes ${key.length} bytes, more than ${orderedKeyBytesMax}: index a shorter column.`, {
@@ -196,7 +238,7 @@ export class RowWriter {
     }
     const tree = part.trees[plan.ordinal]!
     const retires = tree.retiresToChange()
-    this.#reserveRetires(part.domain, 2 + retires)
+    this.#reserve(part.domain, 0, 2 + retires)
     this.journal.reserve(0)
     tree.reserve(key.length)
     const record = tree.insert(key.bytes, key.length, row, this.batch)
@@ -205,10 +247,10 @@ export class RowWriter {
   }
 
   #removeEntry(part: TablePart, plan: TreePlan, row: number): void {
-    const key = this.#entryKey(part.table, plan, row, this.#oldKey)
+    const key = this.#entryKey(plan, row, this.#oldKey)
     const tree = part.trees[plan.ordinal]!
     const retires = tree.retiresToChange() + 1
-    this.#reserveRetires(part.domain, 2 + retires)
+    this.#reserve(part.domain, 0, 2 + retires)
     this.journal.reserve(0)
     tree.reserveRemove()
     const removal = tree.remove(key.bytes, key.length, this.batch)
@@ -217,12 +259,9 @@ export class RowWriter {
     this.journal.push(opKind.treeRemoved, part.table.ordinal, part.partition, plan.ordinal, removal)
   }
 
-  #entryKey(table: TableStore, plan: TreePlan, row: number, into: KeyBuffer): KeyBuffer {
-    const values = this.#keyValues
-    values.length = plan.columns.length
-    for (let n = 0; n < plan.columns.length; n += 1) values[n] = table.codec.readers[plan.columns[n]!]!(row)
-    into.reset()
-    plan.codec.encode(values, into)
+  #entryKey(plan: TreePlan, row: number, into: KeyBuffer): KeyBuffer {
+    into.length = 0
+    plan.entry(row, into)
     return into
   }
 
@@ -235,7 +274,9 @@ export class RowWriter {
       const part = this.#store.tables[ops[at + 1]!]!.part(ops[at + 2]!)
       switch (ops[at]) {
         case opKind.touched:
-          this.#restoreRow(part, ops[at + 3]!, ops[at + 4]!)
+        case opKind.touchedFirst:
+          this.#showBefore(at)
+          this.#restoreRow(part, ops[at + 3]!)
           break
         case opKind.inserted:
           this.#i32[ops[at + 3]! * 2 + 3]! |= flagDeleted // R14: an undone insert counts as a delete
@@ -255,27 +296,28 @@ export class RowWriter {
   }
 
   /** R10: columns and flags go back, ts and undo stay. */
-  #restoreRow(part: TablePart, row: number, image: number): void {
+  #restoreRow(part: TablePart, row: number): void {
     const { layout } = part.table
     const i32 = this.#i32
-    const images = this.journal.images
+    const { words, at } = this.#before
     for (const column of layout.vars) {
       const cell = row * 2 + column.at
       const address = longAddress(i32, cell)
-      if (address !== 0 && address !== longAddress(images, image - 3 + column.at)) part.domain.retireBlock(address, wordsFor(i32[cell]! & lengthMask))
+      if (address !== 0 && address !== longAddress(words, at + column.at)) part.domain.retireBlock(address, wordsFor(i32[cell]! & lengthMask))
     }
     const queued = i32[row * 2 + 3]! & flagQueued
-    i32[row * 2 + 3] = (images[image]! & ~flagQueued) | queued
-    for (let n = rowHeaderInts; n < layout.words * 2; n += 1) i32[row * 2 + n] = images[image + n - 3]!
-    if ((images[image]! & flagDeleted) !== 0) this.#store.retireRow(part, row)
+    i32[row * 2 + 3] = (words[at + 3]! & ~flagQueued) | queued
+    for (let n = rowHeaderInts; n < layout.words * 2; n += 1) i32[row * 2 + n] = words[at + n]!
+    if ((words[at + 3]! & flagDeleted) !== 0) this.#store.retireRow(part, row)
   }
 
   /** Commits: records the net change of each row in the order of first touch, and retires what it replaced. */
   commit(log: LaneLog): void {
-    const { ops } = this.journal
-    for (let at = 0; at < this.journal.length; at += opInts) {
-      if (ops[at] === opKind.touched) this.#commitTouched(log, ops[at + 1]!, ops[at + 2]!, ops[at + 3]!, ops[at + 4]!)
-      else if (ops[at] === opKind.inserted) this.#commitInserted(log, ops[at + 1]!, ops[at + 2]!, ops[at + 3]!)
+    const { ops, length } = this.journal
+    for (let at = 0; at < length; at += opInts) {
+      const kind = ops[at]
+      if (kind === opKind.inserted) this.#commitInserted(log, ops[at + 1]!, ops[at + 2]!, ops[at + 3]!)
+      else if (kind === opKind.touched || kind === opKind.touchedFirst) this.#commitTouched(log, ops[at + 1]!, ops[at + 2]!, ops[at + 3]!, at)
     }
   }
 
@@ -283,21 +325,25 @@ export class RowWriter {
   settle(): void {
     const { ops } = this.journal
     for (let at = 0; at < this.journal.length; at += opInts) {
-      if (ops[at] !== opKind.touched && ops[at] !== opKind.inserted) continue
+      const isTouched = ops[at] === opKind.touched || ops[at] === opKind.touchedFirst
+      if (!isTouched && ops[at] !== opKind.inserted) continue
       const row = ops[at + 3]!
       const part = this.#store.tables[ops[at + 1]!]!.part(ops[at + 2]!)
       if ((this.#i32[row * 2 + 3]! & flagDeleted) !== 0) this.#store.retireRow(part, row)
-      if (ops[at] === opKind.touched) this.#retireReplaced(part, row, ops[at + 4]!)
+      if (!isTouched) continue
+      this.#showBefore(at)
+      this.#retireReplaced(part, row)
     }
   }
 
   /** Long values of the row before the transaction that are not its values any more. */
-  #retireReplaced(part: TablePart, row: number, image: number): void {
-    const { images } = this.journal
-    for (const column of part.table.layout.vars) {
-      const cell = image - 3 + column.at
-      const old = longAddress(images, cell)
-      if (old !== 0 && old !== longAddress(this.#i32, row * 2 + column.at)) part.domain.retireBlock(old, wordsFor(images[cell]! & lengthMask))
+  #retireReplaced(part: TablePart, row: number): void {
+    const { words, at } = this.#before
+    const { vars } = part.table.layout
+    for (let n = 0; n < vars.length; n += 1) {
+      const cell = vars[n]!.at
+      const old = longAddress(words, at + cell)
+      if (old !== 0 && old !== longAddress(this.#i32, row * 2 + cell)) part.domain.retireBlock(old, wordsFor(words[at + cell]! & lengthMask))
     }
   }
 
@@ -311,22 +357,20 @@ export class RowWriter {
     log.addChange(tableOrdinal, changeKind.insert, image, this.#length.bytes, 0, 0)
   }
 
-  #commitTouched(log: LaneLog, tableOrdinal: number, partition: number, row: number, image: number): void {
+  #commitTouched(log: LaneLog, tableOrdinal: number, partition: number, row: number, op: number): void {
     const table = this.#store.tables[tableOrdinal]!
-    const part = table.part(partition)
     const { memory } = this.#store
-    const wasDeleted = (this.journal.images[image]! & flagDeleted) !== 0
+    this.#showBefore(op)
+    const before = this.#before
+    const wasDeleted = (before.words[before.at + 3]! & flagDeleted) !== 0
     const isDeleted = (this.#i32[row * 2 + 3]! & flagDeleted) !== 0
-    const before = this.#journalImage
-    before.words = this.journal.images
-    before.at = image - 3
     if (!isDeleted) {
       if (wasDeleted) {
         const at = writeImage(log, table, memory, this.#i32, row * 2, this.#length)
         log.addChange(tableOrdinal, changeKind.insert, at, this.#length.bytes, 0, 0)
       } else {
-        this.#rowImage.at = row * 2
-        const beforeAt = writeBefore(log, table, memory, before, this.#rowImage, this.#length)
+        this.#now.at = row * 2
+        const beforeAt = writeBefore(log, table, memory, before, this.#now, this.#length)
         if (beforeAt >= 0) {
           const beforeBytes = this.#length.bytes
           const at = writeImage(log, table, memory, this.#i32, row * 2, this.#length)
@@ -338,24 +382,24 @@ export class RowWriter {
         const at = writeImage(log, table, memory, before.words, before.at, this.#length)
         log.addChange(tableOrdinal, changeKind.delete, 0, 0, at, this.#length.bytes)
       }
-      this.#store.retireRow(part, row)
+      this.#store.retireRow(table.part(partition), row)
     }
-    this.#retireReplaced(part, row, image)
+    if (table.layout.vars.length > 0) this.#retireReplaced(table.part(partition), row)
   }
 
   /** Some of the reserved records are written, or will not be. */
   #retiresDone(domain: Domain, records: number): void {
-    this.#pendingRetires[this.#store.domains.indexOf(domain)]! -= records
+    this.#pendingRetires[domain.ordinal]! -= records
   }
 
-  #reserveRetires(domain: Domain, records: number): void {
-    const place = this.#store.domains.indexOf(domain)
-    const pending = this.#pendingRetires[place]! + records
-    domain.retired.reserve(pending * retireRecordWords)
-    this.#pendingRetires[place] = pending
+  /** Room for words of the undo log, and for retire records beside all that the transaction may still write. */
+  #reserve(domain: Domain, undoWords: number, records: number): void {
+    const pending = this.#pendingRetires[domain.ordinal]! + records
+    domain.reserveLogs(undoWords, pending)
+    this.#pendingRetires[domain.ordinal] = pending
   }
 }
 
-function intsOf(type: string): number {
-  return type === 'bool' || type === 'i32' || type === 'u32' || type === 'enum' ? 1 : 2
-}
+/** What the images of a row before and after count for (R41). */
+/** What the first change of a row of so many words counts for (R41): its images before and after. */
+export const changeCost = (words: number): number => 2 * words * 8 + recordCostBytes

@@ -7,7 +7,7 @@ import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
 import { engineScope } from './draft-commit.js'
-import { type TableAccess, TableHandle } from './table-handle.js'
+import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export type MakeTable = (transaction: Transaction, table: TableStore) => TableAccess
@@ -20,8 +20,7 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
     service.aborts === undefined
       ? undefined
       : new Map([...service.aborts].map(([reason, record]) => [reason, compileRecordCodec(record, record, `the details of "${reason}"`)]))
-  // Names are the user's: no prototype, so that none of them can mean anything else (R64).
-  const db = Object.create(null) as Record<string, object>
+  const db = Object.create(noNames) as Record<string, object>
   for (const [name, table] of service.tables) db[name] = makeTable(transaction, transaction.store.tables[table]!)
   Object.freeze(db)
   let tx: ServiceTransaction | undefined

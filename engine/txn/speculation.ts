@@ -25,6 +25,7 @@ import type { BlockMemory } from '../store/row-codec.js'
 import type { Store } from '../store/store.js'
 import type { TablePart } from '../store/table-store.js'
 import { IntList, ReadSet } from './read-set.js'
+import { changeCost } from './row-writer.js'
 import type { Transaction } from './transaction.js'
 
 export const operation = { set: 1, add: 2, insert: 3, delete: 4 } as const
@@ -164,14 +165,23 @@ export class Speculation {
     const known = this.#copies.get(row)
     if (known !== 0) return known
     this.transaction.mayWrite(part.table, part.partition)
-    this.transaction.countWrite(part, row, 0)
     const { words } = part.table.layout
+    this.count(changeCost(words) + part.table.codec.longBytesOfRow(row))
     const copy = this.#newCopy(part, row, false)
     const i32 = this.#i32
     for (let n = 3; n < words * 2; n += 1) i32[copy * 2 + n] = i32[row * 2 + n]!
     this.#copies.set(row, copy)
     this.writes += 1
     return copy
+  }
+
+  /** Counts as the row writer does, or more: what goes beyond the limit of a transaction is told by the run in order. */
+  count(bytes: number): void {
+    try {
+      this.transaction.writer.count(bytes)
+    } catch {
+      this.giveUp()
+    }
   }
 
   #newCopy(part: TablePart, row: number, isInserted: boolean): number {
@@ -229,7 +239,7 @@ export class Speculation {
   /** The staged values of the table's codec become a row of this transaction. `known`: the deleted row of the key, or 0. */
   insert(part: TablePart, known: number, longBytes: number): number {
     const { table } = part
-    this.transaction.countWrite(part, known, longBytes)
+    this.count(changeCost(table.layout.words) + longBytes)
     const copy = this.#newCopy(part, known, true)
     const i32 = this.#i32
     i32[copy * 2 + 3] = 0

@@ -7,7 +7,7 @@
 import { SluiceError } from '../base/errors.js'
 import { readExpression, readPrelude } from '../store/row-codec.js'
 import type { TablePart, TableStore } from '../store/table-store.js'
-import { directStore } from './accessor.js'
+import { acceptTest, isDirect, storeStatement } from './column-source.js'
 import type { RowInput } from './row-input.js'
 import type { Speculation } from './speculation.js'
 import type { Transaction } from './transaction.js'
@@ -28,14 +28,15 @@ interface Support {
 
 export function compileSpeculativeAccessor(transaction: Transaction, speculation: Speculation, table: TableStore, input: RowInput): SpeculativeAccessorClass {
   const columns = table.layout.columns
-  const guard = 'if (this.#number !== tx.number || !tx.isOpen) support.ended()'
+  const guard = 'if (this.#number !== tx.live) support.ended()'
   const lines: string[] = [
     readPrelude(columns),
+    'const { isInteger } = Number',
     'return class Row {',
     '  #part; #at; #row; #read; #number; #writes; #seen = 0',
     '  constructor(part, at, row, read) {',
     '    this.#part = part; this.#at = at; this.#row = row; this.#read = read',
-    '    this.#number = tx.number; this.#writes = speculation.writes',
+    '    this.#number = tx.live; this.#writes = speculation.writes',
     '  }',
     '  #look() { if (this.#writes !== speculation.writes) { this.#writes = speculation.writes; this.#at = support.placeOf(this.#row, this.#at) } return this.#at }',
     '  #get(groups) {',
@@ -53,11 +54,8 @@ export function compileSpeculativeAccessor(transaction: Transaction, speculation
       continue
     }
     lines.push(`  set [${name}](v) {`, `    ${guard}`)
-    const direct = directStore(column.descriptor, table, column.ordinal)
-    if (direct !== undefined) {
-      const target = direct.array === 'f64' ? `f64[this.#set(${column.ordinal}) + ${column.at >>> 1}]` : `i32[this.#set(${column.ordinal}) * 2 + ${column.at}]`
-      lines.push(`    if (${direct.accepts}) { ${target} = v; return }`)
-    }
+    const test = column.descriptor.type !== 'text' && column.nullAt < 0 && isDirect(column, table) ? acceptTest(column.descriptor, 'v', table.checked.has(column.ordinal)) : undefined
+    if (test !== undefined) lines.push(`    if (${test}) { const row = this.#set(${column.ordinal}); ${storeStatement(column, 'row', 'v')}; return }`)
     lines.push(`    support.set(this.#part, this.#set(${column.ordinal}), ${column.ordinal}, v)`, '  }')
   }
   lines.push('}')
@@ -84,7 +82,7 @@ export function compileSpeculativeAccessor(transaction: Transaction, speculation
       }
       speculation.put(part, copy, ordinal, checked)
       const long = table.codec.longBytesStaged([ordinal])
-      if (long > 0) transaction.countWrite(part, 0, long)
+      if (long > 0) speculation.count(long)
     },
     giveUp: () => speculation.giveUp(),
   }

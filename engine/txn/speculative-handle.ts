@@ -284,7 +284,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
       this.#speculation.noteSet(part, copy, column)
     })
     const long = this.#table.codec.longBytesStaged(columns)
-    if (long > 0) this.#transaction.countWrite(part, this.#speculation.foundRow, long)
+    if (long > 0) this.#speculation.count(long)
   }
 
   /** Errors doom the transaction (R24), caught or not; here the doom is to run in order. */

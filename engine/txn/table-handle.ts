@@ -10,24 +10,27 @@ import type { PlainRow } from '../store/row-codec.js'
 import { gatherRows } from '../store/tree-scan.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
 import { flagDeleted } from '../store/domain.js'
-import { type AccessorClass, compileAccessor, setColumns } from './accessor.js'
+import { type AccessorClass, compileAccessor, type RowSetter } from './accessor.js'
 import { RowInput } from './row-input.js'
+import { type CompiledRows, compileRows, type RowDoor } from './row-input-compile.js'
 import type { Transaction } from './transaction.js'
 
 export class TableHandle implements IndexedTable, TableAccess {
   readonly index: Readonly<Record<string, IndexHandle>>
   readonly #transaction: Transaction
   readonly #table: TableStore
-  readonly #input: RowInput
   readonly #accessor: AccessorClass
+  readonly #rows: CompiledRows
   #part!: TablePart
 
   constructor(transaction: Transaction, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
-    this.#input = new RowInput(table)
-    this.#accessor = compileAccessor(transaction, table, this.#input)
-    const handles = Object.create(null) as Record<string, IndexHandle>
+    const input = new RowInput(table)
+    const door = new Door(transaction, table)
+    this.#accessor = compileAccessor(transaction, table, input, door)
+    this.#rows = compileRows(table, input, door)
+    const handles = Object.create(noNames) as Record<string, IndexHandle>
     for (const plan of table.trees) {
       if (plan.name === '') continue
       handles[plan.name] = new IndexHandle(this, plan)
@@ -51,30 +54,21 @@ export class TableHandle implements IndexedTable, TableAccess {
   }
 
   insert(row: unknown): unknown {
-    const values = this.#checkedRow(row)
-    this.#locateRow(values)
-    const known = this.#part.findAny()
-    if (known !== 0 && !this.#isDeleted(known)) {
-      throw this.#fail(
-        SluiceError.of('CONSTRAINT', `"${this.#table.name}" has a row with this key already: use put() to replace it, or update() to change it.`, {
-          details: { table: this.#table.name, key: this.#table.key.key, constraint: 'key' },
-        }),
-      )
-    }
-    this.#insertChecked(values, known)
-    return this.#table.key.key
+    return this.#write(row, false)
   }
 
   put(row: unknown): void {
-    const values = this.#checkedRow(row)
-    this.#locateRow(values)
-    const known = this.#part.findAny()
-    if (known === 0 || this.#isDeleted(known)) {
-      this.#insertChecked(values, known)
-      return
+    this.#write(row, true)
+  }
+
+  #write(row: unknown, replaces: boolean): unknown {
+    const transaction = this.#transaction
+    transaction.mustBeOpen()
+    try {
+      return this.#rows.write(row, replaces)
+    } catch (error) {
+      throw transaction.failed(error)
     }
-    const columns = this.#table.layout.columns.map((c) => c.ordinal).filter((n) => !this.#table.descriptor.key.includes(n))
-    if (columns.length > 0) this.#set(this.#part, known, columns, columns.map((n) => values[n]))
   }
 
   update(key: unknown, patch: unknown): void {
@@ -86,17 +80,20 @@ export class TableHandle implements IndexedTable, TableAccess {
       this.#transaction.mustBeOpen()
       if (this.#isDeleted(row)) throw this.#notFound(key)
     }
-    const { columns, values } = this.#checked(() => this.#input.patch(given))
-    if (columns.length > 0) this.#set(part, row, columns, values)
+    try {
+      this.#rows.patch(part, row, given)
+    } catch (error) {
+      throw this.#transaction.failed(error)
+    }
   }
 
   add(key: unknown, deltas: unknown): void {
     const row = this.#mustFind(key)
-    const part = this.#part
-    const { columns, values } = this.#checked(() => this.#input.deltas(deltas))
-    if (columns.length === 0) return
-    const sums = columns.map((column, n) => sum(this.#table.codec.readers[column]!(row) as number | bigint, values[n]!))
-    this.#set(part, row, columns, sums)
+    try {
+      this.#rows.add(this.#part, row, deltas)
+    } catch (error) {
+      throw this.#transaction.failed(error)
+    }
   }
 
   delete(key: unknown): boolean {
@@ -104,7 +101,6 @@ export class TableHandle implements IndexedTable, TableAccess {
     if (row === 0) return false
     const part = this.#part
     this.#transaction.mayWrite(this.#table, part.partition)
-    this.#transaction.countWrite(part, row, 0)
     this.#transaction.change(() => this.#transaction.writer.delete(part, row))
     return true
   }
@@ -181,21 +177,21 @@ export class TableHandle implements IndexedTable, TableAccess {
 
   // ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  #stageKey(key: unknown): void {
-    try {
-      this.#table.key.set(key)
-    } catch (error) {
-      throw SluiceError.is(error) ? this.#fail(error) : error
-    }
-  }
-
   #find(key: unknown): number {
-    this.#transaction.mustBeOpen()
-    this.#stageKey(key)
-    const partition = this.#table.partitionOfKey()
-    this.#transaction.mayRead(this.#table, partition)
-    this.#part = this.#table.part(partition)
-    return this.#part.find()
+    const transaction = this.#transaction
+    const table = this.#table
+    transaction.mustBeOpen()
+    try {
+      table.key.set(key)
+    } catch (error) {
+      throw transaction.failed(error)
+    }
+    transaction.mustBeOpen() // an array may have getters, too
+    const { partition } = table.key
+    transaction.mayRead(table, partition)
+    const part = table.part(partition)
+    this.#part = part
+    return part.find()
   }
 
   #mustFind(key: unknown): number {
@@ -208,37 +204,6 @@ export class TableHandle implements IndexedTable, TableAccess {
     return this.#fail(
       SluiceError.of('NOT_FOUND', `"${this.#table.name}" has no row with this key: insert() it first, or use put().`, { details: { table: this.#table.name, key } }),
     )
-  }
-
-  #checkedRow(row: unknown): unknown[] {
-    this.#transaction.mustBeOpen()
-    return this.#checked(() => this.#input.row(row))
-  }
-
-  #locateRow(values: readonly unknown[]): void {
-    this.#checked(() => this.#table.key.setFromRow(values))
-    const partition = this.#table.partitionOfKey()
-    this.#transaction.mayWrite(this.#table, partition)
-    this.#part = this.#table.part(partition)
-  }
-
-  #insertChecked(values: readonly unknown[], known: number): void {
-    const part = this.#part
-    const { codec } = this.#table
-    this.#transaction.change(() => {
-      codec.stage(values, part.domain)
-      try {
-        this.#transaction.countWrite(part, known, codec.longBytesStaged())
-      } catch (error) {
-        codec.releaseStaged(values.length, part.domain)
-        throw error
-      }
-      this.#transaction.writer.insert(part, known)
-    })
-  }
-
-  #set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
-    setColumns(this.#transaction, part, row, columns, values, this.#input)
   }
 
   #isDeleted(row: number): boolean {
@@ -263,8 +228,83 @@ interface Found {
   readonly row: number
 }
 
-function sum(now: number | bigint, delta: number | bigint): number | bigint {
-  return typeof now === 'bigint' ? now + (delta as bigint) : now + (delta as number)
+/**
+ * The prototype of objects whose names are the user's: none of them means anything else (R64). Not null itself, for objects without
+ * a prototype are kept as hash tables, where a look-up costs 10 ns and is never inlined.
+ */
+export const noNames: object = Object.freeze(Object.create(null) as object)
+
+/** What the code of a table asks of its transaction. */
+class Door implements RowDoor, RowSetter {
+  known = 0
+  isLive = false
+  readonly #transaction: Transaction
+  readonly #table: TableStore
+  readonly #i32: Int32Array
+
+  constructor(transaction: Transaction, table: TableStore) {
+    this.#transaction = transaction
+    this.#table = table
+    this.#i32 = table.codec.memory.i32
+  }
+
+  place(replaces: boolean): TablePart {
+    const table = this.#table
+    const transaction = this.#transaction
+    transaction.mustBeOpen() // reading the row may have done anything
+    const { partition } = table.key
+    transaction.mayWrite(table, partition)
+    const part = table.part(partition)
+    const known = part.findAny()
+    this.known = known
+    this.isLive = known !== 0 && (this.#i32[known * 2 + 3]! & flagDeleted) === 0
+    if (this.isLive && !replaces) {
+      throw SluiceError.of('CONSTRAINT', `"${table.name}" has a row with this key already: use put() to replace it, or update() to change it.`, {
+        details: { table: table.name, key: table.key.key, constraint: 'key' },
+      })
+    }
+    return part
+  }
+
+  mustStand(row: number): void {
+    this.#transaction.mustBeOpen()
+    if ((this.#i32[row * 2 + 3]! & flagDeleted) !== 0) this.refuseDeleted()
+  }
+  refuseDeleted(): never {
+    this.#transaction.mustBeOpen()
+    return this.#transaction.fail(SluiceError.of('INVALID_USE', `A row of "${this.#table.name}" was changed after it had been deleted in the same transaction.`))
+  }
+
+  set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
+    const { codec, layout } = this.#table
+    const { writer } = this.#transaction
+    this.#transaction.mayWrite(this.#table, part.partition)
+    this.#transaction.change(() => {
+      let staged = 0
+      try {
+        for (; staged < columns.length; staged += 1) codec.stagers[columns[staged]!]!(values[staged], part.domain)
+        if (layout.vars.length > 0) writer.count(codec.longBytesStaged(columns))
+      } catch (error) {
+        codec.releaseColumns(columns.slice(0, staged), part.domain)
+        throw error
+      }
+      writer.update(part, row, columns)
+    })
+  }
+
+  beginChange(): void {
+    this.#transaction.beginChange()
+  }
+  endChange(): void {
+    this.#transaction.endChange()
+  }
+  touch(part: TablePart, row: number): void {
+    this.#transaction.mayWrite(this.#table, part.partition)
+    this.#transaction.writer.touch(part, row)
+  }
+  insert(part: TablePart, known: number): void {
+    this.#transaction.writer.insert(part, known)
+  }
 }
 
 /** `tx.db.<table>`: on the rows as they stand, or ahead of its turn (speculative-handle.ts). */

@@ -8,8 +8,10 @@
  * A stray is a transaction that touched a partition other than its lane's (R25). It is undone and runs again in the
  * cross-partition lane of the same batch; its procedure must not notice, so the signal is no SluiceError and nothing is kept.
  *
- * `busy` (R6) is set while the store changes. A stack overflow can end the change in the middle and be swallowed by the
- * procedure's own `catch`: the next operation, or the end, finds it set and gives the batch up.
+ * `live` is the number of the transaction while it may act, and 0 while it may not: it has ended, it is doomed, or the store is in the
+ * middle of a change (R6). A stack overflow can end the change there and be swallowed by the procedure's own `catch`: the next
+ * operation, or the end, finds a transaction that is open and not live, and gives the batch up. So one comparison tells an
+ * accessor that its transaction is the running one, that it is open, and that nothing is half done.
  */
 import { AssertionError } from '../base/assert.js'
 import { ByteReader, ByteWriter } from '../base/bytes.js'
@@ -20,7 +22,7 @@ import type { Program, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type PlainRecord, type RecordCodec } from '../schema/record-codec.js'
 import { type LaneLog, recordCostBytes } from '../shared/lane-log.js'
 import type { Store } from '../store/store.js'
-import type { TablePart, TableStore } from '../store/table-store.js'
+import type { TableStore } from '../store/table-store.js'
 import { TransactionRandom } from './random.js'
 import type { RealmTransaction } from './realm.js'
 import { RowWriter } from './row-writer.js'
@@ -53,6 +55,8 @@ export class Transaction implements RealmTransaction {
   now = 0
   /** Grows with every transaction: an accessor knows by it that its time is over. */
   number = 0
+  /** `number` while the transaction may act, else 0. */
+  live = 0
   readonly inputs: readonly RecordCodec[]
   readonly #events: readonly RecordCodec[]
   readonly #scopes: readonly ServiceScope[]
@@ -65,7 +69,6 @@ export class Transaction implements RealmTransaction {
   #state: number = state.closed
   #doom: unknown
   #bug: AssertionError | undefined
-  #busy = false
   #lane = crossLane
   #seed = 0
   #batch = 0
@@ -73,7 +76,6 @@ export class Transaction implements RealmTransaction {
   #isSeeded = false
   #depth = 0
   #rowsRead = 0
-  #written = 0
 
   /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
   constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram) => ServiceScope) {
@@ -81,6 +83,7 @@ export class Transaction implements RealmTransaction {
     this.store = store
     this.log = log
     this.writer = new RowWriter(store)
+    this.writer.writtenMax = limits.transactionBytesMax
     this.inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
     this.#procedureByHandle = new Map(program.procedures.map((p, n) => [p.handle, n]))
@@ -101,12 +104,11 @@ export class Transaction implements RealmTransaction {
     this.#isSeeded = false
     this.#state = state.open
     this.#doom = undefined
-    this.#busy = false
     this.#depth = 0
     this.#rowsRead = 0
-    this.#written = 0
     if (this.#emitted.length > 0) this.#emitted.length = 0 // a runtime call, also for nothing
     this.number += 1
+    this.live = this.number
     this.writer.begin()
     this.log.beginTransaction()
   }
@@ -120,16 +122,21 @@ export class Transaction implements RealmTransaction {
   }
 
   commit(): void {
-    this.#state = state.closed
+    this.#close()
     this.writer.commit(this.log)
     if (this.log.transactionCost > limits.transactionBytesMax + limits.transactionBytesMax / 2) throw new AssertionError('a transaction records no more than it was allowed to write')
   }
 
   /** Takes everything back. Afterwards `tx` is closed. */
   undo(): void {
-    this.#state = state.closed
+    this.#close()
     this.writer.undo()
     this.log.dropTransaction()
+  }
+
+  #close(): void {
+    this.#state = state.closed
+    this.live = 0
   }
 
   /** What the transaction ends with, when it threw `thrown`: the doom, where there is one. */
@@ -140,12 +147,9 @@ export class Transaction implements RealmTransaction {
   get isStray(): boolean {
     return this.#state === state.doomed && this.#doom === straySignal
   }
-  get isOpen(): boolean {
-    return this.#state === state.open && !this.#busy
-  }
   /** R6: a store operation of this transaction never came to its end. */
   get isBroken(): boolean {
-    return this.#busy
+    return this.#state === state.open && this.live === 0
   }
 
   /** An assertion of ours failed under this transaction: the program is wrong, and the database stops. */
@@ -156,8 +160,11 @@ export class Transaction implements RealmTransaction {
   // ── what the handles call ─────────────────────────────────────────────────────────────────────────────
 
   mustBeOpen(): void {
-    if (this.#state === state.open && !this.#busy) return
-    if (this.#busy) throw new BrokenBatch('a store operation did not come to its end')
+    if (this.live !== 0) return
+    this.#refuse()
+  }
+  #refuse(): never {
+    if (this.#state === state.open) throw new BrokenBatch('a store operation did not come to its end')
     if (this.#state === state.doomed) throw this.#doom
     throw SluiceError.of('INVALID_USE', 'This transaction has ended: tx, its tables and its rows are of use only inside the procedure they were given to.')
   }
@@ -169,41 +176,53 @@ export class Transaction implements RealmTransaction {
   }
 
   fail(error: SluiceError): never {
-    this.#busy = false
-    if (this.#state === state.open) {
-      this.#state = state.doomed
-      this.#doom = error
-    }
+    this.#doomBy(error)
     throw error
   }
 
+  /** What an operation of a table threw, on its way to the procedure: R24; and what was thrown in the middle of a change (R6). */
+  failed(error: unknown): unknown {
+    if (SluiceError.is(error)) this.#doomBy(error)
+    else if (error instanceof AssertionError && this.isBroken) this.#bug = error
+    return error
+  }
+
+  #doomBy(error: SluiceError): void {
+    this.live = 0
+    if (this.#state !== state.open) return
+    this.#state = state.doomed
+    this.#doom = error
+  }
+
   stray(): never {
+    this.live = 0
     this.#state = state.doomed
     this.#doom = straySignal
     // The signal is thrown as it is: no procedure can tell it from another reason to stop, and nothing of it survives.
     throw straySignal
   }
 
-  /** Runs a change of the store between two marks (R6). Whatever it throws dooms the transaction. */
+  /** Runs a change of the store between two marks (R6). Whatever it throws dooms the transaction, or loses the batch. */
   change<T>(work: () => T): T {
-    this.#busy = true
+    this.beginChange()
     let result: T
     try {
       result = work()
     } catch (error) {
-      if (SluiceError.is(error)) this.fail(error)
-      if (error instanceof AssertionError) this.#bug = error
-      throw error // busy stays set: the batch is lost
+      throw this.failed(error)
     }
-    this.#busy = false
+    this.endChange()
     return result
   }
-  /** The same for paths that are too hot for a closure: the caller pairs them, and calls `fail` for what goes wrong. */
+  /**
+   * The same for paths that are too hot for a closure: the caller pairs them, and whatever is thrown in between goes through `failed`.
+   * What is no SluiceError leaves the transaction open and not live: the batch is lost.
+   */
   beginChange(): void {
-    this.#busy = true
+    this.live = 0
   }
   endChange(): void {
-    this.#busy = false
+    this.live = this.number
   }
 
   /** R25: before the first look at a partition. */
@@ -223,22 +242,6 @@ export class Transaction implements RealmTransaction {
   /** An access that no single partition can answer (R20). */
   mustReadAll(): void {
     if (this.#lane !== crossLane) this.stray()
-  }
-
-  /**
-   * Counts what a change will record (R41), before it is made: at the first change of a row its images before and after, and
-   * each time the long values that are new. `row` is 0 for a row that does not exist yet.
-   */
-  countWrite(part: TablePart, row: number, newLongBytes: number): void {
-    let bytes = newLongBytes
-    if (row === 0 || this.writer.journal.opOfRow(row) < 0) {
-      bytes += 2 * part.table.layout.words * 8 + recordCostBytes
-      if (row !== 0) bytes += part.table.codec.longBytesOfRow(row)
-    }
-    this.#written += bytes
-    if (this.#written > limits.transactionBytesMax) {
-      this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may write ${limits.transactionBytesMax} bytes: split the work into several.`, { details: { bytes: limits.transactionBytesMax } }))
-    }
   }
 
   // ── what tx does beside tables ────────────────────────────────────────────────────────────────────────
@@ -292,8 +295,8 @@ export class Transaction implements RealmTransaction {
       if (SluiceError.is(error)) this.fail(error)
       throw error
     }
-    this.#written += writer.length + 64
-    if (this.#written > limits.transactionBytesMax) {
+    this.writer.written += writer.length + recordCostBytes
+    if (this.writer.written > limits.transactionBytesMax) {
       this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may write ${limits.transactionBytesMax} bytes, events included: split the work into several.`))
     }
     const at = this.log.putBytes(writer.memory, writer.length)

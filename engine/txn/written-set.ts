@@ -49,10 +49,14 @@ export class WrittenSet {
       const table = this.#store.tables[ops[at + 1]!]!
       const row = ops[at + 3]!
       switch (ops[at]) {
-        case opKind.touched: {
-          const image = ops[at + 4]!
-          const isMoved = ((images[image]! ^ i32[row * 2 + 3]!) & flagDeleted) !== 0
-          const groups = isMoved ? wholeRow : table.groups.changed(images, image - 3, i32, row * 2)
+        case opKind.touched:
+        case opKind.touchedFirst: {
+          // The row as the transaction found it: an image of the journal, or the version that was saved for the batch.
+          const isVersion = ops[at] === opKind.touchedFirst
+          const before = isVersion ? i32 : images
+          const from = isVersion ? ops[at + 4]! * 2 : ops[at + 4]! - 3
+          const isMoved = ((before[from + 3]! ^ i32[row * 2 + 3]!) & flagDeleted) !== 0
+          const groups = isMoved ? wholeRow : table.groups.changed(before, from, i32, row * 2)
           if (groups !== 0) this.#groups.add(row, groups)
           break
         }

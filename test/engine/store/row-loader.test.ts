@@ -91,7 +91,8 @@ describe('the same changes, written by transactions and loaded from their images
     const seen = new Map<number, number>()
     const pairs: [number, number][] = []
     for (let id = 0; pairs.length < 2; id += 1) {
-      const { hash } = rows.key.set(id * 7_919)
+      rows.key.set(id * 7_919)
+      const { hash } = rows.key
       const other = seen.get(hash)
       if (other !== undefined) pairs.push([other, id * 7_919])
       seen.set(hash, id * 7_919)

@@ -116,6 +116,17 @@ class ProcessDied extends Error {}
 
 const noFault = (): undefined => undefined
 
+/** What a seed decides where nobody says otherwise: every seed has its own number of workers, so that a seed says all. */
+export const lifeOf = (seed: number, rest: Partial<SimulationOptions> = {}): SimulationOptions => ({
+  seed,
+  workers: seed % 5,
+  steps: 80,
+  faults: true,
+  deaths: true,
+  runsAhead: seed % 3 !== 0,
+  ...rest,
+})
+
 export async function simulate(program: Program, options: SimulationOptions): Promise<SimulationResult> {
   const simulation = new Simulation(program, options)
   return simulation.run()

@@ -321,6 +321,16 @@ class Program {
     for (const row of this.#tx.db.line.rows(this.#range())) keys = keys * 31 + row.at * 8 + row.seq
     return keys | 0
   }
+  /** Looks at no row at all. */
+  number(): unknown {
+    let rows = 0
+    for (const _ of this.#tx.db.line.rows(this.#range())) rows += 1
+    return rows
+  }
+  any(): unknown {
+    for (const _ of this.#tx.db.line.rows({ prefix: [this.#at()], limit: 1, reverse: this.#below(3) === 0 })) return true
+    return false
+  }
   /** The first rows of a range, and no more. */
   peek(): unknown {
     for (const row of this.#tx.db.line.scan(this.#range())) return [row.at, row.seq, row.n]
@@ -377,7 +387,7 @@ class Program {
     if (this.#home !== undefined || this.#below(2) === 0) {
       return Array.from(this.#tx.db.line.index.byPlaceRank.scan({ prefix: [at], limit: 1 + this.#below(3), reverse: this.#below(2) === 0 }), (row) => [row.seq, row.rank])
     }
-    return Array.from(this.#tx.db.line.index.byRank.scan({ from: [this.#below(4)], limit: this.#below(4), reverse: this.#below(3) === 0 }), (row) => [row.at, row.seq])
+    return Array.from(this.#tx.db.line.index.byRank.scan({ from: this.#below(4), limit: this.#below(4), reverse: this.#below(3) === 0 }), (row) => [row.at, row.seq])
   }
   /** Moves rows within the index that it goes along. */
   promote(): unknown {
@@ -419,12 +429,12 @@ class Program {
   // ── the rest ──────────────────────────────────────────────────────────────────────────────────────────
 
   widen(): unknown {
-    const at = this.#at()
+    const at = this.#home ?? this.#below(3)
     const { wide } = this.#tx.db
-    if (this.#below(8) === 0) return wide.delete(at)
+    if (this.#below(12) === 0) return wide.delete(at)
     const row = wide.row(at) as Record<string, unknown> | undefined
     if (row === undefined) return void wide.put({ at, last: this.#below(6), label: this.#pick(words) })
-    const name = `c${this.#below(38)}`
+    const name = this.#pick(['c0', 'c30', 'c31', 'c32', 'c37'])
     switch (this.#below(6)) {
       case 0:
         row[name] = this.#below(100)
@@ -492,6 +502,14 @@ class Program {
     if (row !== undefined && row.n % 7 === 0) throw odd(`seven times ${row.n / 7}`)
     return row === undefined ? 'none' : row.flag
   }
+  /** What it leaves behind is a deleted row where perhaps none was. */
+  regret(): unknown {
+    const at = this.#at()
+    const was = this.#tx.db.cell.has(at)
+    this.#tx.db.cell.put(this.#cell(at))
+    if (this.#below(3) > 0) this.#tx.abort('UNWANTED', { at })
+    return was
+  }
   /** An error of tx, or of the procedure, that nobody hears of: the former dooms it all the same. */
   swallow(): unknown {
     try {
@@ -519,10 +537,10 @@ type Action = Exclude<keyof Program, 'run' | 'stirred' | 'answers'>
 const repeated = (times: number, ...actions: Action[]): Action[] => actions.flatMap((action) => Array.from({ length: times }, () => action))
 const atHome: readonly Action[] = [
   ...repeated(3, 'get', 'glance', 'put', 'set', 'scan', 'lay'),
-  ...repeated(2, 'has', 'add', 'update', 'updateBy', 'drop', 'widen', 'chase', 'append', 'keys'),
-  ...repeated(1, 'insert', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'pop'),
+  ...repeated(2, 'has', 'add', 'update', 'updateBy', 'drop', 'widen', 'chase', 'append', 'keys', 'number', 'any', 'pop'),
+  ...repeated(1, 'insert', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret'),
 ]
-const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set'), 'forget', 'draw']
+const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen'), 'forget', 'draw']
 
 function programOf(tx: Tx, home: number | undefined, script: readonly number[]): unknown {
   const program = new Program(tx, home)

@@ -8,12 +8,12 @@ export { app, column, open, Position, service, table } from './bindings/index.js
 export type {
   AbortError, AbortType, Accessor, AnyChange, AnyEvent, App, BackupOptions, BackupProgress, BackupResult, BigintColumn,
   CallManyOptions, CallOptions, Change, ChangeOf, CheckpointOptions, CheckpointResult, Clock, Column, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf, Consumer,
-  Database, Delivered, Deltas, Draft, DraftTable, Durability, Duration, Emitted, EventOf, EventType, Frozen,
+  Database, DatabaseStats, Delivered, Deltas, Draft, DraftTable, Durability, Duration, Emitted, EventOf, EventType, Frozen,
   Get, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf,
   Later, Live, Messages, NewRow, NewRowOf, NumberColumn, OnDelete, OpenOptions, OpenProgress, OrderedDraftTable,
   OrderedReader, OrderedReadTable, OrderedTxTable, Outcome, OutputOf, PartitionKey, Patch, PayloadOf,
   Procedure, Put, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, RetentionOptions, Retries, Row, RowOf, Run,
-  RunStatus, Scalar, Scan, Service, ServiceShape, Signal, SignalLike, Snapshot, StandardSchema, Start,
+  RunStatus, Scalar, Scan, Service, ServiceShape, Signal, SignalLike, Snapshot, StageStats, StandardSchema, Start,
   Stream, StreamFilter, StreamOptions, Table, TableShape, TextColumn, Tx, TxOf, TxTable, UniqueGet,
   Workflow, WorkflowContext, WorkflowStep, Write,
 } from './bindings/index.js'

@@ -22,6 +22,8 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'transfer-fsync': async () => (await import('./macro/transfer-fsync.js')).transferFsync,
   'transfer-inline': async () => (await import('./macro/transfer-inline.js')).transferInline,
   'submit-many': async () => (await import('./macro/submit-many.js')).submitMany,
+  'two-workers': async () => (await import('./macro/two-workers.js')).twoWorkers,
+  'scaling': async () => (await import('./macro/scaling.js')).scaling,
   'point-read': async () => (await import('./macro/point-read.js')).pointRead,
   'commit-to-subscriber': async () => (await import('./macro/commit-to-subscriber.js')).commitToSubscriber,
   'live-stream': async () => (await import('./macro/live-stream.js')).liveStream,

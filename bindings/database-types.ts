@@ -1,4 +1,5 @@
 /** An open database, as users hold it. */
+import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
 import type { Position, Start } from './position.js'
 import type { CallWith } from './schema/infer.js'
@@ -190,6 +191,12 @@ export interface Database extends AsyncDisposable {
   ): Promise<Run<O, M>>
   /** The handle of any run, from anywhere. */
   run<I, O, M extends Messages>(workflow: Workflow<I, O, M>, id: string): Run<O, M>
+
+  /**
+   * What the database has done and is doing: where the time of calls goes by stages, the mix of lanes, memory, log, streams. It
+   * counts all the time; asking costs some microseconds.
+   */
+  stats(): DatabaseStats
 
   /**
    * Brings a checkpoint forward to the newest durable batch, in the background: the next opening starts from it. They are made by

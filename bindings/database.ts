@@ -6,6 +6,8 @@ import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
 import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
 import { shown } from './schema/definition.js'
+import type { DatabaseStats } from './statistics-types.js'
+import { statsOf } from './statistics.js'
 import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
 
 type Options = SubmitOptions & { readonly id?: string | undefined }
@@ -292,6 +294,15 @@ export class SluiceDatabase {
   #follower(filter: FrameFilter, afterBatch: number, afterIndex: number): LogFollower {
     const { engine, catalog, disk } = this.#open
     return new LogFollower({ frames: engine.parts.frames, catalog, disk, durable: () => engine.durable, written: () => engine.parts.control.written, filter, afterBatch, afterIndex })
+  }
+
+  // ── looking at it ─────────────────────────────────────────────────────────────────────────────────────
+
+  stats(): DatabaseStats {
+    const { engine } = this.#open
+    engine.mustBeOpen()
+    const { batch, index } = this.#placeOf(engine.durable)
+    return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams, snapshots: this.#snapshots.size })
   }
 
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────

@@ -37,6 +37,8 @@ export type {
   Durability, OpenOptions, OpenProgress, Outcome, Receipt, RetentionOptions, Snapshot,
 } from './database-types.js'
 
+export type { DatabaseStats, StageStats } from './statistics-types.js'
+
 export { app, isApp, programOf } from './app.js'
 export type { App } from './app.js'
 export {

@@ -39,6 +39,14 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   get isEnded(): boolean {
     return this.#isEnded
   }
+  /** It reads files: memory does not hold any more what it comes to. */
+  get isInFiles(): boolean {
+    return this.#follower.isInFiles
+  }
+  /** Something is durable that it has not read. */
+  get isBehind(): boolean {
+    return this.#follower.isBehind()
+  }
 
   /** Something became durable. */
   advance(): void {

@@ -46,6 +46,8 @@ export interface Follower {
 const newsBetweenHolds = 64
 /** Publications after which the clock is looked at. */
 const ticksBetweenLooks = 4
+/** Publications of which one is timed until a batch takes it. */
+const ticksBetweenMoments = 8
 
 export class Engine {
   readonly parts: EngineParts
@@ -124,6 +126,10 @@ export class Engine {
     this.#publishSoon()
   }
 
+  /** Calls that have no answer yet. */
+  get waiting(): number {
+    return this.#calls.waiting
+  }
   /** Room for one more request of a usual size, for callers that feed many. */
   get hasRoom(): boolean {
     return this.#calls.waiting < limits.callsInFlightMax / 2
@@ -195,7 +201,6 @@ export class Engine {
 
   /** With `workers: 0` answers and new calls could follow each other in microtasks for ever: now and then the loop turns. */
   #mustTurn(): boolean {
-    this.#ticks += 1
     if (this.#ticks % ticksBetweenLooks !== 0) return false
     const nowMs = this.environment.monotonicMs()
     if (nowMs - this.#turnedMs < limits.inlineMsMax) return false
@@ -204,7 +209,10 @@ export class Engine {
   }
   readonly #publish = (): void => {
     this.#toPublish = false
-    this.parts.requests.publish()
+    const { statistics, requests } = this.parts
+    if (this.#ticks % ticksBetweenMoments === 0 && statistics.mayLeave('published')) statistics.leave('published', requests.head, this.environment.monotonicMs())
+    this.#ticks += 1
+    requests.publish()
     if (this.#inline === undefined) this.parts.control.wakeWorker(0)
     else this.#look()
     this.#keepLooking()
@@ -284,11 +292,18 @@ export class Engine {
       this.#seenDurable = durable
       for (const follower of this.#followers) follower.advance(durable)
     }
+    if (taken > 0) this.#noteRelease(durable)
     if (taken === 0 && !isNewer) return false
     if (taken > 0 && this.#inline === undefined) control.wakeWorker(0) // it may have waited for room
     this.#checkDrained()
     if (this.#waitingForRoom.length > 0 && this.hasRoom) for (const work of this.#waitingForRoom.splice(0)) work()
     return true
+  }
+
+  #noteRelease(durable: number): void {
+    const { statistics } = this.parts
+    const left = statistics.leftKey('durable')
+    if (left !== undefined && left <= durable) statistics.takeUp('durable', 'release', this.environment.monotonicMs())
   }
 
   #runInline(): boolean {

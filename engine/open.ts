@@ -156,6 +156,7 @@ async function openLocked(
         frames: plan.frames,
         frameOverflow: plan.frameOverflow,
         frameRingBytes: plan.frameRingBytes,
+        statistics: plan.statistics,
         directory: logDirectory,
         tail: recovered!.tail,
         databaseId,

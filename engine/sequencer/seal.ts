@@ -31,6 +31,7 @@ export interface SealerParts {
 
 export interface Sealed {
   readonly hasFrame: boolean
+  readonly frameBytes: number
   /** By worker, by lane of that worker: how many transactions were recorded before it in the batch. */
   readonly laneBase: readonly Int32Array[]
 }
@@ -96,14 +97,14 @@ export class Sealer {
       recorded += piece.transactions
     }
     this.#hasFrame = recorded > 0
-    if (recorded === 0) return { hasFrame: false, laneBase }
+    if (recorded === 0) return { hasFrame: false, frameBytes: 0, laneBase }
     const kept = lanes.every(hasRecords) ? lanes : lanes.filter(hasRecords)
     const layout = layoutBody(countsOf(kept))
     const { bytes, at } = frames.reserve(layout.total)
     writeBodyHead(this.#viewOf(bytes), at, layout, { batch: record.batch, now: record.now, seed: record.seed })
     copyLanes(kept, layout, at, new Int32Array(bytes.buffer))
     frames.publish(record.batch, record.previous, record.now, recorded, layout.total)
-    return { hasFrame: true, laneBase }
+    return { hasFrame: true, frameBytes: layout.total, laneBase }
   }
 
   /** After `executed` moved: who waits for the frame? */

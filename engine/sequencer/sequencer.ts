@@ -17,6 +17,7 @@ import { type BatchRecord, requestFlag } from '../shared/batch-record.js'
 import type { Control } from '../shared/control.js'
 import { requestHeaderBytes, type RequestRing, unplaced } from '../shared/request-ring.js'
 import type { ResponseRing } from '../shared/response-ring.js'
+import type { Statistics } from '../shared/statistics.js'
 import type { Store } from '../store/store.js'
 import { encodeError, outcomeOfCode, repeatedFlag } from '../txn/outcome.js'
 import { requestHashOf } from '../txn/request-hash.js'
@@ -52,6 +53,11 @@ export interface SequencerParts {
   readonly sealer: Sealer
   readonly clock: BatchClock
   readonly seed: number
+  readonly statistics: Statistics
+  /** What is sealed is durable. */
+  readonly isMemory: boolean
+  /** For the statistics: no result depends on it. */
+  readonly monotonicMs: () => number
   readonly outcomeWindowMs: number
 }
 
@@ -78,6 +84,10 @@ export class Sequencer {
   readonly #laneSizes: Int32Array
   readonly #value = new ByteWriter(512)
   readonly #ids = new Set<string>()
+  /** How large the next batch is can only be guessed before it is taken: as large as the last one. */
+  #timesOrder = false
+  /** Of the last run of a batch. */
+  #strays = 0
   #taken = 0
   #takenBytes = 0
   #duplicates: Duplicate[] = []
@@ -112,10 +122,16 @@ export class Sequencer {
   /** Runs one batch, if there are requests. Answers how many it took. */
   runBatch(): number {
     const { store, record, control, requests, sealer, clock, responses, lanes } = this.#parts
+    const { statistics, monotonicMs } = this.#parts
+    const startedMs = this.#timesOrder ? monotonicMs() : 0
     const taken = this.#intake()
     if (taken === 0) return 0
     const batch = this.#batch
     this.#batch += 1
+    const isTimed = statistics.isTimed(batch, taken)
+    const beganMs = isTimed ? monotonicMs() : 0
+    const published = statistics.leftKey('published')
+    if (published !== undefined && ((this.#next - published) | 0) >= 0) statistics.takeUp('published', 'queue', isTimed ? beganMs : monotonicMs())
     const now = clock.now()
     record.begin(batch, this.#previous, now, this.#parts.seed, taken)
     for (const domain of store.domains) domain.beginBatch()
@@ -127,6 +143,7 @@ export class Sequencer {
     } finally {
       lanes.leave()
     }
+    const ranMs = isTimed ? monotonicMs() : 0
     for (const duplicate of this.#duplicates) this.#answerRepeat(duplicate, batch)
     const sealed = sealer.seal(record)
     for (const domain of store.domains) domain.endBatch(batch)
@@ -142,6 +159,22 @@ export class Sequencer {
       ring.settle(this.#responseStart[worker]!, to, sealed.laneBase[worker]!, this.#previous)
       control.publishResponses(worker, to)
     }
+    if (isTimed) {
+      if (startedMs > 0) statistics.record('order', beganMs - startedMs)
+      statistics.record('execute', ranMs - beganMs)
+      statistics.record('seal', monotonicMs() - ranMs)
+    }
+    this.#timesOrder = isTimed
+    statistics.add('batches', 1)
+    statistics.add('requests', taken)
+    statistics.add('strays', this.#strays)
+    statistics.add('crossRequests', record.crossRequests(this.#strays))
+    if (sealed.hasFrame) {
+      statistics.add('frames', 1)
+      statistics.add('frameBytes', sealed.frameBytes)
+    }
+    // With a log thread it is the one that says so.
+    if (isTimed && this.#parts.isMemory && statistics.mayLeave('durable')) statistics.leave('durable', batch, monotonicMs())
     if (record.mustRunInOrder) record.mustRunInOrder = false
     this.#collectPutOff(taken)
     requests.free(this.#putOff.length > 0 ? this.#putOff[0]! : this.#next)
@@ -159,7 +192,9 @@ export class Sequencer {
       try {
         lanes.runLanes()
         this.#reclaimGlobal(record.batch)
-        lanes.runCross(this.#collectStrays(taken))
+        const strays = this.#collectStrays(taken)
+        lanes.runCross(strays)
+        this.#strays = strays
         if (sealer.isTooLong()) {
           limit = Math.max(1, limit >>> 1)
           for (let n = 0; n < taken; n += 1) if (record.place(n) >= limit) record.setFlag(n, requestFlag.putOff)

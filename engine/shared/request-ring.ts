@@ -89,6 +89,15 @@ export class RequestRing {
     return true
   }
 
+  /** Bytes of requests whose batch has not been sealed. */
+  get queuedBytes(): number {
+    return (this.#head - this.#control.load('requestTail')) | 0
+  }
+  /** Behind the newest entry, published or not. */
+  get head(): number {
+    return this.#head
+  }
+
   /** Lets the sequencer see everything written so far. */
   publish(): void {
     this.#control.store('requestHead', this.#head)

@@ -7,15 +7,15 @@
  * the same row writer that any other transaction uses (partition/speculated-commit.ts), when nothing that was read has changed.
  *
  *   copy         6 ints before the row: columns set (2 words of bits), operation of the last set + 1, next copy with the same
- *                stand-in, the row it is for (0: none yet), 1 when the transaction inserts it
+ *                stand-in, the row it is for (0: none yet), marks: the transaction inserts it, its place in trees is another one
  *   operation    kind, table, partition, row (0: an inserted one), copy, then for a set the columns (2 words of bits), for an `add`
  *                the column and its amount (2 words)
  *
  * Several sets of a row are one operation as long as no `add` lies between: the copy holds the last values, and an operation
  * copies what its columns hold in the end.
  *
- * Whatever is unusual (an error, a full scratch, a scan over what the transaction itself has inserted) gives the run up: `giveUp`
- * dooms it like a stray, and it runs in order instead. So speculation need not know how to fail.
+ * Whatever is unusual (an error, a full scratch, a row used after it was deleted) gives the run up: `giveUp` it like a
+ * stray, and it runs in order instead. So speculation need not know how to fail.
  */
 import { StampedMap } from '../base/stamped-map.js'
 import { operationInts } from '../shared/speculation-log.js'
@@ -33,9 +33,12 @@ export const operation = { set: 1, add: 2, insert: 3, delete: 4 } as const
 const metaWords = 3
 const metaInts = metaWords * 2
 /** Where the parts of the head stand, counted from the row of the copy. */
-export const copyMeta = { setLow: -6, setHigh: -5, lastSet: -4, next: -3, row: -2, isInserted: -1 } as const
+export const copyMeta = { setLow: -6, setHigh: -5, lastSet: -4, next: -3, row: -2, marks: -1 } as const
+const mark = { inserted: 1, moved: 2 } as const
 /** Columns that can be told apart in an operation. A table with more is not speculated on. */
 export const columnsTold = 64
+
+const none: readonly number[] = []
 
 /** Scratch memory of one worker, in the region: begun again with every batch. */
 export class Scratch {
@@ -76,15 +79,13 @@ export class Speculation {
   readonly #copies = new StampedMap()
   /** The stand-in of an absent key → the first copy with it. */
   readonly #inserted = new StampedMap()
-  /** By table: this transaction has inserted, deleted or moved rows in its trees. */
-  readonly #movedIn: Uint8Array
-  #anyMoved = false
+  /** Copies whose place in trees is not the one of the state: inserted, deleted, or with other values in indexed columns. [table, copy] */
+  readonly #moved = new IntList(32)
 
   constructor(store: Store, scratch: Scratch) {
     this.store = store
     this.scratch = scratch
     this.#i32 = store.region.i32
-    this.#movedIn = new Uint8Array(store.tables.length)
   }
 
   begin(): void {
@@ -93,8 +94,7 @@ export class Speculation {
     this.writes += 1
     this.#copies.clear()
     this.#inserted.clear()
-    if (this.#anyMoved) this.#movedIn.fill(0)
-    this.#anyMoved = false
+    this.#moved.length = 0
   }
 
   /** It cannot be told now what the serial run will do: it will be asked. */
@@ -125,7 +125,7 @@ export class Speculation {
     }
     const copy = this.#copies.get(row)
     // What the transaction has put there itself is no read; what it has changed a little shows the rest as the state has it.
-    if (copy === 0 || this.#i32[copy * 2 + copyMeta.isInserted] === 0) this.foundRead = this.readSet.note(row, existence)
+    if (copy === 0 || (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0) this.foundRead = this.readSet.note(row, existence)
     const at = copy === 0 ? row : copy
     return this.isDeleted(at) ? 0 : at
   }
@@ -139,9 +139,21 @@ export class Speculation {
     return (this.#i32[address * 2 + 3]! & flagDeleted) !== 0
   }
 
-  /** Rows of this table stand elsewhere in its trees than the state says. */
-  hasMoved(table: number): boolean {
-    return this.#movedIn[table] !== 0
+  /** The copies of a table whose place in its trees is not the one of the state. */
+  movedIn(table: number): readonly number[] {
+    if (this.#moved.length === 0) return none
+    const copies: number[] = []
+    for (let at = 0; at < this.#moved.length; at += 2) if (this.#moved.words[at] === table) copies.push(this.#moved.words[at + 1]!)
+    return copies
+  }
+  /** The tree of the state shows this row where it is not any more. */
+  hasMoved(row: number): boolean {
+    const copy = this.#copies.get(row)
+    return copy !== 0 && (this.#i32[copy * 2 + copyMeta.marks]! & mark.moved) !== 0
+  }
+  /** The row of the state that a copy is of, or 0. */
+  rowOf(copy: number): number {
+    return this.#i32[copy * 2 + copyMeta.row]!
   }
 
   // ── writing ───────────────────────────────────────────────────────────────────────────────────────────
@@ -171,26 +183,26 @@ export class Speculation {
     const i32 = this.#i32
     for (let n = 1; n <= metaInts; n += 1) i32[copy * 2 - n] = 0
     i32[copy * 2 + copyMeta.row] = row
-    i32[copy * 2 + copyMeta.isInserted] = isInserted ? 1 : 0
+    i32[copy * 2 + copyMeta.marks] = isInserted ? mark.inserted : 0
     return copy
   }
 
   /** This transaction sets the column: a read of it is no read of the state any more. */
   hasSet(copy: number, column: number): boolean {
     const i32 = this.#i32
-    if (i32[copy * 2 + copyMeta.isInserted] !== 0) return true
+    if ((i32[copy * 2 + copyMeta.marks]! & mark.inserted) !== 0) return true
     return (i32[copy * 2 + (column < 32 ? copyMeta.setLow : copyMeta.setHigh)]! & (1 << (column & 31))) !== 0
   }
 
   /** A column of the copy was or will be stored: the operation that says so. */
   noteSet(part: TablePart, copy: number, column: number): void {
+    if (part.table.indexed.has(column)) this.#noteMoved(part, copy)
     if (this.hasSet(copy, column)) return
     const i32 = this.#i32
     const at = copy * 2
     const bit = 1 << (column & 31)
     const word = column < 32 ? 0 : 1
     i32[at + copyMeta.setLow + word] = i32[at + copyMeta.setLow + word]! | bit
-    if (part.table.indexed.has(column)) this.#moved(part)
     let op = i32[at + copyMeta.lastSet]! - 1
     if (op < 0) {
       op = this.#push(operation.set, part, i32[at + copyMeta.row]!, copy)
@@ -202,10 +214,10 @@ export class Speculation {
 
   /** An amount that is added in order, whatever the column holds then. The copy holds the sum as it is seen here. */
   noteAdd(part: TablePart, copy: number, column: number, delta: number | bigint): void {
+    if (part.table.indexed.has(column)) this.#noteMoved(part, copy)
     if (this.hasSet(copy, column)) return
     const i32 = this.#i32
     i32[copy * 2 + copyMeta.lastSet] = 0
-    if (part.table.indexed.has(column)) this.#moved(part)
     const op = this.#push(operation.add, part, i32[copy * 2 + copyMeta.row]!, copy)
     const { words } = this.operations
     words[op + 5] = column
@@ -229,7 +241,7 @@ export class Speculation {
       this.#inserted.set(standIn, copy)
     }
     this.#push(operation.insert, part, known, copy)
-    this.#moved(part)
+    this.#noteMoved(part, copy)
     this.writes += 1
     return copy
   }
@@ -238,7 +250,7 @@ export class Speculation {
     const i32 = this.#i32
     i32[copy * 2 + 3] = i32[copy * 2 + 3]! | flagDeleted
     this.#push(operation.delete, part, i32[copy * 2 + copyMeta.row]!, copy)
-    this.#moved(part)
+    this.#noteMoved(part, copy)
     this.writes += 1
   }
 
@@ -274,10 +286,13 @@ export class Speculation {
     return op
   }
 
-  #moved(part: TablePart): void {
-    if (part.table.trees.length === 0) return
-    this.#movedIn[part.table.ordinal] = 1
-    this.#anyMoved = true
+  #noteMoved(part: TablePart, copy: number): void {
+    const at = copy * 2 + copyMeta.marks
+    if (part.table.trees.length === 0 || (this.#i32[at]! & mark.moved) !== 0) return
+    this.#i32[at] = this.#i32[at]! | mark.moved
+    const pair = this.#moved.take(2)
+    this.#moved.words[pair] = part.table.ordinal
+    this.#moved.words[pair + 1] = copy
   }
 }
 

@@ -4,7 +4,7 @@
  * Reads are noted, writes are kept. Whatever TableHandle would answer with an error gives the run up: in order it will say the
  * same, or not.
  */
-import { KeyBuffer } from '../schema/key-codec.js'
+import { compareKeys, KeyBuffer } from '../schema/key-codec.js'
 import { wholeRow } from '../store/column-groups.js'
 import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
@@ -24,7 +24,6 @@ export class SpeculativeTableHandle implements IndexedTable {
   readonly #input: RowInput
   readonly #accessor: SpeculativeAccessorClass
   readonly #nonKey: readonly number[]
-  readonly #endKey = new KeyBuffer()
   #part!: TablePart
 
   constructor(transaction: Transaction, speculation: Speculation, table: TableStore) {
@@ -139,19 +138,49 @@ export class SpeculativeTableHandle implements IndexedTable {
     return this.#gather(plan, this.#checked(() => boundsOf(this.#table, plan, plan.own === 0 ? plan.columns.length : plan.own, range)))
   }
 
-  /** Addresses in the state. What the run itself has put into the tree, or taken out of it, is not there: it runs in order. */
+  /** Addresses in the state, and of copies that are inserted. */
   #gather(plan: TreePlan, bounds: Bounds): readonly number[] {
     this.#transaction.mustBeOpen()
     const table = this.#table
-    if (this.#speculation.hasMoved(table.ordinal)) this.#speculation.giveUp()
     if (bounds.isEmpty) return []
     const partition = table.partitionOfLeading(plan.columns, bounds.fixed)
     if (partition >= 0) this.#transaction.mayRead(table, partition)
     const parts = partition >= 0 ? [table.part(partition)] : Array.from({ length: table.partitions }, (_, n) => table.part(n))
-    const rows = gatherRows(parts, plan, bounds.range, bounds.limit, (part) => part.trees[plan.ordinal]!.rootNow())
+    const moved = this.#speculation.movedIn(table.ordinal)
+    const limit = bounds.limit + moved.length
+    let rows: readonly number[] = gatherRows(parts, plan, bounds.range, limit, (part) => part.trees[plan.ordinal]!.rootNow())
+    if (moved.length > 0) rows = this.#mergeMoved(plan, bounds, rows, moved)
     this.#transaction.countReads(rows.length)
     this.#noteRange(plan, bounds, rows)
     return rows
+  }
+
+  /** What the run itself has moved in the tree is taken out of the rows of the state, and put where it stands now. */
+  #mergeMoved(plan: TreePlan, { range, limit }: Bounds, rows: readonly number[], moved: readonly number[]): readonly number[] {
+    const speculation = this.#speculation
+    const keyed = rows.filter((row) => !speculation.hasMoved(row)).map((row) => ({ row, key: this.#entryKey(plan, row) }))
+    for (const copy of moved) {
+      const row = speculation.rowOf(copy)
+      if (row !== 0) {
+        // Where it stands may follow from what the state has: an `add` to an indexed column.
+        speculation.readSet.note(row, wholeRow)
+        if (speculation.placeOf(row) !== copy) continue // deleted, and inserted again as another copy
+      }
+      if (speculation.isDeleted(copy)) continue
+      const key = this.#entryKey(plan, copy)
+      if (range.from !== undefined && compareKeys(key, range.from.subarray(0, range.fromLength)) < 0) continue
+      if (range.to !== undefined && compareKeys(key, range.to.subarray(0, range.toLength)) >= 0) continue
+      keyed.push({ row: row === 0 ? copy : row, key })
+    }
+    keyed.sort((a, b) => (range.reverse ? compareKeys(b.key, a.key) : compareKeys(a.key, b.key)))
+    return (limit < keyed.length ? keyed.slice(0, limit) : keyed).map((one) => one.row)
+  }
+
+  #entryKey(plan: TreePlan, row: number): Uint8Array {
+    const at = this.#speculation.placeOf(row)
+    const key = new KeyBuffer()
+    plan.codec.encode(plan.columns.map((column) => this.#table.codec.readers[column]!(at)), key)
+    return key.view().slice()
   }
 
   /** The keys that were looked at: of a range that its limit cut off, those up to the last row. */
@@ -162,9 +191,8 @@ export class SpeculativeTableHandle implements IndexedTable {
     let withTo = false
     if (limit === 0) return
     if (rows.length === limit) {
-      const end = this.#endKey
-      end.reset()
-      plan.codec.encode(plan.columns.map((column) => this.#table.codec.readers[column]!(rows.at(-1)!)), end)
+      const bytes = this.#entryKey(plan, rows.at(-1)!)
+      const end = { bytes, length: bytes.length }
       if (range.reverse) from = end
       else {
         to = end
@@ -179,7 +207,7 @@ export class SpeculativeTableHandle implements IndexedTable {
       const at = this.#stillThere(row, number)
       if (at === 0) continue
       // A copy shows what the transaction did not write as the state has it.
-      this.#speculation.readSet.note(row, wholeRow)
+      if (!this.#speculation.scratch.holds(row)) this.#speculation.readSet.note(row, wholeRow)
       yield this.#table.codec.decode(at)
     }
   }
@@ -187,7 +215,9 @@ export class SpeculativeTableHandle implements IndexedTable {
     for (const row of rows) {
       const at = this.#stillThere(row, number)
       if (at === 0) continue
-      yield new this.#accessor(this.#table.part(this.#table.partitionOfRow(row)), at, row, this.#speculation.readSet.note(row, 0))
+      const part = this.#table.part(this.#table.partitionOfRow(row))
+      const { scratch, readSet } = this.#speculation
+      yield scratch.holds(row) ? new this.#accessor(part, at, 0, -1) : new this.#accessor(part, at, row, readSet.note(row, 0))
     }
   }
 

@@ -12,6 +12,7 @@ import { FrameRing } from '../shared/frame-ring.js'
 import { LaneLog, recordCostBytes } from '../shared/lane-log.js'
 import { RequestRing } from '../shared/request-ring.js'
 import { ResponseRing } from '../shared/response-ring.js'
+import { Statistics } from '../shared/statistics.js'
 import { SpeculationClaims, SpeculationLog } from '../shared/speculation-log.js'
 import { Store, type StorePlan } from '../store/store.js'
 import { laneCostMax } from '../partition/lane-runner.js'
@@ -36,6 +37,7 @@ export interface EnginePlan {
   readonly record: SharedArrayBuffer
   readonly frames: SharedArrayBuffer
   readonly frameOverflow: SharedArrayBuffer
+  readonly statistics: SharedArrayBuffer
   /** Of the frame ring; the buffer may be longer. */
   readonly frameRingBytes: number
   readonly workers: number
@@ -67,7 +69,7 @@ export function withSystemTables(program: Program): Program {
   return { ...program, tables: [...program.tables, outcomeTable] }
 }
 
-export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes' | 'speculation'> & {
+export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes' | 'statistics' | 'speculation'> & {
   readonly store: StorePlan
   readonly speculation: SpeculationMode
 }
@@ -94,6 +96,7 @@ export function createPlan(options: PlanOptions): EnginePlan {
     frames: sharedBuffer(ring),
     frameRingBytes: ring,
     frameOverflow: sharedBuffer(limits.frameBytesMax),
+    statistics: Statistics.create().buffer,
     speculation:
       options.store.copiesWords === 0
         ? undefined
@@ -116,6 +119,7 @@ export class EngineParts {
   readonly logs: readonly LaneLog[]
   readonly record: BatchRecord
   readonly frames: FrameRing
+  readonly statistics: Statistics
   readonly speculation: { readonly claims: SpeculationClaims; readonly logs: readonly SpeculationLog[]; readonly mode: SpeculationMode } | undefined
 
   /** `seat`: the worker, or the number of threads for main. `program` with system tables. */
@@ -130,6 +134,7 @@ export class EngineParts {
     this.logs = plan.logs.map((buffers) => new LaneLog(buffers))
     this.record = new BatchRecord(plan.record, plan.partitions)
     this.frames = new FrameRing(plan.frames, plan.frameOverflow, this.control, plan.frameRingBytes)
+    this.statistics = new Statistics(plan.statistics)
     const { speculation } = plan
     if (speculation !== undefined) {
       const logs = speculation.logs.map((buffer) => new SpeculationLog(buffer))

@@ -97,13 +97,24 @@ export class CrossLane {
     }
     const ahead = !record.mustRunInOrder && pace.runsAhead(count)
     const startMs = nodeEnvironment.monotonicMs()
-    if (ahead) {
-      this.#parts.speculation!.claims.open(count)
-      this.#runAhead(count)
-      this.#lane!.begin(count)
-    }
-    this.#runner.runCross(strays, ahead ? this.#lane : undefined)
+    if (ahead) this.#runAheadThenCommit(count, strays)
+    else this.#runner.runCross(strays)
+    this.#parts.statistics.add(ahead ? 'lanesAhead' : 'lanesInOrder', 1)
     pace.took(ahead, count, nodeEnvironment.monotonicMs() - startMs)
+  }
+
+  #runAheadThenCommit(count: number, strays: number): void {
+    const { speculation, statistics } = this.#parts
+    const lane = this.#lane!
+    speculation!.claims.open(count)
+    this.#runAhead(count)
+    const behindMs = nodeEnvironment.monotonicMs()
+    lane.begin(count)
+    this.#runner.runCross(strays, lane)
+    statistics.record('validate', nodeEnvironment.monotonicMs() - behindMs)
+    statistics.add('keptAhead', lane.counts.kept)
+    statistics.add('staleAhead', lane.counts.stale)
+    statistics.add('leftAhead', lane.counts.given)
   }
 }
 
@@ -129,6 +140,9 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost, environment: 
       sealer,
       clock: makeClock(plan.clock, environment),
       seed: plan.seed,
+      statistics: parts.statistics,
+      isMemory: plan.isMemory,
+      monotonicMs: environment.monotonicMs,
       outcomeWindowMs: plan.outcomeWindowMs,
     },
     // After a worker was lost, behind the batch it left unfinished: batch numbers are never reused (R16).

@@ -11,6 +11,7 @@ import { nodeEnvironment } from '../base/environment-node.js'
 import { type ErrorCode, SluiceError } from '../base/errors.js'
 import { Control, databaseState } from '../shared/control.js'
 import { FrameRing } from '../shared/frame-ring.js'
+import { Statistics } from '../shared/statistics.js'
 import { FileLogStorage, LogWriter, type LogTail } from '../../wal/index.js'
 import type { Durability } from '../../wal/index.js'
 import { LogPump } from './log-pump.js'
@@ -20,6 +21,7 @@ export interface LogThreadData {
   readonly frames: SharedArrayBuffer
   readonly frameOverflow: SharedArrayBuffer
   readonly frameRingBytes: number
+  readonly statistics: SharedArrayBuffer
   readonly directory: string
   readonly tail: LogTail
   readonly databaseId: Uint8Array
@@ -39,7 +41,7 @@ function run(data: LogThreadData, control: Control): void {
   const frames = new FrameRing(data.frames, data.frameOverflow, control, data.frameRingBytes)
   const writer = LogWriter.open(FileLogStorage.open(data.directory), data.tail, { databaseId, schema, durability })
   const { monotonicMs } = nodeEnvironment
-  const pump = new LogPump({ control, frames, writer, durability, monotonicMs, ring: () => send({ kind: 'look' }) })
+  const pump = new LogPump({ control, frames, writer, durability, statistics: new Statistics(data.statistics), monotonicMs, ring: () => send({ kind: 'look' }) })
   send({ kind: 'ready' })
   const isOpen = (): boolean => control.load('state') === databaseState.open
   const mustLook = (): boolean => pump.hasFrames || !isOpen()

@@ -19,6 +19,7 @@
 import { limits } from '../base/limits.js'
 import type { Control } from '../shared/control.js'
 import type { FrameRing } from '../shared/frame-ring.js'
+import type { Statistics } from '../shared/statistics.js'
 import type { Durability, LogWriter } from '../../wal/index.js'
 
 export interface LogPumpParts {
@@ -26,6 +27,7 @@ export interface LogPumpParts {
   readonly frames: FrameRing
   readonly writer: LogWriter
   readonly durability: Durability
+  readonly statistics: Statistics
   /** Milliseconds that never go back. */
   readonly monotonicMs: () => number
   /** Main sleeps and has something to look at. */
@@ -67,7 +69,8 @@ export class LogPump {
 
   /** Writes what is there and syncs once; then lets everybody see it. */
   #writeGroup(): void {
-    const { control, frames, writer, durability, ring, monotonicMs } = this.#parts
+    const { control, frames, writer, durability, statistics, ring, monotonicMs } = this.#parts
+    const beganMs = monotonicMs()
     const head = frames.publishedHead
     let counter = this.#counter
     for (let entry = frames.read(counter, head); entry !== undefined; entry = frames.read(counter, head)) {
@@ -76,13 +79,18 @@ export class LogPump {
     }
     writer.sync()
     this.#counter = counter
+    const nowMs = monotonicMs()
+    // First, so that who hears of the frames finds them counted.
+    statistics.record('sync', nowMs - beganMs)
+    statistics.add('syncs', 1)
     control.store('frameWritten', counter)
     control.written = writer.writtenUpTo
     // At 'memory' the sequencer has said so before (seal.ts).
     if (writer.durableUpTo > control.durable && durability !== 'memory') control.durable = writer.durableUpTo
+    if (durability !== 'memory' && statistics.mayLeave('durable')) statistics.leave('durable', writer.durableUpTo, nowMs)
     control.wakeWorker(0)
     if (control.mainMustBeRung()) ring()
-    this.#certifyAtMs = monotonicMs() + limits.certifyAfterMs
+    this.#certifyAtMs = nowMs + limits.certifyAfterMs
   }
 
   /** One step of the next segment. True when there may be another one to take. */

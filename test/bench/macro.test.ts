@@ -15,6 +15,8 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'transfer-fsync': ['2c73c14f'],
   'transfer-inline': ['5d76bfb0'],
   'submit-many': ['b66e54da'],
+  'two-workers': ['c9cddfa2 06768e3c b3084fc1'],
+  'scaling': ['510908'],
   'point-read': ['bb606538 bb606538'],
   'commit-to-subscriber': ['6853c521', '6853c521'],
   'live-stream': ['2c73c14f'],

@@ -235,7 +235,7 @@ async function across(run: FaultRun, counter: number, firstBatch: number): Promi
     hasLogThread: false,
     spinLoads: 0,
     idleTurns: 50,
-    speculation: 'never',
+    speculation: 'auto',
   })
   const control = new Control(plan.control)
   for (const word of ['requestHead', 'requestTail', 'frameHead', 'frameWritten', 'frameTail'] as const) control.store(word, counter | 0)

@@ -32,14 +32,14 @@ export const mutants: readonly Mutant[] = [
   { name: 'the existence of a row is not noted as read', killedBy: 'serial oracle', changes: one(speculation, 'this.foundRead = this.readSet.note(row, existence)', 'this.foundRead = this.readSet.note(row, 0)') },
   { name: 'get() notes that the row exists, not its columns', killedBy: 'serial oracle', changes: one(handle, 'if (foundRead >= 0) readSet.widen(foundRead, wholeRow)', 'readSet.widen(foundRead, 0)') },
   { name: 'a live row does not note the column that was got', killedBy: 'serial oracle', changes: one(accessor, 'if (this.#read >= 0) support.widen(this.#read, groups)', '') },
-  { name: 'columns of a row that the run has written are not noted', killedBy: 'serial oracle', changes: one(speculation, 'if (copy === 0 || this.#i32[copy * 2 + copyMeta.isInserted] === 0)', 'if (copy === 0)') },
-  { name: 'rows of a scan are not noted', killedBy: 'serial oracle', changes: one(handle, 'this.#speculation.readSet.note(row, wholeRow)\n', '') },
+  { name: 'columns of a row that the run has written are not noted', killedBy: 'serial oracle', changes: one(speculation, 'if (copy === 0 || (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0)', 'if (copy === 0)') },
+  { name: 'rows of a scan are not noted', killedBy: 'serial oracle', changes: one(handle, 'if (!this.#speculation.scratch.holds(row)) this.#speculation.readSet.note(row, wholeRow)\n', '') },
   { name: 'columns behind the 31st belong to no group', killedBy: 'serial oracle', changes: one('engine/store/column-groups.ts', '1 << Math.min(ordinal, lastGroup)', 'ordinal > lastGroup ? 0 : 1 << ordinal') },
   { name: 'no range is noted', killedBy: 'serial oracle', changes: one(handle, 'readSet.noteRange(this.#table.ordinal, plan.ordinal, from, to, withTo)', '') },
   { name: 'a range that its limit cut off ends before its last row', killedBy: 'serial oracle', seeds: 30, changes: one(handle, 'withTo = true', 'withTo = false') },
   { name: 'a range in reverse that its limit cut off is noted from its other end', killedBy: 'serial oracle', changes: one(handle, 'if (range.reverse) from = end', 'if (false as boolean) from = end') },
   { name: 'a range that its limit cut off is noted to its end', killedBy: 'what is kept', changes: one(handle, 'if (rows.length === limit)', 'if (false as boolean)') },
-  { name: 'a scan over what the run itself has moved shows the state', killedBy: 'serial oracle', changes: one(handle, 'if (this.#speculation.hasMoved(table.ordinal)) this.#speculation.giveUp()', '') },
+  { name: 'a scan over what the run itself has moved shows the state', killedBy: 'serial oracle', changes: one(handle, 'if (moved.length > 0) rows = ', 'if (false as boolean) rows = ') },
 
   // ── what is written ─────────────────────────────────────────────────────────────────────────────────────
   { name: 'no range is looked up', killedBy: 'serial oracle', changes: one(written, 'if (this.#isEntered(words, bytes, at)) return true', '') },
@@ -72,12 +72,12 @@ export const mutants: readonly Mutant[] = [
   { name: 'a long value of a copy is shared with it', killedBy: 'serial oracle', changes: one('engine/store/row-codec.ts', 'this.i32[column.at + 1] = own', 'domain.release(own, words)') },
 
   // ── the order of a batch ────────────────────────────────────────────────────────────────────────────────
-  { name: 'the cross-partition lane does not wait for the others', killedBy: 'serial oracle', changes: one(sequencer, 'lanes.runLanes()\n        this.#reclaimGlobal(record.batch)\n        lanes.runCross(this.#collectStrays(taken))', 'const strays = this.#collectStrays(taken)\n        lanes.runCross(strays)\n        lanes.runLanes()') },
+  { name: 'the cross-partition lane does not wait for the others', killedBy: 'serial oracle', changes: one(sequencer, 'lanes.runLanes()\n        this.#reclaimGlobal(record.batch)\n        const strays = this.#collectStrays(taken)\n        lanes.runCross(strays)', 'const strays = this.#collectStrays(taken)\n        lanes.runCross(strays)\n        lanes.runLanes()') },
   {
     name: 'runs ahead see the state before the lanes',
     killedBy: 'serial oracle',
     changes: [
-      { file: laneHosts, from: 'this.#parts.speculation!.claims.open(count)\n      this.#runAhead(count)\n', to: '' },
+      { file: laneHosts, from: 'speculation!.claims.open(count)\n    this.#runAhead(count)\n', to: '' },
       { file: laneHosts, from: 'this.#cross = new CrossLane(parts, this.#runner, (count) => own.run(count))', to: 'this.#cross = new CrossLane(parts, this.#runner, (count) => own.run(count))\n    Object.assign(this, { own })' },
       {
         file: laneHosts,

@@ -22,6 +22,7 @@ import { LaneLog } from '../../engine/shared/lane-log.js'
 import { unplaced } from '../../engine/shared/request-ring.js'
 import type { ResponseEntry } from '../../engine/shared/response-ring.js'
 import { SpeculationClaims } from '../../engine/shared/speculation-log.js'
+import { Statistics } from '../../engine/shared/statistics.js'
 import { checkStore } from '../../engine/store/check.js'
 import { flagDeleted } from '../../engine/store/domain.js'
 import { Store } from '../../engine/store/store.js'
@@ -121,6 +122,7 @@ export class Bench {
       hasLogThread: false,
       spinLoads: 0,
       idleTurns: 4,
+      statistics: Statistics.create().buffer,
       speculation: runsAhead ? { claims: SpeculationClaims.create().buffer, logs: Array.from({ length: threads }, () => take(limits.speculationLogBytes)), mode: 'always' } : undefined,
     }
   }

@@ -16,6 +16,7 @@ import type { Sequencer } from '../../engine/sequencer/sequencer.js'
 import { BatchRecord } from '../../engine/shared/batch-record.js'
 import { sharedBuffer } from '../../engine/shared/buffers.js'
 import { Control, databaseState } from '../../engine/shared/control.js'
+import { Statistics } from '../../engine/shared/statistics.js'
 import { LaneLog } from '../../engine/shared/lane-log.js'
 import { SpeculationClaims } from '../../engine/shared/speculation-log.js'
 import { Store, type StorePlan } from '../../engine/store/store.js'
@@ -88,7 +89,7 @@ export class Life {
     this.writer = LogWriter.open(options.disk.log, tail, { databaseId, schema, durability, segmentBytesMax })
     const { frames } = this.parts
     const monotonicMs = (): number => this.world.monotonicMs()
-    this.pump = new LogPump({ control, frames, writer: this.writer, durability, monotonicMs, ring: () => this.engine.rung() })
+    this.pump = new LogPump({ control, frames, writer: this.writer, durability, statistics: this.parts.statistics, monotonicMs, ring: () => this.engine.rung() })
     this.lanes = new SteppedLanes(withSystem, plan, randomOf(options.laneSeed))
     this.#sequencer = makeSequencer(this.lanes.sequencerParts, this.lanes, this.world)
     const threads = {
@@ -266,6 +267,7 @@ function planOf(options: LifeOptions, store: StorePlan, { tail, lastNow }: Recov
     hasLogThread: true,
     spinLoads: 0,
     idleTurns: 4,
+    statistics: Statistics.create().buffer,
     speculation:
       options.runsAhead === true
         ? { claims: SpeculationClaims.create().buffer, logs: Array.from({ length: threads }, () => taken(limits.speculationLogBytes)), mode: 'always' }

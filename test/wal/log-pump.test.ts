@@ -3,6 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { limits } from '../../engine/base/limits.js'
 import { Control } from '../../engine/shared/control.js'
 import { FrameRing } from '../../engine/shared/frame-ring.js'
+import { Statistics } from '../../engine/shared/statistics.js'
 import { LogPump } from '../../engine/worker/log-pump.js'
 import { listSegments, MemoryLogStorage } from '../../wal/index.js'
 import type { Durability, StorageFault, StorageOperation } from '../../wal/index.js'
@@ -31,7 +32,7 @@ class Bench {
     const writer = openWriter(storage, tail, { durability, segmentBytesMax })
     const monotonicMs = (): number => this.nowMs
     const ring = (): void => void (this.rings += 1)
-    this.pump = new LogPump({ control: this.control, frames: this.frames, writer, durability, monotonicMs, ring })
+    this.pump = new LogPump({ control: this.control, frames: this.frames, writer, durability, statistics: Statistics.create(), monotonicMs, ring })
   }
 
   seal(bytes: number): void {

@@ -345,6 +345,23 @@ class Program {
     }
     return n
   }
+  /** Deletes, and perhaps lays again, what it is about to meet. */
+  relay(): unknown {
+    let n = 0
+    for (const row of this.#tx.db.line.rows(this.#range())) {
+      n = n * 7 + row.seq
+      if (n > 1e9) break
+      const seq = this.#below(seqs)
+      if (this.#tx.db.line.delete([row.at, seq]) && this.#below(2) === 0) this.#tx.db.line.put({ at: row.at, seq, rank: this.#below(3), text: this.#pick(texts) })
+    }
+    return n
+  }
+  /** Lays some and goes along them with the others: what it has done itself, it sees. */
+  layAndScan(): unknown {
+    this.lay()
+    if (this.#below(2) === 0) this.rank()
+    return this.#below(2) === 0 ? this.scan() : this.#below(2) === 0 ? this.relay() : this.ranked()
+  }
   clear(): unknown {
     let cleared = 0
     for (const row of this.#tx.db.line.scan(this.#range())) if (this.#tx.db.line.delete([row.at, row.seq])) cleared += 1
@@ -538,7 +555,7 @@ const repeated = (times: number, ...actions: Action[]): Action[] => actions.flat
 const atHome: readonly Action[] = [
   ...repeated(3, 'get', 'glance', 'put', 'set', 'scan', 'lay'),
   ...repeated(2, 'has', 'add', 'update', 'updateBy', 'drop', 'widen', 'chase', 'append', 'keys', 'number', 'any', 'pop'),
-  ...repeated(1, 'insert', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret'),
+  ...repeated(1, 'insert', 'relay', 'layAndScan', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret'),
 ]
 const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen'), 'forget', 'draw']
 

@@ -1,0 +1,97 @@
+/** What `db.stats()` answers. Everything counts since the database was opened, unless it says what it is now. */
+import type { Position } from './position.js'
+
+/** Times of one stage, in milliseconds, one for each batch that was timed. Percentiles are told to 6 %. */
+export interface StageStats {
+  readonly count: number
+  readonly meanMs: number
+  readonly p50Ms: number
+  readonly p90Ms: number
+  readonly p99Ms: number
+  readonly p999Ms: number
+  readonly maxMs: number
+}
+
+export interface DatabaseStats {
+  /** Partition workers; with 0 everything runs on the caller's thread. */
+  readonly workers: number
+  readonly partitions: number
+  readonly durability: 'fsync' | 'os' | 'memory'
+  /** The newest durable batch: what reads see now. */
+  readonly position: Position
+
+  /** Calls on their way, now, and the bounds at which calls are refused or wait. */
+  readonly calls: {
+    readonly waiting: number
+    readonly waitingMax: number
+    readonly queuedBytes: number
+    readonly queuedBytesMax: number
+  }
+  readonly batches: {
+    readonly count: number
+    readonly requests: number
+    /** Requests that ran in the lane of their partition. */
+    readonly partitionLanes: number
+    /** Requests that ran in the cross-partition lane: sent there, or strays. */
+    readonly crossPartitionLane: number
+    /** Of those, the ones that had been placed and left their partition: is the declaration right? */
+    readonly strays: number
+  }
+  /** Runs of the cross-partition lane ahead of their turn. Zeros with fewer than two workers. */
+  readonly speculation: {
+    /** Cross-partition lanes that were run ahead, and that were run in order at once, because that was quicker. */
+    readonly lanesAhead: number
+    readonly lanesInOrder: number
+    /** Runs that were committed as they were, that had read what changed, and that had not come to a good end. */
+    readonly kept: number
+    readonly stale: number
+    readonly unfinished: number
+    /** Stale runs among all that came to a good end; 0 without any. */
+    readonly staleRatio: number
+  }
+  /**
+   * Where the time of a call goes. `queue`: from being handed in until a batch takes it. `order`: taking the requests of
+   * a batch and writing their order down. `execute`: the lanes of a batch, all
+   * of them. `validate`: of that, committing in order what was run ahead. `seal`: its frame. `sync`: writing and syncing a group of
+   * frames. `release`: from durable to the answer. Of batches with fewer than 64 requests one in 16 is timed.
+   */
+  readonly stages: {
+    readonly queue: StageStats
+    readonly order: StageStats
+    readonly execute: StageStats
+    readonly validate: StageStats
+    readonly seal: StageStats
+    readonly sync: StageStats
+    readonly release: StageStats
+  }
+  /** Bytes, now. */
+  readonly memory: {
+    readonly reserved: number
+    /** Handed out of it; never given back, but used again. */
+    readonly used: number
+    /** Of that, what only older snapshots and `asOf` need: versions, and what was deleted. */
+    readonly history: number
+    /** Above 80 %: the oldest snapshots are given up where that helps. */
+    readonly isShort: boolean
+  }
+  readonly log: {
+    readonly frames: number
+    readonly frameBytes: number
+    /** Groups of frames that were written and synced together; 0 without a path. */
+    readonly syncs: number
+    /** Frame bytes that are sealed and not in the files yet, now. */
+    readonly unwrittenBytes: number
+    /** The disk is full: calls are refused until there is room. */
+    readonly isDiskFull: boolean
+  }
+  /** Streams that are open now. */
+  readonly streams: {
+    readonly count: number
+    /** Of them, those that have fallen behind memory and read files. */
+    readonly inFiles: number
+    /** Streams that have not read all that is durable. */
+    readonly behind: number
+  }
+  /** Snapshots that are open now. */
+  readonly snapshots: number
+}

@@ -25,5 +25,5 @@ test('more than 100,000 batches: run ahead and in order leave the same answers, 
   if (process.env['SLUICE_SEED'] !== undefined) return
   expect(tally.batches).toBeGreaterThan(100_000)
   // A way that is seldom gone would prove nothing.
-  for (const count of [tally.kept, tally.stale, tally.given]) expect(count).toBeGreaterThan(all / 10)
+  for (const count of [tally.kept, tally.stale, tally.given]) expect(count).toBeGreaterThan(all / 20)
 })

@@ -142,7 +142,7 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost, environment: 
       seed: plan.seed,
       statistics: parts.statistics,
       isMemory: plan.isMemory,
-      monotonicMs: environment.monotonicMs,
+      monotonicMs: () => environment.monotonicMs(),
       outcomeWindowMs: plan.outcomeWindowMs,
     },
     // After a worker was lost, behind the batch it left unfinished: batch numbers are never reused (R16).

@@ -368,8 +368,8 @@ class Program {
     return cleared
   }
   lay(): void {
-    const rank = this.#below(5)
-    this.#tx.db.line.put({ at: this.#at(), seq: this.#below(seqs), rank: rank === 4 ? null : rank, n: this.#below(9), text: this.#pick(texts) })
+    const rank = this.#pick([null, 0, 1, 2, 3])
+    this.#tx.db.line.put({ at: this.#at(), seq: this.#below(seqs), rank, n: this.#below(9), text: this.#pick(texts) })
   }
   /** A row behind the last one: what queues do. */
   append(): unknown {
@@ -390,7 +390,7 @@ class Program {
   rank(): unknown {
     const key: [number, number] = [this.#at(), this.#below(seqs)]
     if (!this.#tx.db.line.has(key)) return 'none'
-    this.#tx.db.line.update(key, { rank: this.#below(4) })
+    this.#tx.db.line.update(key, { rank: this.#pick([null, 0, 0, 1, 2, 3]) })
     return undefined
   }
   addLine(): unknown {
@@ -451,7 +451,7 @@ class Program {
     if (this.#below(12) === 0) return wide.delete(at)
     const row = wide.row(at) as Record<string, unknown> | undefined
     if (row === undefined) return void wide.put({ at, last: this.#below(6), label: this.#pick(words) })
-    const name = this.#pick(['c0', 'c30', 'c31', 'c32', 'c37'])
+    const name = this.#pick(['c0', 'c31', 'c31', 'c37'])
     switch (this.#below(6)) {
       case 0:
         row[name] = this.#below(100)
@@ -462,7 +462,7 @@ class Program {
         row['label'] = this.#pick(texts)
         return row['last']
       case 3:
-        row['last'] = this.#below(2) === 0 ? null : this.#below(6)
+        row['last'] = this.#below(2) === 0 ? null : this.#below(2) * this.#below(6)
         return undefined
       case 4:
         return void wide.add(at, { total: 2, [name]: 1 })
@@ -557,7 +557,7 @@ const atHome: readonly Action[] = [
   ...repeated(2, 'has', 'add', 'update', 'updateBy', 'drop', 'widen', 'chase', 'append', 'keys', 'number', 'any', 'pop'),
   ...repeated(1, 'insert', 'relay', 'layAndScan', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret'),
 ]
-const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen'), 'forget', 'draw']
+const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen', 'widen'), 'forget', 'draw']
 
 function programOf(tx: Tx, home: number | undefined, script: readonly number[]): unknown {
   const program = new Program(tx, home)

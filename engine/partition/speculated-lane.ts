@@ -10,6 +10,7 @@
  * is to be asked: the caller takes the transaction back and runs it.
  */
 import { assert } from '../base/assert.js'
+import { limits } from '../base/limits.js'
 import type { BatchRecord } from '../shared/batch-record.js'
 import { eventInts } from '../shared/lane-log.js'
 import { operationInts, type SpeculationClaims, type SpeculationEntry, type SpeculationLog } from '../shared/speculation-log.js'
@@ -95,6 +96,8 @@ export class SpeculatedLane {
       transaction.log.addEvent(log.words[at]!, transaction.log.putBytes(log.bytes.subarray(from, from + length), length), length)
     }
     for (let n = 0, at = operationsAt; n < operations; n += 1, at += operationInts) this.#operate(transaction, log.words, at)
+    // Long values of rows that it did not read may have grown. Half of the limit was left for that: below it the run in order passes.
+    if (transaction.writtenBytes > limits.transactionBytesMax / 2) transaction.stray()
   }
 
   /** The run in order, in place of what `apply` could not do. */
@@ -131,6 +134,7 @@ export class SpeculatedLane {
         this.#insert(transaction, part, copy)
         break
       case operation.delete:
+        transaction.countWrite(part, row, 0)
         transaction.change(() => transaction.writer.delete(part, row))
         break
     }
@@ -139,6 +143,7 @@ export class SpeculatedLane {
   #setColumns(transaction: Transaction, part: TablePart, row: number, copy: number, columns: number, from: number): void {
     const { codec, indexed, layout } = part.table
     if (columns === 0) return
+    transaction.countWrite(part, row, 0)
     transaction.change(() => transaction.writer.touch(part, row))
     for (let left = columns; left !== 0; left &= left - 1) {
       const ordinal = from + 31 - Math.clz32(left & -left)
@@ -161,6 +166,7 @@ export class SpeculatedLane {
     table.key.setFromRow(values)
     const known = part.findAny()
     assert(known === 0 || (i32[known * 2 + 3]! & flagDeleted) !== 0, 'a run that still holds inserts a key that is absent')
+    transaction.countWrite(part, known, 0)
     transaction.change(() => {
       table.codec.stageCopy(copy, part.domain)
       i32[copy * 2 + copyMeta.row] = transaction.writer.insert(part, known)

@@ -241,6 +241,11 @@ export class Transaction implements RealmTransaction {
     }
   }
 
+  /** What has been counted so far. */
+  get writtenBytes(): number {
+    return this.#written
+  }
+
   // ── what tx does beside tables ────────────────────────────────────────────────────────────────────────
 
   #seeded(): TransactionRandom {

@@ -7,6 +7,7 @@ import { partitionOfOne } from '../../engine/schema/placement.js'
 import { FrameBodyReader, transactionField, transactionWords } from '../../wal/index.js'
 import { Bench, outcomeWindowMs as benchOutcomeWindowMs } from '../oracle/bench.js'
 import { keptOrNot } from '../oracle/keeping.js'
+import { stories } from '../oracle/stories.js'
 import { differenceOf, program, requestOf, runOf, type Call, type Plan } from '../oracle/twins.js'
 import { lifeOf, simulate } from '../simulator/simulation.js'
 import modelApp from '../support/apps/model-app.js'
@@ -22,6 +23,18 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 export const checks = {
   /** test/oracle/serial.test.ts */
   'serial oracle': (seed) => differenceOf(runOf(seed, 300)),
+
+  /** test/oracle/found.test.ts */
+  'what was found': () => {
+    for (const [name, story] of Object.entries(stories)) {
+      try {
+        story()
+      } catch (error) {
+        return `${name}: ${messageOf(error)}`
+      }
+    }
+    return undefined
+  },
 
   /** test/oracle/keeping.test.ts */
   'what is kept': () => keptOrNot(),

@@ -34,7 +34,7 @@ export const mutants: readonly Mutant[] = [
   { name: 'a live row does not note the column that was got', killedBy: 'serial oracle', changes: one(accessor, 'if (this.#read >= 0) support.widen(this.#read, groups)', '') },
   { name: 'columns of a row that the run has written are not noted', killedBy: 'serial oracle', changes: one(speculation, 'if (copy === 0 || (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0)', 'if (copy === 0)') },
   { name: 'rows of a scan are not noted', killedBy: 'serial oracle', changes: one(handle, 'if (!this.#speculation.scratch.holds(row)) this.#speculation.readSet.note(row, wholeRow)\n', '') },
-  { name: 'columns behind the 31st belong to no group', killedBy: 'serial oracle', changes: one('engine/store/column-groups.ts', '1 << Math.min(ordinal, lastGroup)', 'ordinal > lastGroup ? 0 : 1 << ordinal') },
+  { name: 'columns behind the 31st belong to no group', killedBy: 'serial oracle', seeds: 60, changes: one('engine/store/column-groups.ts', '1 << Math.min(ordinal, lastGroup)', 'ordinal > lastGroup ? 0 : 1 << ordinal') },
   { name: 'no range is noted', killedBy: 'serial oracle', changes: one(handle, 'readSet.noteRange(this.#table.ordinal, plan.ordinal, from, to, withTo)', '') },
   { name: 'a range that its limit cut off ends before its last row', killedBy: 'serial oracle', seeds: 30, changes: one(handle, 'withTo = true', 'withTo = false') },
   { name: 'a range in reverse that its limit cut off is noted from its other end', killedBy: 'serial oracle', changes: one(handle, 'if (range.reverse) from = end', 'if (false as boolean) from = end') },
@@ -43,10 +43,10 @@ export const mutants: readonly Mutant[] = [
 
   // ── what is written ─────────────────────────────────────────────────────────────────────────────────────
   { name: 'no range is looked up', killedBy: 'serial oracle', changes: one(written, 'if (this.#isEntered(words, bytes, at)) return true', '') },
-  { name: 'null bits are no change', killedBy: 'serial oracle', seeds: 30, changes: one('engine/store/column-groups.ts', 'if (nulls === undefined) continue', 'continue') },
+  { name: 'null bits are no change', killedBy: 'serial oracle', seeds: 60, changes: one('engine/store/column-groups.ts', 'if (nulls === undefined) continue', 'continue') },
   { name: 'deletes are noted as no change of existence', killedBy: 'serial oracle', changes: one(written, 'const groups = isMoved ? wholeRow : ', 'const groups = ') },
   { name: 'an insert is not noted under its key', killedBy: 'serial oracle', changes: one(written, 'this.#groups.add(row, wholeRow)\n          this.#groups.add(absentKey(table.ordinal, table.key.hashOfRow(row)), wholeRow)', 'this.#groups.add(row, wholeRow)') },
-  { name: 'a revived row is not noted under its key', killedBy: 'serial oracle', seeds: 40, changes: one(written, 'if (isMoved && (images[image]! & flagDeleted) !== 0)', 'if (false as boolean)') },
+  { name: 'a revived row is not noted under its key', killedBy: 'what was found', changes: one(written, 'if (isMoved && (images[image]! & flagDeleted) !== 0)', 'if (false as boolean)') },
   { name: 'keys that left a tree are not noted', killedBy: 'serial oracle', changes: one(written, 'case opKind.treeRemoved: {', 'case 99 as never: {') },
   { name: 'keys that entered a tree are not noted', killedBy: 'serial oracle', changes: one(written, 'case opKind.treeInserted:\n', '') },
   { name: 'what ran in order is not noted as written', killedBy: 'serial oracle', changes: one(runner, 'this.#ahead?.noteCommitted(transaction)', 'if (run !== undefined) this.#ahead?.noteCommitted(transaction)') },
@@ -102,7 +102,7 @@ export const mutants: readonly Mutant[] = [
     { file: 'engine/store/store.ts', from: 'const bound = this.snapshots.oldestHeld(durable)', to: 'const bound = batch - 1' },
   ] },
   { name: 'the batch of a dead worker is not rolled back', killedBy: 'simulator', from: 1_000, seeds: 30, changes: one('engine/worker/supervisor.ts', 'if (isUnfinished) store.rollback()', '') },
-  { name: 'who dies ahead of his turn is blamed', killedBy: 'simulator', from: 1_005, seeds: 40, changes: one('engine/worker/supervisor.ts', "if (this.#isUnfinished() && place >= 0 && control.load('speculating') !== 0) {", 'if (false as boolean) {') },
+  { name: 'who dies ahead of his turn is blamed', killedBy: 'simulator', from: 1_010, changes: one('engine/worker/supervisor.ts', "if (this.#isUnfinished() && place >= 0 && control.load('speculating') !== 0) {", 'if (false as boolean) {') },
 
   // ── the log ─────────────────────────────────────────────────────────────────────────────────────────────
   { name: 'answers are given before their frame is durable', killedBy: 'simulator', from: 1_000, seeds: 30, changes: one('engine/shared/response-ring.ts', 'if (entry.needs > durable) break', '') },

@@ -73,10 +73,11 @@ export class Bench {
   readonly #buffers: SharedArrayBuffer[] = []
   #frames: number
 
-  constructor(program: Program, ahead: Ahead, seed: number) {
+  /** `mebibytes`: of memory, and of what a batch may record. */
+  constructor(program: Program, ahead: Ahead, seed: number, mebibytes?: number) {
     const withSystem = withSystemTables(program)
     const workers = typeof ahead === 'number' ? ahead : 0
-    const plan = this.#plan(withSystem, workers, ahead !== 'never', seed)
+    const plan = this.#plan(withSystem, workers, ahead !== 'never', seed, mebibytes)
     this.#inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, p.descriptor.name))
     if (workers === 0) {
       this.#parts = new EngineParts(withSystem, plan, 0)
@@ -94,7 +95,7 @@ export class Bench {
     this.#frames = this.#parts.frames.tail
   }
 
-  #plan(program: Program, workers: number, runsAhead: boolean, seed: number): EnginePlan {
+  #plan(program: Program, workers: number, runsAhead: boolean, seed: number, mebibytes = 0): EnginePlan {
     const threads = Math.max(1, workers)
     const take = (bytes: number): SharedArrayBuffer => {
       const buffer = taken(bytes)
@@ -102,15 +103,15 @@ export class Bench {
       return buffer
     }
     return {
-      store: Store.plan(program, { bytes: 16 * MiB, isDefault: false, workers, partitions, historyBytes: 0, runsAhead }),
+      store: Store.plan(program, { bytes: Math.max(16, mebibytes) * MiB, isDefault: false, workers, partitions, historyBytes: 0, runsAhead }),
       control: Control.create(threads).buffer,
       requests: take(limits.requestRingBytes),
       responses: take(threads * limits.responseRingBytes),
-      logs: Array.from({ length: threads }, () => LaneLog.create(laneSizes).buffers),
+      logs: Array.from({ length: threads }, () => LaneLog.create({ ...laneSizes, bytes: Math.max(2, mebibytes) * MiB }).buffers),
       record: BatchRecord.create(partitions).buffer,
       frames: new SharedArrayBuffer(256 * KiB),
       frameRingBytes: 256 * KiB,
-      frameOverflow: take(limits.requestRingBytes),
+      frameOverflow: take(Math.max(limits.requestRingBytes, mebibytes * MiB)),
       workers,
       partitions,
       seed,

@@ -10,6 +10,7 @@
  * is to be asked: the caller takes the transaction back and runs it.
  */
 import { assert } from '../base/assert.js'
+import { limits } from '../base/limits.js'
 import type { BatchRecord } from '../shared/batch-record.js'
 import { eventInts } from '../shared/lane-log.js'
 import { operationInts, type SpeculationClaims, type SpeculationEntry, type SpeculationLog } from '../shared/speculation-log.js'
@@ -94,6 +95,8 @@ export class SpeculatedLane {
       transaction.log.addEvent(log.words[at]!, transaction.log.putBytes(log.bytes.subarray(from, from + length), length), length)
     }
     for (let n = 0, at = operationsAt; n < operations; n += 1, at += operationInts) this.#operate(transaction, log.words, at)
+    // Long values of rows that it did not read may have grown. Half of the limit was left for that: below it the run in order passes.
+    if (transaction.writer.written > limits.transactionBytesMax / 2) transaction.stray()
   }
 
   /** The run in order, in place of what `apply` could not do. */

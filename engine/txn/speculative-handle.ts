@@ -226,7 +226,10 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     if (number !== this.#transaction.number) this.#transaction.refuseKept()
     this.#transaction.mustBeOpen()
     const at = this.#speculation.placeOf(row)
-    return this.#speculation.isDeleted(at) ? 0 : at
+    if (!this.#speculation.isDeleted(at)) return at
+    // One that the run itself has inserted may be there again by now, as another copy; in order it is the same row.
+    if (this.#speculation.scratch.holds(row)) this.#speculation.giveUp()
+    return 0
   }
 
   // ── steps ─────────────────────────────────────────────────────────────────────────────────────────────

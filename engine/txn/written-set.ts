@@ -58,6 +58,8 @@ export class WrittenSet {
           const isMoved = ((before[from + 3]! ^ i32[row * 2 + 3]!) & flagDeleted) !== 0
           const groups = isMoved ? wholeRow : table.groups.changed(before, from, i32, row * 2)
           if (groups !== 0) this.#groups.add(row, groups)
+          // The deleted row may be what an insert of this lane has left that was undone: the runs have seen no row, but an absent key.
+          if (isMoved && (before[from + 3]! & flagDeleted) !== 0) this.#groups.add(absentKey(table.ordinal, table.key.hashOfRow(row)), wholeRow)
           break
         }
         case opKind.inserted:

@@ -9,7 +9,7 @@ import { nodeEnvironment } from '../base/environment-node.js'
 import { limits } from '../base/limits.js'
 import { databaseState } from '../shared/control.js'
 import { LaneRunner } from '../partition/lane-runner.js'
-import { SpeculatedLane } from '../partition/speculated-lane.js'
+import { SpeculatedLane, type SpeculationCounts } from '../partition/speculated-lane.js'
 import { SpeculationPace } from '../partition/speculation-pace.js'
 import { Speculator } from '../partition/speculator.js'
 import { BrokenBatch } from '../txn/transaction.js'
@@ -66,7 +66,7 @@ export class OwnSpeculation {
  * The cross-partition lane on the sequencer's thread: in order, or ahead and then in order. `runAhead` has all workers run the
  * requests that are open, and answers when they have.
  */
-class CrossLane {
+export class CrossLane {
   readonly #parts: EngineParts
   readonly #runner: LaneRunner
   readonly #runAhead: (count: number) => void
@@ -81,6 +81,11 @@ class CrossLane {
     const { claims, logs, mode } = parts.speculation
     this.#pace = new SpeculationPace(mode)
     this.#lane = new SpeculatedLane(parts.store, claims, logs)
+  }
+
+  /** What became of the runs ahead of the last batch that had some; undefined: there are never any. */
+  get counts(): SpeculationCounts | undefined {
+    return this.#lane?.counts
   }
 
   run(strays: number): void {
@@ -138,7 +143,7 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost, environment: 
       seed: plan.seed,
       statistics: parts.statistics,
       isMemory: plan.isMemory,
-      monotonicMs: environment.monotonicMs,
+      monotonicMs: () => environment.monotonicMs(),
       outcomeWindowMs: plan.outcomeWindowMs,
     },
     // After a worker was lost, behind the batch it left unfinished: batch numbers are never reused (R16).
@@ -186,6 +191,10 @@ export class InlineLaneHost implements LaneHost {
   }
   runCross(strays: number): void {
     this.#cross.run(strays)
+  }
+  /** As `CrossLane.counts`. */
+  get counts(): SpeculationCounts | undefined {
+    return this.#cross.counts
   }
 }
 

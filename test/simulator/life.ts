@@ -18,6 +18,7 @@ import { sharedBuffer } from '../../engine/shared/buffers.js'
 import { Control, databaseState } from '../../engine/shared/control.js'
 import { Statistics } from '../../engine/shared/statistics.js'
 import { LaneLog } from '../../engine/shared/lane-log.js'
+import { SpeculationClaims } from '../../engine/shared/speculation-log.js'
 import { Store, type StorePlan } from '../../engine/store/store.js'
 import { bringForward, type CheckpointReport } from '../../engine/stream/checkpointer.js'
 import { recover, type Recovered } from '../../engine/stream/recover.js'
@@ -44,6 +45,8 @@ export interface LifeOptions {
   readonly durability: Durability
   readonly segmentBytesMax: number
   readonly historyBytes: number
+  /** The cross-partition lane is run ahead, in every batch. */
+  readonly runsAhead?: boolean
   /** Of the order in which the lanes of different workers run. */
   readonly laneSeed: number
   /** What the wall clock says; it may say anything. */
@@ -194,8 +197,8 @@ export class Life {
   }
 }
 
-const layOut = (program: Program, { workers, historyBytes }: LifeOptions): StorePlan =>
-  Store.plan(program, { bytes: 24 * MiB, isDefault: false, workers, partitions, historyBytes })
+const layOut = (program: Program, { workers, historyBytes, runsAhead = false }: LifeOptions): StorePlan =>
+  Store.plan(program, { bytes: 24 * MiB, isDefault: false, workers, partitions, historyBytes, runsAhead })
 
 /** As `recoverFiles` in engine/open.ts does. `program` with system tables. */
 export async function recoverDisk(program: Program, options: LifeOptions): Promise<Recovered> {
@@ -223,7 +226,7 @@ export async function recoverDisk(program: Program, options: LifeOptions): Promi
 /** Rings are used again: what stands in them does not matter, and making them takes longer than a short life. */
 const rings = new Map<number, SharedArrayBuffer[]>()
 const taken = (bytes: number): SharedArrayBuffer => rings.get(bytes)?.pop() ?? sharedBuffer(bytes)
-function givenBack({ requests, responses, frameOverflow }: EnginePlan): void {
+function givenBack({ requests, responses, frameOverflow, speculation }: EnginePlan): void {
   const give = (bytes: number, buffer: SharedArrayBuffer): void => {
     const free = rings.get(bytes)
     if (free === undefined) rings.set(bytes, [buffer])
@@ -232,6 +235,7 @@ function givenBack({ requests, responses, frameOverflow }: EnginePlan): void {
   give(limits.requestRingBytes, requests)
   give(limits.requestRingBytes, frameOverflow)
   give(responses.byteLength, responses)
+  for (const log of speculation?.logs ?? []) give(limits.speculationLogBytes, log)
 }
 
 /** As long as the rings of so many workers ask for, rounded as `sharedBuffer` rounds. */
@@ -264,6 +268,9 @@ function planOf(options: LifeOptions, store: StorePlan, { tail, lastNow }: Recov
     spinLoads: 0,
     idleTurns: 4,
     statistics: Statistics.create().buffer,
-    speculation: undefined,
+    speculation:
+      options.runsAhead === true
+        ? { claims: SpeculationClaims.create().buffer, logs: Array.from({ length: threads }, () => taken(limits.speculationLogBytes)), mode: 'always' }
+        : undefined,
   }
 }

@@ -21,7 +21,7 @@ import { FrameBodyReader } from '../../wal/index.js'
 import { tableSpecs } from '../support/apps/model-schema.js'
 import { bare, canonKey, emptyState, keyOf, runOn, scanOf, type ModelOutcome, type Row, type State } from '../support/model.js'
 import type { Call } from '../support/plans.js'
-import { canon } from '../support/same.js'
+import { canon } from '../support/canon.js'
 
 export interface Frame {
   readonly batch: number

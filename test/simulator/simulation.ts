@@ -23,7 +23,7 @@ import { FrameRing } from '../../engine/shared/frame-ring.js'
 import { decodeSchema, FrameBodyReader, LogReader, recoverLog, type Durability, type LogStorage, type StorageFault, type StorageOperation } from '../../wal/index.js'
 import type { Call } from '../support/plans.js'
 import { randomOf, type Random } from '../support/random.js'
-import { canon } from '../support/same.js'
+import { canon } from '../support/canon.js'
 import { CallSource } from './call-source.js'
 import { Life } from './life.js'
 import { mustShow, Oracle, type Frame } from './oracle.js'
@@ -37,6 +37,8 @@ export interface SimulationOptions {
   readonly faults: boolean
   /** Workers die: the answers then depend on how many there are. */
   readonly deaths: boolean
+  /** The cross-partition lane is run ahead by all workers: nobody must see a difference. */
+  readonly runsAhead?: boolean
   /** What chance decides otherwise. */
   readonly durability?: Durability
   readonly segmentBytesMax?: number
@@ -80,6 +82,11 @@ export interface SimulationResult {
   readonly answers: number
   readonly lostFrames: number
   readonly deaths: number
+  /** Of them, those of workers that ran ahead of their turn. */
+  readonly deathsAhead: number
+  /** Runs ahead that were committed, and those that were made again. */
+  readonly kept: number
+  readonly stale: number
   readonly failures: number
   /** Lives that began with a checkpoint, and checkpoints that were made. */
   readonly checkpoints: number
@@ -108,6 +115,17 @@ export const simulatedId = Uint8Array.from({ length: 16 }, (_, n) => n * 11 + 3)
 class ProcessDied extends Error {}
 
 const noFault = (): undefined => undefined
+
+/** What a seed decides where nobody says otherwise: every seed has its own number of workers, so that a seed says all. */
+export const lifeOf = (seed: number, rest: Partial<SimulationOptions> = {}): SimulationOptions => ({
+  seed,
+  workers: seed % 5,
+  steps: 80,
+  faults: true,
+  deaths: true,
+  runsAhead: seed % 3 !== 0,
+  ...rest,
+})
 
 export async function simulate(program: Program, options: SimulationOptions): Promise<SimulationResult> {
   const simulation = new Simulation(program, options)
@@ -146,8 +164,9 @@ class Simulation {
   #isLogStep = false
   #wallMs = 1_700_000_000_000
   #deathsOfLife = 0
+  #deathsAheadOfLife = 0
   #digest = 0
-  #tally = { lives: 0, batches: 0, answers: 0, lostFrames: 0, deaths: 0, failures: 0, calls: 0, checkpoints: 0, jobs: 0, fromFiles: 0 }
+  #tally = { lives: 0, batches: 0, answers: 0, lostFrames: 0, deaths: 0, deathsAhead: 0, kept: 0, stale: 0, failures: 0, calls: 0, checkpoints: 0, jobs: 0, fromFiles: 0 }
 
   constructor(program: Program, options: SimulationOptions) {
     this.#program = program
@@ -303,10 +322,15 @@ class Simulation {
     const before = this.#oracle.versions.length
     await this.#life.runBatch()
     this.#tally.batches += 1
-    const { deaths } = this.#life.lanes
+    const { deaths, deathsAhead, counts } = this.#life.lanes
     this.#tally.deaths += deaths - this.#deathsOfLife
     this.#deathsOfLife = deaths
-    this.#oracle.mayLose(deaths)
+    this.#tally.deathsAhead += deathsAhead - this.#deathsAheadOfLife
+    this.#deathsAheadOfLife = deathsAhead
+    this.#tally.kept += counts?.kept ?? 0
+    this.#tally.stale += counts?.stale ?? 0
+    // Nobody is blamed for a death ahead of his turn.
+    this.#oracle.mayLose(deaths - deathsAhead)
     this.#seal()
     for (const asked of this.#asked.values()) {
       asked.low ??= before
@@ -560,6 +584,7 @@ class Simulation {
     if (checkpoint > 0) this.#tally.checkpoints += 1
     this.#oracle.mayLose(0)
     this.#deathsOfLife = 0
+    this.#deathsAheadOfLife = 0
     this.#tally.lostFrames += before - this.#oracle.frames
     this.#ring = parts.frames
     this.#sealedCounter = parts.frames.tail
@@ -584,6 +609,7 @@ class Simulation {
       durability: this.#durability,
       segmentBytesMax: this.#segmentBytesMax,
       historyBytes: this.#historyBytes,
+      runsAhead: this.#options.runsAhead === true,
       laneSeed: this.#laneSeeds.below(2 ** 31),
       wallMs: this.#wallMs,
     })

@@ -3,6 +3,9 @@
  * the lanes of a batch are run one at a time, the next one of a worker that chance picks. Lanes of different workers touch
  * nothing in common (that is what R25 and the domains are for), so their order must never show.
  *
+ * The cross-partition lane is run ahead the same way, where the plan says so: whenever a worker takes a request, another one that has
+ * not begun yet may come before it. So each has some of the requests, and what one does lies between steps of the others.
+ *
  * Workers may be killed: before a request, or when it has been answered and recorded, with everything in between left as
  * it is. What the supervisor does then for a lane's worker is done here; for the sequencer's, `SequencerDied` leaves the
  * batch where it is, and the life (life.ts) repairs.
@@ -15,7 +18,8 @@ import { outcomeOfCode } from '../../engine/txn/outcome.js'
 import { Realm } from '../../engine/txn/realm.js'
 import { BrokenBatch } from '../../engine/txn/transaction.js'
 import { EngineParts, type EnginePlan } from '../../engine/worker/engine-plan.js'
-import { makeRunner } from '../../engine/worker/lane-hosts.js'
+import { CrossLane, makeRunner, OwnSpeculation } from '../../engine/worker/lane-hosts.js'
+import type { SpeculationCounts } from '../../engine/partition/speculated-lane.js'
 import type { Random } from '../support/random.js'
 
 export class WorkerDied extends Error {}
@@ -24,6 +28,7 @@ export class SequencerDied extends Error {}
 interface Worker {
   readonly parts: EngineParts
   readonly runner: LaneRunner
+  readonly ahead: OwnSpeculation
 }
 
 export class SteppedLanes implements LaneHost {
@@ -34,13 +39,25 @@ export class SteppedLanes implements LaneHost {
   readonly #realm = new Realm()
   /** Requests until a worker dies; Infinity when nobody is to. */
   #untilDeath = Infinity
+  #cross!: CrossLane
+  /** Workers that have not begun to run ahead. */
+  #waiting: number[] = []
+  #toRunAhead = 0
+  #sequencerDied = false
   deaths = 0
+  /** Workers that died while they ran ahead. */
+  deathsAhead = 0
 
   constructor(program: Program, plan: EnginePlan, chance: Random) {
     this.#program = program
     this.#plan = plan
     this.#chance = chance
     for (let worker = 0; worker < plan.store.domains; worker += 1) this.#start(worker)
+  }
+
+  /** What became of the runs ahead of the last batch that had some. */
+  get counts(): SpeculationCounts | undefined {
+    return this.#cross.counts
   }
 
   /** The parts of the sequencer's thread. */
@@ -99,11 +116,48 @@ export class SteppedLanes implements LaneHost {
 
   runCross(strays: number): void {
     try {
-      this.#workers[0]!.runner.runCross(strays)
+      this.#cross.run(strays)
     } catch (error) {
       if (!(error instanceof WorkerDied)) throw error
       this.#bury(0)
     }
+  }
+
+  /** All workers run so many requests of the cross-partition lane ahead, until none is left. */
+  #runAhead(count: number): void {
+    const { control } = this.sequencerParts
+    control.store('speculating', count)
+    this.#toRunAhead = count
+    this.#waiting = [...this.#workers.keys()]
+    this.#sequencerDied = false
+    while (this.#waiting.length > 0) this.#beginAhead()
+    // The others come to the end of their runs, whoever has died; then the supervisor sees to it.
+    if (this.#sequencerDied) throw new SequencerDied()
+    control.store('speculating', 0)
+  }
+
+  #beginAhead(): void {
+    const [worker] = this.#waiting.splice(this.#chance.below(this.#waiting.length), 1) as [number]
+    try {
+      this.#workers[worker]!.ahead.run(this.#toRunAhead)
+    } catch (error) {
+      if (!(error instanceof WorkerDied)) throw error
+      this.#buryAhead(worker)
+    }
+  }
+
+  /** As `Supervisor` does: nobody is blamed, the request runs in order. */
+  #buryAhead(worker: number): void {
+    this.deaths += 1
+    this.deathsAhead += 1
+    if (worker === 0) {
+      this.#sequencerDied = true
+      return
+    }
+    const { control, record } = this.sequencerParts
+    control.noteRunning(worker, -1)
+    record.mustRunInOrder = true
+    this.#start(worker)
   }
 
   #start(worker: number): void {
@@ -118,7 +172,17 @@ export class SteppedLanes implements LaneHost {
       this.#untilDeath = Infinity
       throw new WorkerDied()
     }
-    this.#workers[worker] = { parts, runner: makeRunner(parts, worker, this.#realm) }
+    if (parts.speculation !== undefined) {
+      const { claims } = parts.speculation
+      const take = claims.take.bind(claims)
+      claims.take = () => {
+        while (this.#waiting.length > 0 && this.#chance.chance(0.3)) this.#beginAhead()
+        return take()
+      }
+    }
+    const runner = makeRunner(parts, worker, this.#realm)
+    this.#workers[worker] = { parts, runner, ahead: new OwnSpeculation(parts, worker, this.#realm) }
+    if (worker === 0) this.#cross = new CrossLane(parts, runner, (count) => this.#runAhead(count))
   }
 
   #bury(worker: number): void {

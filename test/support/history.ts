@@ -10,7 +10,11 @@
  *   rw  a reader, to the appender of the first value that it does not show
  *   rt  a transaction that was answered, to every one that was called after that
  *
- * A cycle is an anomaly: no serial order (with rt: none that respects time) explains what was seen.
+ * A cycle is an anomaly: no serial order (with rt: none that respects time) explains what was seen. It is told by the name that it
+ * has in Adya's thesis and in Elle: G0 is a cycle of ww, G1c of ww and wr, G-single has one rw, G2 more; each is called
+ * `-realtime` when only time closes it.
+ *
+ * What has no answer (a crash, a lost thread) may have happened or not. If somebody sees it, it has, and not before it was called.
  */
 export type Action =
   | { readonly append: number; readonly value: number }
@@ -39,9 +43,8 @@ export function anomalies(history: readonly Observed[]): string[] {
     if (new Set(list).size < list.length) found.push(`list ${key} shows a value twice: ${list.join()}`)
   history.forEach((one, at) => found.push(...judgeReads(one, at, history, longest, appenders)))
   if (found.length > 0) return found
-  const edges = edgesOf(history, longest, appenders)
-  const cycle = cycleIn(edges)
-  if (cycle) found.push(`cycle: ${cycle.map((at) => describe(at, history)).join('  ->  ')}`)
+  const anomaly = namedCycle(edgesOf(history, longest, appenders))
+  if (anomaly) found.push(`${anomaly.name} cycle: ${anomaly.path.map((at) => describe(at, history)).join('  ->  ')}`)
   return found
 }
 
@@ -95,43 +98,69 @@ function judgeReads(
   return found
 }
 
+/** Kinds of edges, as bits: two transactions may be joined by several. */
+const edge = { ww: 1, wr: 2, rw: 4, rt: 8 } as const
+type Edges = readonly ReadonlyMap<number, number>[]
+
 function edgesOf(
   history: readonly Observed[],
   longest: ReadonlyMap<number, readonly number[]>,
   appenders: ReadonlyMap<number, number>,
-): Set<number>[] {
-  const edges = history.map(() => new Set<number>())
-  const add = (from: number | undefined, to: number | undefined) => {
-    if (from !== undefined && to !== undefined && from !== to) edges[from]!.add(to)
+): Edges {
+  const edges = history.map(() => new Map<number, number>())
+  const add = (kind: number, from: number | undefined, to: number | undefined) => {
+    if (from !== undefined && to !== undefined && from !== to)
+      edges[from]!.set(to, (edges[from]!.get(to) ?? 0) | kind)
   }
   for (const list of longest.values())
-    for (let at = 1; at < list.length; at += 1) add(appenders.get(list[at - 1]!), appenders.get(list[at]!))
+    for (let at = 1; at < list.length; at += 1)
+      add(edge.ww, appenders.get(list[at - 1]!), appenders.get(list[at]!))
   history.forEach(({ actions, outcome }, at) => {
     if (outcome !== 'committed') return
     for (const action of actions) {
       if (!('read' in action)) continue
       const order = longest.get(action.read)!
-      add(appenders.get(action.list.at(-1)!), at)
-      add(at, appenders.get(order[action.list.length]!))
+      add(edge.wr, appenders.get(action.list.at(-1)!), at)
+      add(edge.rw, at, appenders.get(order[action.list.length]!))
     }
   })
-  addRealTime(history, add)
+  addUnseen(history, longest, (from, to) => add(edge.rw, from, to))
+  addRealTime(history, (from, to) => add(edge.rt, from, to))
   return edges
+}
+
+/** Lists only grow: whoever reads one without a value that was committed comes before it, also where nobody has seen it. */
+function addUnseen(
+  history: readonly Observed[],
+  longest: ReadonlyMap<number, readonly number[]>,
+  add: (reader: number, appender: number) => void,
+): void {
+  const unseen = new Map<number, number[]>()
+  history.forEach(({ actions, outcome }, at) => {
+    if (outcome !== 'committed') return
+    for (const action of actions) {
+      if (!('append' in action) || longest.get(action.append)?.includes(action.value)) continue
+      unseen.set(action.append, [...(unseen.get(action.append) ?? []), at])
+    }
+  })
+  if (unseen.size === 0) return
+  history.forEach(({ actions, outcome }, at) => {
+    if (outcome !== 'committed') return
+    for (const action of actions)
+      if ('read' in action) for (const appender of unseen.get(action.read) ?? []) add(at, appender)
+  })
 }
 
 /**
  * Only from the frontier: those answered after which nobody else has been called and answered; the rest
- * follows by transitivity.
+ * follows by transitivity. What has no answer comes after whatever was answered before it was called.
  */
 function addRealTime(history: readonly Observed[], add: (from: number, to: number) => void): void {
-  const moments = history.flatMap(({ called, answered, outcome }, at) =>
-    outcome === 'committed'
-      ? [
-          { at, when: called, calls: true },
-          { at, when: answered, calls: false },
-        ]
-      : [],
-  )
+  const moments = history.flatMap(({ called, answered, outcome }, at) => {
+    if (outcome === 'aborted') return []
+    const call = { at, when: called, calls: true }
+    return outcome === 'unknown' ? [call] : [call, { at, when: answered, calls: false }]
+  })
   moments.sort((one, other) => one.when - other.when)
   let frontier: number[] = []
   for (const { at, calls } of moments) {
@@ -140,15 +169,59 @@ function addRealTime(history: readonly Observed[], add: (from: number, to: numbe
   }
 }
 
-/** Depth first, without recursion. */
-function cycleIn(edges: readonly ReadonlySet<number>[]): number[] | undefined {
+/** The worst that there is: fewer kinds of edges are worse, and so is what needs no clock. */
+function namedCycle(edges: Edges): { readonly name: string; readonly path: readonly number[] } | undefined {
+  for (const [time, suffix] of [
+    [0, ''],
+    [edge.rt, '-realtime'],
+  ] as const) {
+    const written = edge.ww | time
+    const read = written | edge.wr
+    const g0 = cycleIn(edges, written)
+    if (g0) return { name: `G0${suffix}`, path: g0 }
+    const g1c = cycleIn(edges, read)
+    if (g1c) return { name: `G1c${suffix}`, path: g1c }
+    const g2 = cycleIn(edges, read | edge.rw)
+    if (!g2) continue
+    const single = singleIn(edges, read)
+    return single ? { name: `G-single${suffix}`, path: single } : { name: `G2${suffix}`, path: g2 }
+  }
+  return undefined
+}
+
+/** A cycle with exactly one rw: a way back from where such an edge leads, without another one. */
+function singleIn(edges: Edges, kinds: number): number[] | undefined {
+  for (const [from, targets] of edges.entries()) {
+    for (const [to, kind] of targets) {
+      if ((kind & edge.rw) === 0) continue
+      const cameFrom = new Map<number, number>([[to, to]])
+      const waiting = [to]
+      for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+        if (at === from) {
+          const path = [from]
+          for (let step = from; step !== to; ) path.unshift((step = cameFrom.get(step)!))
+          return [from, ...path]
+        }
+        for (const [next, one] of edges[at]!) {
+          if ((one & kinds) === 0 || cameFrom.has(next)) continue
+          cameFrom.set(next, at)
+          waiting.push(next)
+        }
+      }
+    }
+  }
+  return undefined
+}
+
+/** Depth first, without recursion, along edges of these kinds. */
+function cycleIn(edges: Edges, kinds: number): number[] | undefined {
   const state = new Uint8Array(edges.length) // 0 new, 1 on the path, 2 done
   for (let root = 0; root < edges.length; root += 1) {
     if (state[root] !== 0) continue
-    const path: { readonly at: number; readonly next: Iterator<number> }[] = []
+    const path: { readonly at: number; readonly next: Iterator<readonly [number, number]> }[] = []
     const enter = (at: number) => {
       state[at] = 1
-      path.push({ at, next: edges[at]!.values() })
+      path.push({ at, next: edges[at]!.entries() })
     }
     enter(root)
     for (let top = path.at(-1); top; top = path.at(-1)) {
@@ -156,9 +229,12 @@ function cycleIn(edges: readonly ReadonlySet<number>[]): number[] | undefined {
       if (done) {
         state[top.at] = 2
         path.pop()
-      } else if (state[value] === 1)
-        return [...path.slice(path.findIndex(({ at }) => at === value)).map(({ at }) => at), value]
-      else if (state[value] === 0) enter(value)
+        continue
+      }
+      const [to, kind] = value as readonly [number, number]
+      if ((kind & kinds) === 0) continue
+      if (state[to] === 1) return [...path.slice(path.findIndex(({ at }) => at === to)).map(({ at }) => at), to]
+      if (state[to] === 0) enter(to)
     }
   }
   return undefined

@@ -28,7 +28,7 @@ import {
   type TableSpec,
 } from './apps/model-schema.js'
 import { shown } from './apps/model-app.js'
-import { canon } from './same.js'
+import { canon } from './canon.js'
 
 export type Row = Readonly<Record<string, unknown>>
 export type State = Readonly<Record<string, ReadonlyMap<string, Row>>>

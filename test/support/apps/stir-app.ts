@@ -1,0 +1,641 @@
+/**
+ * Programs as lists of numbers, for the serial oracle (test/oracle).
+ *
+ * Each number is one step: it says what to do and where. What a program reads is stirred into its dice, and three of four numbers are
+ * thrown with them: such a step does something else when anything that was read before it was otherwise. So a run on a state that
+ * is not the one of its turn shows, sooner or later, in a row or in an answer. The other steps do what they do whatever was read:
+ * writes that read nothing, and runs that stay good although their rows were written.
+ *
+ * Few keys on purpose: in a batch of a dozen programs several meet at the same rows, ranges and counters.
+ */
+import { app, column as c, service, table, type TxOf } from 'sluicedb'
+
+const columnsOf = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`c${n}`, c.i32().default(n)]))
+
+const cell = table({
+  columns: {
+    at: c.int(),
+    n: c.int().min(-60),
+    twin: c.int().default(0),
+    real: c.f64().default(0),
+    big: c.bigint().default(0n),
+    small: c.i32().default(0),
+    word: c.text().nullable(),
+    blob: c.bytes().nullable(),
+    doc: c.json().nullable(),
+    flag: c.bool().default(false),
+    kind: c.enum(['calm', 'glad', 'sad']).nullable(),
+  },
+  key: ['at'],
+  indexes: { byN: { on: ['n'], range: true }, byKind: { on: ['kind'] }, byWord: { on: ['word'] } },
+})
+/** Rows of a place in order: for ranges. */
+const line = table({
+  columns: { at: c.int(), seq: c.int(), rank: c.int().nullable(), n: c.int().min(-3).default(0), text: c.text().default('') },
+  key: ['at', 'seq'],
+  partition: ['at'],
+  ordered: true,
+  indexes: { byRank: { on: ['rank'], range: true }, byPlaceRank: { on: ['at', 'rank'], range: true } },
+})
+/** More columns than groups. */
+const wide = table({
+  columns: { at: c.int(), ...columnsOf(38), label: c.text().nullable(), last: c.int().nullable(), total: c.int().default(0) },
+  key: ['at'],
+  indexes: { byLast: { on: ['last'], range: true } },
+})
+/** More columns than a run ahead can write. */
+const huge = table({ columns: { at: c.int(), ...columnsOf(66), total: c.int().default(0) }, key: ['at'] })
+/** Everybody adds to these two. */
+const counter = table({ columns: { at: c.int(), n: c.int().min(-40), real: c.f64().default(0), big: c.bigint().default(0n), up: c.u32().default(0) }, key: ['at'] })
+const world = table({ columns: { name: c.text(), n: c.int() }, key: ['name'], partition: 'global', ordered: true, indexes: { byN: { on: ['n'], range: true } } })
+/** Nothing but keys. */
+const pair = table({ columns: { at: c.int(), other: c.int() }, key: ['at', 'other'], ordered: true })
+/** What is drawn. */
+const drawn = table({ columns: { id: c.uuid(), at: c.int(), chance: c.f64(), time: c.timestamp() }, key: ['id'], indexes: { byTime: { on: ['time'], range: true } } })
+
+export const stir = service('stir', {
+  tables: { cell, line, wide, huge, counter, world, pair, drawn },
+  events: { wrote: { at: c.int(), n: c.int(), text: c.text().nullable() } },
+})
+export const other = service('other', {
+  tables: { tally: table({ columns: { at: c.int(), n: c.int() }, key: ['at'] }) },
+  events: { counted: { at: c.int() } },
+})
+
+type Tx = TxOf<typeof stir>
+type OtherTx = TxOf<typeof other>
+
+/** Set while somebody wants to know what programs do: gets each step and what it answered. */
+export const watcher: { saw: ((step: string, answer: unknown) => void) | undefined } = { saw: undefined }
+
+const places = 6
+const seqs = 5
+const texts = ['', 'a', 'bc', 'ß☂', 'long '.repeat(9), 'longer '.repeat(40)]
+const kinds = ['calm', 'glad', 'sad', null] as const
+const words = ['x', 'y', 'a word of more than twenty bytes', null] as const
+
+/** A hash of what was read, and dice that are thrown with it. */
+class Program {
+  /** All that was read so far. */
+  stirred = 0
+  #dice = 0
+  #step = ''
+  readonly answers: unknown[] = []
+  readonly #tx: Tx
+  readonly #home: number | undefined
+
+  constructor(tx: Tx, home: number | undefined) {
+    this.#tx = tx
+    this.#home = home
+  }
+
+  run(script: readonly number[]): void {
+    for (const number of script) {
+      const isBlind = (number & 3) === 0
+      this.#dice = mixed(number, isBlind ? 0 : this.stirred)
+      this.#see(this.#act(this.#dice >>> 2))
+    }
+  }
+
+  #below(end: number): number {
+    this.#dice = mixed(this.#dice, end)
+    return (this.#dice >>> 8) % end
+  }
+  #pick<T>(from: readonly T[]): T {
+    return from[this.#below(from.length)]!
+  }
+  /** Mostly at home, where there is one. */
+  #at(): number {
+    const at = this.#below(places)
+    return this.#home === undefined || this.#below(12) === 0 ? at : this.#home
+  }
+  #see(answer: unknown): void {
+    watcher.saw?.(this.#step, answer)
+    if (answer === undefined) return
+    this.stirred = stirredWith(this.stirred, answer)
+    if (this.answers.length < 3) this.answers.push(typeof answer === 'object' ? this.stirred : answer)
+  }
+
+  #act(die: number): unknown {
+    const actions = this.#home === undefined ? everywhere : atHome
+    const action = actions[die % actions.length]!
+    this.#step = action
+    return this[action]()
+  }
+
+  // ── cells ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  get(): unknown {
+    return this.#tx.db.cell.get(this.#at()) ?? 'none'
+  }
+  has(): unknown {
+    return this.#below(3) === 0 ? this.#tx.db.line.has([this.#at(), this.#below(seqs)]) : this.#tx.db.cell.has(this.#at())
+  }
+  /** Some columns only. */
+  glance(): unknown {
+    const row = this.#tx.db.cell.row(this.#at())
+    if (row === undefined) return 'none'
+    const which = this.#below(5)
+    return which === 0 ? row.n : which === 1 ? [row.twin, row.small] : which === 2 ? [row.word, row.flag] : which === 3 ? row.kind : [row.doc, row.big]
+  }
+  /** Reads a row to choose the next key. */
+  chase(): unknown {
+    let at = this.#at()
+    let hops = 0
+    for (; hops < 4; hops += 1) {
+      const row = this.#tx.db.cell.row(at)
+      if (row === undefined) break
+      if (this.#home !== undefined) return row.n
+      at = Math.abs(row.n + hops) % places
+    }
+    return [at, hops]
+  }
+  put(): void {
+    this.#tx.db.cell.put(this.#cell(this.#at()))
+  }
+  insert(): unknown {
+    const at = this.#at()
+    if (this.#below(4) > 0 && this.#tx.db.cell.has(at)) return 'there'
+    return this.#tx.db.cell.insert(this.#cell(at))
+  }
+  #cell(at: number) {
+    return {
+      at,
+      n: this.#below(40) - 10,
+      twin: this.#below(3),
+      real: this.#below(100) / 8,
+      big: BigInt(this.#below(9)),
+      small: this.#below(4),
+      word: this.#pick(words),
+      blob: this.#below(3) === 0 ? null : Buffer.alloc(this.#below(60), 7),
+      doc: this.#below(3) === 0 ? null : { a: this.#below(4), b: this.#pick(texts) },
+      flag: this.#below(2) === 0,
+      kind: this.#pick(kinds),
+    }
+  }
+  update(): unknown {
+    const at = this.#at()
+    if (this.#below(6) > 0 && !this.#tx.db.cell.has(at)) return 'none'
+    this.#tx.db.cell.update(at, this.#patch())
+    return undefined
+  }
+  #patch() {
+    switch (this.#below(7)) {
+      case 0:
+        return { n: this.#below(30) }
+      case 1:
+        return { word: this.#pick(words), twin: this.#below(3) }
+      case 2:
+        return { doc: [this.#below(9)], kind: this.#pick(kinds) }
+      case 3:
+        return { blob: Buffer.alloc(this.#below(90), this.#below(3)) }
+      case 4:
+        return { flag: this.#below(2) === 0, real: this.#below(9) / 4 }
+      case 5:
+        return { n: -100 } // breaks the rule, always
+      default:
+        return {}
+    }
+  }
+  updateBy(): unknown {
+    const at = this.#at()
+    let seen: unknown
+    if (this.#tx.db.cell.has(at)) {
+      this.#tx.db.cell.update(at, (row) => {
+        seen = [row.n, row.twin]
+        if (this.#below(20) === 0) this.#tx.db.cell.delete(at)
+        return { twin: row.n % 7, small: (row.small + 1) % 50 }
+      })
+    }
+    return seen
+  }
+  drop(): unknown {
+    return this.#tx.db.cell.delete(this.#at())
+  }
+  /** Deleted and put again in one transaction. */
+  revive(): unknown {
+    const at = this.#at()
+    const was = this.#tx.db.cell.delete(at)
+    this.#tx.db.cell.insert(this.#cell(at))
+    return was
+  }
+  set(): unknown {
+    const row = this.#tx.db.cell.row(this.#at())
+    if (row === undefined) return 'none'
+    switch (this.#below(7)) {
+      case 0:
+        row.n = this.#below(30)
+        return undefined
+      case 1:
+        row.twin += 1
+        return undefined
+      case 2:
+        row.word = this.#pick(words)
+        row.doc = { d: this.#below(3) }
+        return undefined
+      case 3:
+        row.small = this.#below(9)
+        row.small -= 1
+        return row.small
+      case 4:
+        row.kind = this.#pick(kinds)
+        row.real = row.twin / 2
+        return row.kind
+      case 5:
+        row.blob = this.#below(2) === 0 ? null : Buffer.alloc(30 + this.#below(9), 1)
+        return undefined
+      default:
+        row.twin = this.#below(3) // perhaps what it is
+        return undefined
+    }
+  }
+  /** Two live rows of one key see each other's writes. */
+  twins(): unknown {
+    const at = this.#at()
+    const [one, other] = [this.#tx.db.cell.row(at), this.#tx.db.cell.row(at)]
+    if (one === undefined || other === undefined) return 'none'
+    if (this.#below(2) === 0) one.twin = this.#below(5)
+    else this.#tx.db.cell.add(at, { twin: 1 })
+    other.small = (other.twin + 1) % 90
+    return [one.small, other.twin]
+  }
+  /** A live row is kept while its row is deleted, and perhaps put again. */
+  kept(): unknown {
+    const at = this.#at()
+    const row = this.#tx.db.cell.row(at)
+    if (row === undefined) return 'none'
+    const before = row.twin
+    this.#tx.db.cell.delete(at)
+    const again = this.#below(3)
+    if (again > 0) this.#tx.db.cell.put(this.#cell(at))
+    if (again === 1) row.twin = 77
+    if (again === 0 && this.#below(3) === 0) row.twin = 1 // refused
+    return [before, row.twin, row.n]
+  }
+  add(): unknown {
+    const at = this.#at()
+    if (this.#below(8) > 0 && !this.#tx.db.cell.has(at)) return 'none'
+    this.#tx.db.cell.add(at, { n: this.#below(12) - 6, real: 0.1, big: 3n })
+    return this.#below(4) === 0 ? this.#tx.db.cell.get(at)!.n : undefined
+  }
+
+  // ── counters ──────────────────────────────────────────────────────────────────────────────────────────
+
+  count(): unknown {
+    const at = this.#below(2)
+    const { counter } = this.#tx.db
+    if (this.#home !== undefined) return counter.has(this.#at())
+    if (!counter.has(at)) return void counter.insert({ at, n: 0 })
+    counter.add(at, this.#below(2) === 0 ? { n: this.#below(24) - 12, up: 1 } : { real: 0.3, n: 2, big: -1n })
+    if (this.#below(5) === 0) counter.add(at, { n: -5 })
+    if (this.#below(7) === 0) counter.update(at, { up: this.#below(3) })
+    if (this.#below(7) === 0) counter.add(at, { n: this.#below(3) })
+    return this.#below(6) === 0 ? counter.row(at)!.n : undefined
+  }
+  /** Adds as its only step: never stale, unless the rule breaks. */
+  addOnly(): void {
+    const { counter } = this.#tx.db
+    if (this.#home !== undefined || !counter.has(this.#below(2))) return
+    counter.add(this.#below(2) && counter.has(1) ? 1 : counter.has(0) ? 0 : 1, { n: this.#below(16) - 9 })
+  }
+
+  // ── ranges ────────────────────────────────────────────────────────────────────────────────────────────
+
+  #range(): Record<string, unknown> {
+    const prefix = this.#home === undefined && this.#below(4) === 0 ? {} : { prefix: [this.#at()] }
+    const at = (prefix.prefix ?? [this.#below(places)])[0]!
+    const range: Record<string, unknown> = { ...prefix }
+    if (this.#below(3) === 0) range['from'] = [at, this.#below(seqs)]
+    else if (this.#below(5) === 0) range['after'] = [at, this.#below(seqs)]
+    if (this.#below(3) === 0) range['to'] = this.#below(4) === 0 ? [at + 1] : [at, this.#below(seqs)]
+    if (this.#below(3) === 0) range['reverse'] = true
+    if (this.#below(2) === 0) range['limit'] = this.#below(4)
+    return range
+  }
+  scan(): unknown {
+    return Array.from(this.#tx.db.line.scan(this.#range()), (row) => [row.at, row.seq, row.n, row.rank])
+  }
+  /** Keys only: what stands in the rows is not read. */
+  keys(): unknown {
+    let keys = 0
+    for (const row of this.#tx.db.line.rows(this.#range())) keys = keys * 31 + row.at * 8 + row.seq
+    return keys | 0
+  }
+  /** Looks at no row at all. */
+  number(): unknown {
+    let rows = 0
+    for (const _ of this.#tx.db.line.rows(this.#range())) rows += 1
+    return rows
+  }
+  any(): unknown {
+    for (const _ of this.#tx.db.line.rows({ prefix: [this.#at()], limit: 1, reverse: this.#below(3) === 0 })) return true
+    return false
+  }
+  /** The first rows of a range, and no more. */
+  peek(): unknown {
+    for (const row of this.#tx.db.line.scan(this.#range())) return [row.at, row.seq, row.n]
+    return 'none'
+  }
+  sweep(): unknown {
+    let n = 0
+    for (const row of this.#tx.db.line.rows(this.#range())) {
+      if (this.#below(6) === 0) this.#tx.db.line.delete([row.at, this.#below(seqs)])
+      row.n = (row.n + 1) % 50
+      n += row.n
+    }
+    return n
+  }
+  /** Deletes, and perhaps lays again, what it is about to meet. */
+  relay(): unknown {
+    let n = 0
+    for (const row of this.#tx.db.line.rows(this.#range())) {
+      n = n * 7 + row.seq
+      if (n > 1e9) break
+      const seq = this.#below(seqs)
+      if (this.#tx.db.line.delete([row.at, seq]) && this.#below(2) === 0) this.#tx.db.line.put({ at: row.at, seq, rank: this.#below(3), text: this.#pick(texts) })
+    }
+    return n
+  }
+  /** Lays some and goes along them with the others: what it has done itself, it sees. */
+  layAndScan(): unknown {
+    this.lay()
+    if (this.#below(2) === 0) this.rank()
+    return this.#below(2) === 0 ? this.scan() : this.#below(2) === 0 ? this.relay() : this.ranked()
+  }
+  clear(): unknown {
+    let cleared = 0
+    for (const row of this.#tx.db.line.scan(this.#range())) if (this.#tx.db.line.delete([row.at, row.seq])) cleared += 1
+    return cleared
+  }
+  lay(): void {
+    const rank = this.#pick([null, 0, 1, 2, 3])
+    this.#tx.db.line.put({ at: this.#at(), seq: this.#below(seqs), rank, n: this.#below(9), text: this.#pick(texts) })
+  }
+  /** A row behind the last one: what queues do. */
+  append(): unknown {
+    const at = this.#at()
+    let next = 0
+    for (const row of this.#tx.db.line.scan({ prefix: [at], reverse: true, limit: 1 })) next = (row.seq + 1) % 9
+    if (this.#tx.db.line.has([at, next])) return 'full'
+    this.#tx.db.line.insert({ at, seq: next, rank: next % 3 })
+    return next
+  }
+  pop(): unknown {
+    for (const row of this.#tx.db.line.scan({ prefix: [this.#at()], limit: 1 })) {
+      this.#tx.db.line.delete([row.at, row.seq])
+      return row.text.length
+    }
+    return 'empty'
+  }
+  rank(): unknown {
+    const key: [number, number] = [this.#at(), this.#below(seqs)]
+    if (!this.#tx.db.line.has(key)) return 'none'
+    this.#tx.db.line.update(key, { rank: this.#pick([null, 0, 0, 1, 2, 3]) })
+    return undefined
+  }
+  addLine(): unknown {
+    const key: [number, number] = [this.#at(), this.#below(seqs)]
+    if (!this.#tx.db.line.has(key)) return 'none'
+    this.#tx.db.line.add(key, { n: this.#below(4) - 2 })
+    return undefined
+  }
+  ranked(): unknown {
+    const at = this.#at()
+    if (this.#home !== undefined || this.#below(2) === 0) {
+      return Array.from(this.#tx.db.line.index.byPlaceRank.scan({ prefix: [at], limit: 1 + this.#below(3), reverse: this.#below(2) === 0 }), (row) => [row.seq, row.rank])
+    }
+    return Array.from(this.#tx.db.line.index.byRank.scan({ from: this.#below(4), limit: this.#below(4), reverse: this.#below(3) === 0 }), (row) => [row.at, row.seq])
+  }
+  /** Moves rows within the index that it goes along. */
+  promote(): unknown {
+    let n = 0
+    for (const row of this.#tx.db.line.index.byPlaceRank.rows([this.#at(), this.#below(4)])) {
+      row.rank = this.#below(4)
+      n += row.seq
+    }
+    return n
+  }
+  found(): unknown {
+    if (this.#home !== undefined) return this.#tx.db.line.index.byPlaceRank.get([this.#home, this.#below(4)]).length
+    const { index } = this.#tx.db.cell
+    switch (this.#below(4)) {
+      case 0:
+        return Array.from(index.byKind.get(this.#pick(kinds)), (row) => row.at)
+      case 1:
+        return Array.from(index.byWord.rows(this.#pick(words)), (row) => row.at)
+      case 2:
+        return index.byN.get(this.#below(20)).length
+      default:
+        return Array.from(index.byN.scan({ from: this.#below(20), to: this.#below(30), limit: 1 + this.#below(3), reverse: this.#below(2) === 0 }), (row) => [row.at, row.twin])
+    }
+  }
+  pairs(): unknown {
+    const [at, with_] = [this.#at(), this.#below(4)]
+    switch (this.#below(4)) {
+      case 0:
+        return this.#tx.db.pair.put({ at, other: with_ })
+      case 1:
+        return this.#tx.db.pair.delete([at, with_])
+      case 2:
+        return this.#tx.db.pair.has([at, with_])
+      default:
+        return [...this.#tx.db.pair.scan({ prefix: [at], limit: 1 + this.#below(3) })]
+    }
+  }
+
+  // ── the rest ──────────────────────────────────────────────────────────────────────────────────────────
+
+  widen(): unknown {
+    const at = this.#home ?? this.#below(3)
+    const { wide } = this.#tx.db
+    if (this.#below(12) === 0) return wide.delete(at)
+    const row = wide.row(at) as Record<string, unknown> | undefined
+    if (row === undefined) return void wide.put({ at, last: this.#below(6), label: this.#pick(words) })
+    const name = this.#pick(['c0', 'c31', 'c31', 'c37'])
+    switch (this.#below(6)) {
+      case 0:
+        row[name] = this.#below(100)
+        return undefined
+      case 1:
+        return row[name]
+      case 2:
+        row['label'] = this.#pick(texts)
+        return row['last']
+      case 3:
+        row['last'] = this.#below(2) === 0 ? null : this.#below(2) * this.#below(6)
+        return undefined
+      case 4:
+        return void wide.add(at, { total: 2, [name]: 1 })
+      default:
+        return this.#home === undefined ? Array.from(wide.index.byLast.scan({ from: 2, limit: 2 }), (it) => it.at) : row['total']
+    }
+  }
+  large(): unknown {
+    const { huge } = this.#tx.db
+    const at = this.#at()
+    if (this.#below(3) === 0) return void huge.put({ at, c3: this.#below(5) } as never)
+    const row = huge.row(at) as Record<string, unknown> | undefined
+    if (row === undefined) return 'none'
+    if (this.#below(4) === 0) row['c65'] = this.#below(9)
+    return [row['c3'], row[`c${this.#below(66)}`]]
+  }
+  globe(): unknown {
+    const { world } = this.#tx.db
+    const name = `w${this.#below(5)}`
+    switch (this.#below(5)) {
+      case 0:
+        return void world.put({ name, n: this.#below(9) })
+      case 1:
+        return world.delete(name)
+      case 2:
+        return Array.from(world.scan({ from: name, limit: 2 }), (row) => row.n)
+      case 3:
+        return Array.from(world.index.byN.scan({ reverse: true, limit: 2 }), (row) => row.name)
+      default:
+        return world.get(name)?.n ?? 'none'
+    }
+  }
+  draw(): unknown {
+    const row = { id: this.#tx.uuid(), at: this.#at(), chance: this.#tx.random(), time: this.#below(2) === 0 ? this.#tx.now : Date.now() }
+    if (this.#home === undefined) this.#tx.db.drawn.insert(row)
+    return [row.id, row.chance, Math.random()]
+  }
+  forget(): unknown {
+    if (this.#home !== undefined) return undefined
+    let n = 0
+    for (const row of this.#tx.db.drawn.index.byTime.scan({ limit: 3 })) if (this.#tx.db.drawn.delete(row.id)) n += row.at
+    return n
+  }
+  emit(): void {
+    this.#tx.emit('wrote', { at: this.#at(), n: this.#below(8), text: this.#pick(words) })
+  }
+  call(): unknown {
+    return this.#tx.call(inner, { at: this.#at(), n: this.#below(9) })
+  }
+  /** Whether it goes on depends on a row. */
+  quit(): unknown {
+    const row = this.#tx.db.cell.row(this.#at())
+    if (row !== undefined && row.n % 5 === 0) this.#tx.abort('UNWANTED', { n: row.n })
+    if (row !== undefined && row.n % 7 === 0) throw odd(`seven times ${row.n / 7}`)
+    return row === undefined ? 'none' : row.flag
+  }
+  /** What it leaves behind is a deleted row where perhaps none was. */
+  regret(): unknown {
+    const at = this.#at()
+    const was = this.#tx.db.cell.has(at)
+    this.#tx.db.cell.put(this.#cell(at))
+    if (this.#below(3) > 0) this.#tx.abort('UNWANTED', { at })
+    return was
+  }
+  /** An error of tx, or of the procedure, that nobody hears of: the former dooms it all the same. */
+  swallow(): unknown {
+    try {
+      switch (this.#below(4)) {
+        case 0:
+          this.#tx.db.cell.update(this.#at(), { twin: 5 })
+          break
+        case 1:
+          if (this.#tx.db.cell.has(this.#at())) throw odd('caught')
+          break
+        case 2:
+          this.#tx.db.line.add([this.#at(), this.#below(seqs)], { n: -2 })
+          break
+        default:
+          this.#tx.db.counter.has(this.#at())
+      }
+    } catch {
+      return 'caught'
+    }
+    return 'not thrown'
+  }
+}
+
+type Action = Exclude<keyof Program, 'run' | 'stirred' | 'answers'>
+const repeated = (times: number, ...actions: Action[]): Action[] => actions.flatMap((action) => Array.from({ length: times }, () => action))
+const atHome: readonly Action[] = [
+  ...repeated(3, 'get', 'glance', 'put', 'set', 'scan', 'lay'),
+  ...repeated(2, 'has', 'add', 'update', 'updateBy', 'drop', 'widen', 'chase', 'append', 'keys', 'number', 'any', 'pop'),
+  ...repeated(1, 'insert', 'relay', 'layAndScan', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret'),
+]
+const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen', 'widen'), 'forget', 'draw']
+
+function programOf(tx: Tx, home: number | undefined, script: readonly number[]): unknown {
+  const program = new Program(tx, home)
+  program.run(script)
+  return [program.stirred, ...program.answers]
+}
+
+export const inner = other.procedure('inner', { input: { at: c.int(), n: c.int() }, partition: (it) => it.at }, (tx: OtherTx, it) => {
+  const row = tx.db.tally.row(it.at)
+  if (row === undefined) {
+    if (it.n > 5) return 'none'
+    tx.db.tally.insert({ at: it.at, n: it.n })
+    return 'made'
+  }
+  if (it.n === 0) return tx.db.tally.delete(it.at)
+  if (it.n === 1) return row.n
+  row.n += it.n
+  return undefined
+})
+const script = c.json<number[]>()
+/** Cross-partition lane. */
+export const anywhere = stir.procedure('anywhere', { input: { script } }, (tx, it) => programOf(tx, undefined, it.script))
+/** The lane of a place, which it leaves now and then. */
+export const somewhere = stir.procedure('somewhere', { input: { at: c.int(), script }, partition: (it) => it.at }, (tx, it) => programOf(tx, it.at, it.script))
+
+other.on(
+  () => stir.events.wrote,
+  { name: 'counted', atomic: true },
+  (tx, { payload }) => {
+    const row = tx.db.tally.row(payload.at)
+    if (row === undefined) tx.db.tally.insert({ at: payload.at, n: payload.n })
+    else row.n = (row.n + payload.n) % 100
+    if (row !== undefined && row.n % 11 === 10) tx.abort('ELEVEN', { at: payload.at })
+    if (payload.n > 5) tx.emit('counted', { at: payload.at })
+  },
+)
+stir.on(
+  () => other.events.counted,
+  { name: 'noticed', atomic: true },
+  (tx, { payload }) => {
+    if (tx.db.cell.has(payload.at)) tx.db.cell.add(payload.at, { twin: 1 })
+  },
+)
+
+function mixed(a: number, b: number): number {
+  let mix = Math.imul(a ^ Math.imul(b, 0x9e3779b1), 0x85ebca6b)
+  mix ^= mix >>> 13
+  mix = Math.imul(mix, 0xc2b2ae35)
+  return mix ^ (mix >>> 16)
+}
+
+/** Without a stack, which would show who ran it. */
+const odd = (message: string): Error => Object.assign(new Error(message), { stack: '' })
+
+/** Any two different answers leave different stirs, as good as always. */
+function stirredWith(from: number, value: unknown): number {
+  switch (typeof value) {
+    case 'number':
+      return Number.isInteger(value) ? mixed(from, value | 0) : stirredWith(from, String(value))
+    case 'string': {
+      let hash = mixed(from, value.length)
+      for (let n = 0; n < value.length; n += 1) hash = Math.imul(hash ^ value.charCodeAt(n), 0x01000193)
+      return hash
+    }
+    case 'boolean':
+      return mixed(from, value ? 3 : 5)
+    case 'bigint':
+      return mixed(from, Number(BigInt.asIntN(32, value)))
+    case 'object': {
+      if (value === null) return mixed(from, 7)
+      if (value instanceof Uint8Array) return value.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), mixed(from, value.length))
+      let hash = mixed(from, 9)
+      for (const entry of Object.values(value)) hash = stirredWith(hash, entry)
+      return hash
+    }
+    default:
+      return mixed(from, 11)
+  }
+}
+
+export default app(import.meta.url, [stir, other])

@@ -12,8 +12,8 @@ export type {
   Get, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf,
   Later, Live, Messages, NewRow, NewRowOf, NumberColumn, OnDelete, OpenOptions, OpenProgress, OrderedDraftTable,
   OrderedReader, OrderedReadTable, OrderedTxTable, Outcome, OutputOf, PartitionKey, Patch, PayloadOf,
-  Procedure, Put, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, RetentionOptions, Retries, Row, RowOf, Run,
+  Procedure, Put, QueueOptions, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, RetentionOptions, Retries, Row, RowOf, Run,
   RunStatus, Scalar, Scan, Service, ServiceShape, Signal, SignalLike, Snapshot, StageStats, StandardSchema, Start,
   Stream, StreamFilter, StreamOptions, Table, TableShape, TextColumn, Tx, TxOf, TxTable, UniqueGet,
-  Workflow, WorkflowContext, WorkflowStep, Write,
+  WhenFull, Workflow, WorkflowContext, WorkflowStep, Write,
 } from './bindings/index.js'

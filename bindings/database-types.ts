@@ -18,8 +18,10 @@ export type Durability = 'fsync' | 'os' | 'memory'
 export interface OpenOptions {
   /** The directory of the database. Default: none, in memory only, durability `'memory'`. */
   readonly path?: string | undefined
-  /** Threads that run procedures. Default: 0, everything on the caller's thread. */
-  readonly workers?: number | undefined
+  /** Threads that run procedures. `'auto'`: what this machine has use for. Default: 0, everything on the caller's thread. */
+  readonly workers?: number | 'auto' | undefined
+  /** How many calls may be in flight, and what becomes of one more. */
+  readonly queue?: QueueOptions | undefined
   /** Logical partitions, fixed when the database is created. Default: 16. */
   readonly partitions?: number | undefined
   /** What an answer waits for. Default: `'fsync'`, without a path `'memory'`. */
@@ -46,6 +48,16 @@ export interface OpenOptions {
   readonly module?: string | { readonly href: string } | undefined
   /** Gives up opening: `CANCELLED`. */
   readonly signal?: SignalLike | undefined
+}
+
+/** `'refuse'`: `OVERLOADED`, at once; `'wait'`: the call stands in line until there is room, its signal or its time withdraws it. */
+export type WhenFull = 'refuse' | 'wait'
+
+export interface QueueOptions {
+  /** Calls in flight, those of `submitMany` not counted: they have a share of their own. Default: 65,536. */
+  readonly calls?: number | undefined
+  /** For calls that do not say so themselves. Default: `'refuse'`. */
+  readonly whenFull?: WhenFull | undefined
 }
 
 /**
@@ -102,8 +114,10 @@ export interface CallOptions {
   readonly id?: string | undefined
   /** Withdraws the call while no batch has taken it: `CANCELLED`. */
   readonly signal?: SignalLike | undefined
-  /** Withdraws the call when no batch has taken it after this many milliseconds: `TIMEOUT`. */
+  /** Withdraws the call when no batch has taken it after this many milliseconds, waiting in line included: `TIMEOUT`. */
   readonly timeoutMs?: number | undefined
+  /** What becomes of the call when the queue is full. Default: what `open()` was told (`queue.whenFull`). */
+  readonly whenFull?: WhenFull | undefined
 }
 export interface CallManyOptions<Input> {
   /** The id of each call. */

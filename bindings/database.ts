@@ -17,19 +17,30 @@ const checkSymbol = Symbol.for('sluicedb.check')
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1
 const recordsPerRead = 1_024
-const callOptions = new Set(['id', 'signal', 'timeoutMs'])
+const callOptions = new Set(['id', 'signal', 'timeoutMs', 'whenFull'])
 const manyOptions = new Set(['id', 'signal'])
 const checkpointOptions = new Set(['signal'])
 const backupOptions = new Set(['signal', 'onProgress'])
 const streamOptions = new Set(['from', 'signal', 'tables', 'events'])
 
+type Resolve = (value: never) => void
+type Reject = (error: SluiceError) => void
+
+/** Where `new Promise` puts its functions: one executor for all calls, so that a call makes no closure. */
+let resolveNoted: Resolve
+let rejectNoted: Reject
+const noteFunctions = (resolve: Resolve, reject: Reject): void => {
+  resolveNoted = resolve
+  rejectNoted = reject
+}
+
 class SingleCall implements Caller {
-  readonly #resolve: (receipt: never) => void
-  readonly #reject: (error: SluiceError) => void
+  readonly #resolve: Resolve
+  readonly #reject: Reject
   readonly #durability: Durability | undefined
 
   /** `durability` undefined: resolve with the value alone. */
-  constructor(resolve: (value: never) => void, reject: (error: SluiceError) => void, durability: Durability | undefined) {
+  constructor(resolve: Resolve, reject: Reject, durability: Durability | undefined) {
     this.#resolve = resolve
     this.#reject = reject
     this.#durability = durability
@@ -42,6 +53,33 @@ class SingleCall implements Caller {
   }
 }
 
+/** The calls of one list: resolves when each has its outcome. */
+class CallList implements Caller {
+  readonly isMany = true
+  readonly #outcomes: Outcome<unknown>[]
+  readonly #resolve: (outcomes: readonly Outcome<unknown>[]) => void
+  readonly #durability: Durability
+  #left: number
+
+  constructor(length: number, resolve: (outcomes: readonly Outcome<unknown>[]) => void, durability: Durability) {
+    this.#outcomes = new Array<Outcome<unknown>>(length)
+    this.#resolve = resolve
+    this.#durability = durability
+    this.#left = length
+  }
+  done(index: number, value: unknown, batch: number, place: number, repeated: boolean): void {
+    this.#settle(index, { ok: true, value, position: formatPosition(batch, place), durability: this.#durability, repeated })
+  }
+  failed(index: number, error: SluiceError): void {
+    this.#settle(index, { ok: false, error })
+  }
+  #settle(index: number, outcome: Outcome<unknown>): void {
+    this.#outcomes[index] = outcome
+    this.#left -= 1
+    if (this.#left === 0) this.#resolve(this.#outcomes)
+  }
+}
+
 function receiptOf(value: unknown, batch: number, place: number, durability: Durability, repeated: boolean): Receipt<unknown> {
   return { value, position: formatPosition(batch, place), durability, repeated }
 }
@@ -51,6 +89,9 @@ export class SluiceDatabase {
   readonly #program: Program
   readonly #readers = new Map<object, TableReader>()
   readonly #procedures = new Map<unknown, number>()
+  /** The same procedure is called again and again. */
+  #lastProcedure: unknown = this
+  #lastOrdinal = -1
   readonly #streams = new Set<CommitStream<unknown>>()
   readonly #snapshots = new Set<SnapshotHandle>()
   readonly #newest: ReadSource
@@ -81,10 +122,16 @@ export class SluiceDatabase {
   }
 
   #submit(procedure: unknown, input: unknown, options: Options | undefined, durability: Durability | undefined): Promise<unknown> {
-    return new Promise((resolve, reject: (error: unknown) => void) => {
+    const promise = new Promise<unknown>(noteFunctions as ConstructorParameters<typeof Promise<unknown>>[0])
+    const reject = rejectNoted
+    const call = new SingleCall(resolveNoted, reject, durability)
+    try {
       if (options !== undefined) checkCallOptions(options, callOptions)
-      this.#open.engine.submit(this.#ordinalOf(procedure), input, new SingleCall(resolve, reject, durability), 0, options)
-    })
+      this.#open.engine.submit(this.#ordinalOf(procedure), input, call, 0, options)
+    } catch (error) {
+      reject(error as SluiceError)
+    }
+    return promise
   }
 
   async submitMany(procedure: unknown, inputs: readonly unknown[], options: { readonly id?: (input: never, index: number) => string; readonly signal?: SubmitOptions['signal'] } = {}): Promise<readonly Outcome<unknown>[]> {
@@ -93,39 +140,10 @@ export class SluiceDatabase {
     const ordinal = this.#ordinalOf(procedure)
     checkCallOptions(options, manyOptions)
     if (!Array.isArray(inputs)) throw SluiceError.of('INVALID_USE', `submitMany() takes a list of inputs, not ${shown(inputs)}.`)
+    if (inputs.length === 0) return []
     return await new Promise<readonly Outcome<unknown>[]>((resolve) => {
-      const outcomes = new Array<Outcome<unknown>>(inputs.length)
-      let left = inputs.length
-      let next = 0
-      const settle = (index: number, outcome: Outcome<unknown>): void => {
-        outcomes[index] = outcome
-        left -= 1
-        if (left === 0) resolve(outcomes)
-      }
-      const caller: Caller = {
-        done: (index, value, batch, place, repeated) => settle(index, { ok: true, ...receiptOf(value, batch, place, durability, repeated) }),
-        failed: (index, error) => settle(index, { ok: false, error }),
-      }
-      const feed = (): void => {
-        while (next < inputs.length) {
-          if (!engine.hasRoom) return engine.whenRoom(feed)
-          const index = next
-          next += 1
-          try {
-            const input: unknown = inputs[index]
-            const id = options.id?.(input as never, index)
-            engine.submit(ordinal, input, caller, index, { id, signal: options.signal })
-          } catch (error) {
-            if (SluiceError.is(error, 'OVERLOADED') && engine.isAnswering) {
-              next = index // answers are still to come, to us or to others: they make room
-              return engine.whenRoom(feed)
-            }
-            settle(index, { ok: false, error: SluiceError.is(error) ? error : SluiceError.of('INVALID_INPUT', 'An input could not be read.', { cause: error }) })
-          }
-        }
-      }
-      if (inputs.length === 0) resolve([])
-      else feed()
+      const caller = new CallList(inputs.length, resolve, durability)
+      engine.feed({ procedure: ordinal, inputs, idOf: options.id, signal: options.signal, caller })
     })
   }
 
@@ -136,11 +154,14 @@ export class SluiceDatabase {
   }
 
   #ordinalOf(procedure: unknown): number {
+    if (procedure === this.#lastProcedure) return this.#lastOrdinal
     let ordinal = this.#procedures.get(procedure)
     if (ordinal === undefined) {
       ordinal = procedureOrdinal(this.#program, procedure)
       this.#procedures.set(procedure, ordinal)
     }
+    this.#lastProcedure = procedure
+    this.#lastOrdinal = ordinal
     return ordinal
   }
 
@@ -425,7 +446,8 @@ const later = (what: string): SluiceError => SluiceError.of('INVALID_USE', `${wh
 
 function checkCallOptions(options: unknown, known: ReadonlySet<string>): void {
   checkOptions(known === transactOptions ? 'db.transact()' : 'a call', options, known)
-  const { signal, timeoutMs } = options as { signal?: unknown; timeoutMs?: unknown }
+  const { signal, timeoutMs, whenFull } = options as { signal?: unknown; timeoutMs?: unknown; whenFull?: unknown }
+  if (whenFull !== undefined && whenFull !== 'refuse' && whenFull !== 'wait') throw SluiceError.of('INVALID_USE', `The option whenFull is 'refuse' or 'wait', not ${shown(whenFull)}.`)
   if (signal !== undefined && !isSignal(signal)) throw SluiceError.of('INVALID_USE', `The option signal is an AbortSignal, not ${shown(signal)}.`)
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs < 2 ** 31)) {
     throw SluiceError.of('INVALID_USE', `The option timeoutMs is a number of milliseconds, 0 or more, not ${shown(timeoutMs)}.`)

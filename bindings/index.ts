@@ -34,7 +34,7 @@ export type {
 export type { Duration, Signal, SignalLike } from './signal.js'
 export type {
   BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointResult, Database,
-  Durability, OpenOptions, OpenProgress, Outcome, Receipt, RetentionOptions, Snapshot,
+  Durability, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
 } from './database-types.js'
 
 export type { DatabaseStats, StageStats } from './statistics-types.js'

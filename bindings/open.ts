@@ -12,7 +12,7 @@ import { SluiceDatabase } from './database.js'
 import type { Database, OpenOptions } from './database-types.js'
 import { shown } from './schema/definition.js'
 
-const optionNames = new Set(['path', 'workers', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal'])
+const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal'])
 /** Tests open databases with a clock and a seed of their own. */
 const fixedOption = Symbol.for('sluicedb.fixed')
 
@@ -32,7 +32,7 @@ export async function open(application: App, options: OpenOptions = {}): Promise
     throw SluiceError.of('APP_NOT_LOADED', `open() ran inside a partition worker, while it was loading ${workerMark.module}: put the application into a module of its own, without open().`)
   }
   const checked = checkOptions(options, program.url)
-  if (checked.workers > 0) mustBeLoadable(checked.module)
+  if (checked.workers !== 'auto' && checked.workers > 0) mustBeLoadable(checked.module)
   const opened = await openEngine(program, checked)
   return new SluiceDatabase(opened, program) as unknown as Database
 }
@@ -40,9 +40,14 @@ export async function open(application: App, options: OpenOptions = {}): Promise
 function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (typeof options !== 'object' || options === null) throw wrong(`The options of open() are an object, not ${shown(options)}.`)
   for (const name of Object.keys(options)) if (!optionNames.has(name)) throw wrong(`open() has no option "${name}"; it has ${[...optionNames].join(', ')}.`)
-  const { path, workers = 0, partitions, durability, memory, outcomes, history, checkpoint, retention, onProgress, module, signal } = options
+  const { path, workers = 0, queue = {}, partitions, durability, memory, outcomes, history, checkpoint, retention, onProgress, module, signal } = options
   if (path !== undefined && (typeof path !== 'string' || path === '')) throw wrong(`The option path is the directory of the database, not ${shown(path)}.`)
-  whole('workers', workers, 0, limits.workersMax)
+  if (workers !== 'auto') whole('workers', workers, 0, limits.workersMax, "'auto' or ")
+  if (typeof queue !== 'object' || queue === null) throw wrong(`The option queue is an object, not ${shown(queue)}.`)
+  for (const name of Object.keys(queue)) if (name !== 'calls' && name !== 'whenFull') throw wrong(`The option queue has no "${name}"; it has calls and whenFull.`)
+  const { calls = limits.callsInFlightMax, whenFull = 'refuse' } = queue
+  whole('queue.calls', calls, 1, limits.callsInFlightOptionMax)
+  if (whenFull !== 'refuse' && whenFull !== 'wait') throw wrong(`The option queue.whenFull is 'refuse' or 'wait', not ${shown(whenFull)}.`)
   if (partitions !== undefined) whole('partitions', partitions, 1, limits.partitionsMax)
   if (memory !== undefined) whole('memory.bytes', memory.bytes, limits.memoryBytesMin, limits.memoryBytesMax)
   if (history !== undefined) whole('history.bytes', history.bytes, 0, limits.memoryBytesMax)
@@ -56,6 +61,7 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
   return {
     path,
     workers,
+    queue: { calls, whenFull },
     partitions,
     durability: path === undefined ? 'memory' : (durability ?? 'fsync'),
     memoryBytes: memory === undefined ? undefined : Math.floor(memory.bytes / 8) * 8,
@@ -70,9 +76,9 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
   }
 }
 
-function whole(name: string, value: unknown, least: number, most: number): void {
+function whole(name: string, value: unknown, least: number, most: number, or = ''): void {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
-    throw wrong(`The option ${name} is a whole number from ${least} to ${most}, not ${shown(value)}.`)
+    throw wrong(`The option ${name} is ${or}a whole number from ${least} to ${most}, not ${shown(value)}.`)
   }
 }
 

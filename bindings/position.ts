@@ -35,10 +35,22 @@ export interface PositionParts {
   readonly index: number
 }
 
+/** What positions of the batch that was asked for last begin with, and the ends of the first indexes: answers come batch by batch. */
+let prefixBatch = -1
+let prefix = ''
+const endings: string[] = []
+const endingsMax = 4_096
+
 export function formatPosition(batch: number, index: number): Position {
-  assert(Number.isSafeInteger(batch) && batch >= 0, 'R16: a batch number is a whole number of at most 53 bits')
+  if (batch !== prefixBatch) {
+    assert(Number.isSafeInteger(batch) && batch >= 0, 'R16: a batch number is a whole number of at most 53 bits')
+    prefix = `${hexadecimal(batch, batchDigits)}-`
+    prefixBatch = batch
+  }
   assert(Number.isInteger(index) && index >= 0 && index <= indexMax, 'a batch has fewer than 2^32 records')
-  return `${hexadecimal(batch, batchDigits)}-${hexadecimal(index, indexDigits)}` as Position
+  if (index >= endingsMax) return (prefix + hexadecimal(index, indexDigits)) as Position
+  for (let n = endings.length; n <= index; n += 1) endings.push(hexadecimal(n, indexDigits))
+  return (prefix + endings[index]!) as Position
 }
 
 function hexadecimal(value: number, digits: number): string {

@@ -15,6 +15,8 @@ export interface StageStats {
 export interface DatabaseStats {
   /** Partition workers; with 0 everything runs on the caller's thread. */
   readonly workers: number
+  /** Why so many: what was asked for, or what `workers: 'auto'` has found. */
+  readonly workersWhy: string
   readonly partitions: number
   readonly durability: 'fsync' | 'os' | 'memory'
   /** The newest durable batch: what reads see now. */

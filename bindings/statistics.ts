@@ -21,6 +21,7 @@ export function statsOf({ engine, durability }: OpenEngine, position: Position, 
   const stale = count('staleAhead')
   return {
     workers: plan.workers,
+    workersWhy: engine.workers.why,
     partitions: plan.partitions,
     durability,
     position,

@@ -5,6 +5,8 @@ import type { SluiceError } from './base/errors.js'
 
 /** Who waits. `index` is the place among many calls that share one promise. */
 export interface Caller {
+  /** Its calls come from one list, and count against the share of such. */
+  readonly isMany?: boolean
   done(index: number, value: unknown, batch: number, place: number, repeated: boolean): void
   failed(index: number, error: SluiceError): void
 }
@@ -14,6 +16,8 @@ export class CallTable {
   readonly #indexes: number[] = []
   readonly #free: number[] = []
   #waiting = 0
+  /** The slot that was taken last. */
+  newest = -1
 
   get waiting(): number {
     return this.#waiting
@@ -24,6 +28,7 @@ export class CallTable {
     this.#callers[slot] = caller
     this.#indexes[slot] = index
     this.#waiting += 1
+    this.newest = slot
     return slot
   }
 

@@ -7,7 +7,7 @@
 import { warn } from './base/environment-node.js'
 import type { Environment } from './base/environment.js'
 import { SluiceError } from './base/errors.js'
-import type { AbortLike } from './database.js'
+import type { AbortLike } from './admission.js'
 import { type Control, databaseState } from './shared/control.js'
 import type { CheckpointReport } from './stream/checkpointer.js'
 import { replayBatch } from './stream/replay.js'

@@ -5,17 +5,15 @@
  * taken when their frame is durable (R42). While calls wait, main looks once in every turn of its event loop; when nothing has
  * happened for a while it sleeps on a port, and whoever has news rings (R40). With `workers: 0` the same steps run on main.
  */
-import { ByteReader, ByteWriter } from './base/bytes.js'
+import { Admission, defaultQueue, type Feed, type QueueOptions, type SubmitOptions } from './admission.js'
+import { ByteReader } from './base/bytes.js'
 import { decodeCanonical } from './base/canonical.js'
 import type { Environment } from './base/environment.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import { type Caller, CallTable } from './call-table.js'
-import type { PartitionValue, Program } from './schema/descriptor.js'
-import { partitionOf, partitionOfOne } from './schema/placement.js'
-import { compileRecordCodec, type RecordCodec } from './schema/record-codec.js'
+import type { Caller, CallTable } from './call-table.js'
+import type { Program } from './schema/descriptor.js'
 import { databaseState } from './shared/control.js'
-import { unplaced } from './shared/request-ring.js'
 import type { ResponseEntry } from './shared/response-ring.js'
 import { SnapshotView } from './snapshot-view.js'
 import type { Sequencer } from './sequencer/sequencer.js'
@@ -25,20 +23,7 @@ import type { EngineParts } from './worker/engine-plan.js'
 import { InlineLaneHost, makeSequencer } from './worker/lane-hosts.js'
 import { Supervisor } from './worker/supervisor.js'
 import type { ThreadHost } from './worker/thread-host.js'
-
-export interface SubmitOptions {
-  readonly id?: string | undefined
-  readonly signal?: AbortLike | undefined
-  readonly timeoutMs?: number | undefined
-  /** Where the call is placed, when its procedure does not say it: interactive transactions. */
-  readonly partition?: number | undefined
-}
-export interface AbortLike {
-  readonly aborted: boolean
-  readonly reason: unknown
-  addEventListener(type: 'abort', listener: () => void): void
-  removeEventListener(type: 'abort', listener: () => void): void
-}
+import type { WorkerChoice } from './worker/worker-choice.js'
 
 /** Follows the log: told after every advance of durable. */
 export interface Follower {
@@ -59,18 +44,21 @@ export class Engine {
   readonly threads: ThreadHost
   readonly newest: SnapshotView
   readonly supervisor: Supervisor
-  readonly #calls = new CallTable()
-  readonly #inputs: readonly RecordCodec[]
-  readonly #writer = new ByteWriter(1_024)
+  /** How many workers there are, and why. */
+  readonly workers: WorkerChoice
+  readonly #admission: Admission
+  readonly #calls: CallTable
   readonly #reader = new ByteReader(new Uint8Array(0))
   readonly #inline: Sequencer | undefined
   readonly #lanes: InlineLaneHost | undefined
   readonly #followers = new Set<Follower>()
-  readonly #cancels = new Map<number, () => void>()
-  readonly #waitingForRoom: (() => void)[] = []
   #moment = { batch: 0, records: 0, time: 0 }
   #momentCounter: number
   #toPublish = false
+  /** Requests that were written and not published, while something will publish them. */
+  #unpublished = 0
+  readonly #answersPerTurn: number
+  #collectedMs = 0
   #ticks = 0
   #newsCount = 0
   #turnedMs = 0
@@ -85,19 +73,32 @@ export class Engine {
   readonly #durable = (): number => this.parts.control.durable
 
   /** `program` as the user made it. `threads` have been started. */
-  constructor(program: Program, parts: EngineParts, threads: ThreadHost, environment: Environment) {
+  constructor(program: Program, parts: EngineParts, threads: ThreadHost, environment: Environment, queue: QueueOptions = defaultQueue, workers: WorkerChoice = { workers: parts.plan.workers, why: 'the plan says so' }) {
+    this.workers = workers
     this.program = program
     this.parts = parts
     this.threads = threads
     this.environment = environment
-    this.#inputs = parts.program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
-    const { store, control } = parts
+    const { store, control, requests, plan } = parts
+    this.#admission = new Admission({
+      program: parts.program,
+      control,
+      requests,
+      partitions: plan.partitions,
+      environment,
+      queue,
+      written: () => this.#publishSoon(),
+      withdrawn: () => this.#checkDrained(),
+      closed: () => this.#refusal(),
+    })
+    this.#calls = this.#admission.calls
     const slot = store.snapshots.take()
     this.newest = new SnapshotView(store, slot, store.snapshots.holdNewest(slot, this.#durable))
     this.#seenDurable = control.durable
     this.#momentCounter = parts.frames.tail
     this.supervisor = new Supervisor(parts, threads, environment, (error) => this.stopped(error))
-    if (parts.plan.workers === 0) {
+    this.#answersPerTurn = plan.workers > 0 || plan.hasLogThread ? limits.answersPerTurnMax : Infinity
+    if (plan.workers === 0) {
       this.#lanes = new InlineLaneHost(parts)
       this.#inline = makeSequencer(parts, this.#lanes)
     }
@@ -107,31 +108,19 @@ export class Engine {
 
   /** Hands a request in. The caller hears exactly once, unless this throws. */
   submit(procedure: number, input: unknown, caller: Caller, index: number, options?: SubmitOptions): void {
-    this.#mustBeOpen()
-    this.mustBeOutside()
-    if (options?.signal?.aborted === true) throw cancelled(options.signal.reason)
-    if (this.#calls.waiting >= limits.callsInFlightMax) throw overloaded('calls in flight', limits.callsInFlightMax)
-    if (this.parts.control.load('diskFull') !== 0) throw diskFull()
-    const writer = this.#writer
-    writer.reset()
-    this.#inputs[procedure]!.encode(input === undefined ? {} : input, writer)
-    if (writer.length > limits.inputBytesMax) {
-      throw SluiceError.of('INVALID_INPUT', `The input of "${this.parts.program.procedures[procedure]!.descriptor.name}" takes ${writer.length} bytes, more than ${limits.inputBytesMax}: pass less, in several calls.`, { details: { bytes: writer.length } })
-    }
-    const partition = options?.partition ?? this.#partitionOf(procedure)
-    const id = options?.id === undefined ? undefined : idBytes(options.id)
-    const slot = this.#calls.add(caller, index)
-    if (!this.parts.requests.write(slot, procedure, partition, id, writer.memory, writer.length)) {
-      this.#calls.remove(slot)
-      throw overloaded('bytes of waiting requests', limits.requestRingBytes)
-    }
-    if (options?.signal !== undefined || options?.timeoutMs !== undefined) this.#watch(slot, this.parts.requests.lastWritten, options)
-    this.#publishSoon()
+    const refusal = this.#refusal()
+    if (refusal !== undefined) throw refusal
+    this.#admission.submit(procedure, input, caller, index, options)
+  }
+
+  /** Hands in many, as fast as answers make room. Each is heard of once. */
+  feed(feed: Feed): void {
+    this.#admission.feed(feed)
   }
 
   /** Calls that have no answer yet. */
   get waiting(): number {
-    return this.#calls.waiting
+    return this.#admission.waiting
   }
   /** A procedure that runs on this thread must not call the database. */
   mustBeOutside(): void {
@@ -144,72 +133,27 @@ export class Engine {
     return clock.stepMs === undefined ? timeNow(clock, this.environment) : Math.max(clock.wallMs, this.momentOf(this.durable).time)
   }
 
-  /** Room for one more request of a usual size, for callers that feed many. */
-  get hasRoom(): boolean {
-    return this.#calls.waiting < limits.callsInFlightMax / 2
-  }
-  /** Answers are to come, to whomever: they will make room. */
-  get isAnswering(): boolean {
-    return this.#calls.waiting > 0
-  }
-  /** Called once when calls that came to their end have made room. */
-  whenRoom(work: () => void): void {
-    this.#waitingForRoom.push(work)
-  }
-
-  #partitionOf(procedure: number): number {
-    const { partition } = this.program.procedures[procedure]!
-    if (partition === undefined) return unplaced
-    // The function sees the input as the procedure will: checked, with defaults.
-    this.#reader.reset(this.#writer.bytes())
-    const input = this.#inputs[procedure]!.decode(this.#reader)
-    const name = this.program.procedures[procedure]!.descriptor.name
-    let value: PartitionValue | readonly PartitionValue[]
-    try {
-      value = partition(input as never)
-    } catch (cause) {
-      throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" threw.`, { cause, details: { procedure: name } })
-    }
-    const values: readonly unknown[] = Array.isArray(value) ? value : [value]
-    if (values.length === 0 || !values.every(isPartitionValue)) {
-      throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" answers text, numbers, bigints, booleans or bytes, or a list of them.`, { details: { procedure: name } })
-    }
-    const { partitions } = this.parts.plan
-    return values.length === 1 ? partitionOfOne(values[0] as PartitionValue, partitions) : partitionOf(values, partitions)
-  }
-
-  /** R46: until a batch takes the request, it can be withdrawn. */
-  #watch(slot: number, offset: number, options: SubmitOptions): void {
-    const { signal, timeoutMs } = options
-    const withdraw = (error: () => SluiceError): void => {
-      const caller = this.#calls.callerOf(slot)
-      if (caller === undefined || !this.parts.requests.withdraw(offset, slot)) return
-      const index = this.#calls.indexOf(slot)
-      this.#release(slot)
-      caller.failed(index, error())
-      this.#checkDrained()
-      this.#tellOfRoom()
-    }
-    const onAbort = (): void => withdraw(() => cancelled(signal!.reason))
-    signal?.addEventListener('abort', onAbort)
-    const cancelTimer = timeoutMs === undefined ? undefined : this.environment.later(timeoutMs, () => withdraw(() => timedOut(timeoutMs)))
-    this.#cancels.set(slot, () => {
-      signal?.removeEventListener('abort', onAbort)
-      cancelTimer?.()
-    })
-  }
-
-  #release(slot: number): void {
-    this.#calls.remove(slot)
-    if (this.#cancels.size === 0) return
-    this.#cancels.get(slot)?.()
-    this.#cancels.delete(slot)
+  /** Why no call is accepted now, if so. */
+  #refusal(): SluiceError | undefined {
+    if (this.#closed !== 'no') return closedError()
+    if (this.#failure !== undefined) return this.#failure
+    if (this.#lanes?.isRunning === true) return insideProcedure()
+    return this.parts.control.load('diskFull') === 0 ? undefined : diskFull()
   }
 
   /** What one tick writes is published together: it becomes one batch where the executor is free. */
   #publishSoon(): void {
-    if (this.#toPublish) return
+    if (this.#toPublish) {
+      this.#unpublished += 1
+      if (this.#unpublished >= limits.requestsPublishedMax && this.#inline === undefined) {
+        this.#unpublished = 0
+        this.parts.requests.publish()
+        this.parts.control.wakeWorker(0)
+      }
+      return
+    }
     this.#toPublish = true
+    this.#unpublished = 1
     if (this.#inline !== undefined && this.#mustTurn()) this.environment.soon(this.#publish)
     else this.environment.atEndOfTick(this.#publish)
   }
@@ -244,7 +188,7 @@ export class Engine {
   }
 
   #isWaiting(): boolean {
-    return this.#calls.waiting > 0 || (this.#inline?.hasWork() ?? false)
+    return this.#admission.waiting > 0 || (this.#inline?.hasWork() ?? false)
   }
 
   #turn(): void {
@@ -255,7 +199,9 @@ export class Engine {
       this.#rest()
       return
     }
-    if (this.#idleTurns > this.parts.plan.idleTurns && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
+    // A call may stand in the line while the ring holds nothing but what was withdrawn: no answer will tell that there is room.
+    this.#admission.serve()
+    if (this.#idleTurns > this.parts.plan.idleTurns && this.#calls.waiting > 0 && this.parts.control.mainFallsAsleep(() => this.#hasNews())) {
       this.#isPumping = false
       this.threads.hold(true)
       return
@@ -298,17 +244,19 @@ export class Engine {
   }
 
   /**
-   * Hands out what is durable. Answers first: a long one lies in memory that is held for main's own view, which therefore goes
-   * on to a batch only when the answers that need it have been taken (answer-blocks.ts).
+   * Hands out what is durable, a turn's share of it. Answers first: a long one lies in memory that is held for main's own view, which
+   * therefore goes on to a batch only when all the answers that need it have been taken (answer-blocks.ts).
    */
   #collect(isReading: boolean): boolean {
     const { control, responses } = this.parts
     const durable = control.durable
-    let taken = 0
-    for (const ring of responses) taken += ring.drain(durable, this.#accept)
     const isNewer = durable !== this.#seenDurable
     if (isNewer) this.#newsCount += 1
-    if (isReading || (isNewer && (this.#newsCount % newsBetweenHolds === 0 || this.parts.store.isShort))) this.newest.moveTo(durable)
+    const mustMove = isReading || (isNewer && (this.#newsCount % newsBetweenHolds === 0 || this.parts.store.isShort))
+    const most = mustMove ? Infinity : this.#answersNow()
+    let taken = 0
+    for (const ring of responses) taken += ring.drain(durable, this.#accept, most)
+    if (mustMove) this.newest.moveTo(durable)
     if (isNewer) {
       this.#seenDurable = durable
       for (const follower of this.#followers) follower.advance(durable)
@@ -316,8 +264,8 @@ export class Engine {
     if (taken > 0) this.#noteRelease(durable)
     if (taken === 0 && !isNewer) return false
     if (taken > 0 && this.#inline === undefined) control.wakeWorker(0) // it may have waited for room
+    if (taken > 0) this.#admission.serve()
     this.#checkDrained()
-    this.#tellOfRoom()
     return true
   }
 
@@ -325,6 +273,15 @@ export class Engine {
     const { statistics } = this.parts
     const left = statistics.leftKey('durable')
     if (left !== undefined && left <= durable) statistics.takeUp('durable', 'release', this.environment.monotonicMs())
+  }
+
+  /** A turn's share of the answers; all of them where the turns are long, for something else has the event loop. */
+  #answersNow(): number {
+    if (this.#answersPerTurn === Infinity) return Infinity
+    const nowMs = this.environment.monotonicMs()
+    const isLong = nowMs - this.#collectedMs > limits.longTurnMs
+    this.#collectedMs = nowMs
+    return isLong ? Infinity : this.#answersPerTurn
   }
 
   #runInline(): boolean {
@@ -351,7 +308,7 @@ export class Engine {
   #settle(entry: ResponseEntry): void {
     const caller = this.#calls.callerOf(entry.slot)
     const index = this.#calls.indexOf(entry.slot)
-    this.#release(entry.slot)
+    this.#admission.release(entry.slot)
     if (caller === undefined) return
     this.#seekValue(entry)
     const kind = entry.outcome & outcomeKindMask
@@ -428,7 +385,7 @@ export class Engine {
   /** Nothing runs and nothing waits: the store stands still. */
   get isQuiet(): boolean {
     const { control, record, requests } = this.parts
-    return this.#calls.waiting === 0 && !this.#toPublish && record.batch <= control.executed && requests.tail === requests.publishedHead
+    return this.#admission.waiting === 0 && !this.#toPublish && record.batch <= control.executed && requests.tail === requests.publishedHead
   }
 
   // ── states ────────────────────────────────────────────────────────────────────────────────────────────
@@ -453,7 +410,7 @@ export class Engine {
     this.parts.control.store('state', databaseState.failed)
     this.#look()
     this.#failure = SluiceError.of('LOG_FAILED', `The log could not be written, so nothing is accepted any more: ${message} Close the database, make room or mend the disk, and open it again.`)
-    this.#failAll(SluiceError.of('COMMIT_UNKNOWN', `The log failed before this call was durable: ${message} Open the database again; a call with the same id then tells what happened.`))
+    this.#fail(SluiceError.of('COMMIT_UNKNOWN', `The log failed before this call was durable: ${message} Open the database again; a call with the same id then tells what happened.`))
   }
 
   /** The program is wrong, or a thread is gone: nothing goes on. */
@@ -461,30 +418,22 @@ export class Engine {
     if (this.#failure !== undefined) return
     this.parts.control.store('state', databaseState.failed)
     this.#failure = error
-    this.#failAll(SluiceError.of('COMMIT_UNKNOWN', `The database stopped before this call was answered: ${error.message}`, { cause: error }))
+    this.#fail(SluiceError.of('COMMIT_UNKNOWN', `The database stopped before this call was answered: ${error.message}`, { cause: error }))
   }
 
-  #failAll(error: SluiceError): void {
-    this.#calls.failAll(error)
-    for (const cancel of this.#cancels.values()) cancel()
-    this.#cancels.clear()
+  #fail(unknown: SluiceError): void {
+    this.#admission.failAll(unknown, this.#failure!)
     this.#checkDrained()
-    this.#tellOfRoom()
-  }
-
-  /** Wherever calls come to their end, answered or not: who waits for room has nobody else to hear it from. */
-  #tellOfRoom(): void {
-    if (this.#waitingForRoom.length > 0 && this.hasRoom) for (const work of this.#waitingForRoom.splice(0)) work()
   }
 
   #checkDrained(): void {
-    if (this.#calls.waiting === 0) this.#drained?.()
+    if (this.#admission.waiting === 0) this.#drained?.()
   }
 
   /** Refuses new calls and waits for those in flight. */
   async drain(): Promise<void> {
     this.#closed = 'closing'
-    if (this.#calls.waiting > 0 && this.#failure === undefined) {
+    if (this.#admission.waiting > 0 && this.#failure === undefined) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve
         this.#keepLooking()
@@ -495,28 +444,6 @@ export class Engine {
   }
 }
 
-function isPartitionValue(value: unknown): boolean {
-  return (
-    typeof value === 'string' || (typeof value === 'number' && !Number.isNaN(value)) || typeof value === 'bigint' || typeof value === 'boolean' || value instanceof Uint8Array
-  )
-}
-
-/** The bytes of a request id, or a refusal. */
-export function idBytes(id: unknown): Uint8Array {
-  if (typeof id !== 'string' || id === '') throw SluiceError.of('INVALID_INPUT', 'The id of a call is text, and not empty.')
-  const bytes = Buffer.from(id, 'utf8')
-  if (bytes.length > limits.requestIdBytesMax || bytes.toString('utf8') !== id) {
-    throw SluiceError.of('INVALID_INPUT', `The id of a call is well-formed text of at most ${limits.requestIdBytesMax} bytes.`)
-  }
-  return bytes
-}
-
-function cancelled(reason: unknown): SluiceError {
-  return SluiceError.of('CANCELLED', 'The call was withdrawn by its signal before a batch had taken it; it has no effect.', { cause: reason })
-}
-function timedOut(ms: number): SluiceError {
-  return SluiceError.of('TIMEOUT', `No batch took the call within ${ms} ms; it has no effect. Try again, or send less at a time.`, { details: { timeoutMs: ms } })
-}
 function overloaded(what: string, max: number): SluiceError {
   return SluiceError.of('OVERLOADED', `Too many ${what} (at most ${max}): wait for answers before you send more.`, { details: { max } })
 }

@@ -1,5 +1,6 @@
 /** The engine: rows and batches. Users are known above. */
-export { Engine, type AbortLike, type SubmitOptions } from './database.js'
+export type { AbortLike, QueueOptions, SubmitOptions, WhenFull } from './admission.js'
+export { Engine } from './database.js'
 export type { Caller } from './call-table.js'
 export type { CheckpointKeeper } from './checkpoint-keeper.js'
 export { openEngine, type EngineOptions, type OpenEngine } from './open.js'

@@ -6,6 +6,7 @@ import type { Environment } from './base/environment.js'
 import { nodeEnvironment } from './base/environment-node.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
+import type { QueueOptions } from './admission.js'
 import { Engine } from './database.js'
 import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import type { SpeculationMode } from './partition/speculation-pace.js'
@@ -18,12 +19,16 @@ import type { DatabaseFiles } from './stream/log-follower.js'
 import { recover, type Recovered, type RecoverProgress } from './stream/recover.js'
 import { replayBatch } from './stream/replay.js'
 import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.js'
+import { isLoadable } from './worker/app-guard.js'
+import { chooseWorkers, type WorkerChoice } from './worker/worker-choice.js'
 import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
 import { CheckpointSet, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, LmdbCheckpointStore, mustBeFinished, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
   readonly path: string | undefined
-  readonly workers: number
+  /** `'auto'`: as many as this machine has use for. `engine.workers` says how many, and why. */
+  readonly workers: number | 'auto'
+  readonly queue: QueueOptions
   /** Undefined: what the database was created with, or the default. */
   readonly partitions: number | undefined
   readonly durability: Durability
@@ -44,6 +49,9 @@ export interface EngineOptions {
   readonly fixed: { readonly nowMs: number; readonly stepMs: number; readonly seed: number } | undefined
 }
 
+/** With the workers that were chosen. */
+type ChosenOptions = EngineOptions & { readonly workers: number }
+
 export interface OpenEngine {
   readonly engine: Engine
   readonly options: EngineOptions
@@ -61,8 +69,10 @@ export interface OpenEngine {
 /** R16: every opening goes on at a multiple of this. */
 const batchesPerOpening = 2 ** 24
 
-export async function openEngine(program: Program, options: EngineOptions): Promise<OpenEngine> {
+export async function openEngine(program: Program, asked: EngineOptions): Promise<OpenEngine> {
   const environment = nodeEnvironment
+  const choice = choiceOf(asked, environment)
+  const options: ChosenOptions = { ...asked, workers: choice.workers }
   if (options.workers > 0 && environment.architecture !== 'x64') {
     throw SluiceError.of('INVALID_USE', `This version reads rows across threads on x64 only; on ${environment.architecture} open with workers: 0.`)
   }
@@ -75,7 +85,7 @@ export async function openEngine(program: Program, options: EngineOptions): Prom
       lock = await DirectoryLock.take(directory)
       logThread = spawnLogThread()
     }
-    return await openLocked(program, options, environment, directory, lock, logThread)
+    return await openLocked(program, options, choice, environment, directory, lock, logThread)
   } catch (error) {
     await logThread?.terminate()
     await lock?.release()
@@ -83,9 +93,16 @@ export async function openEngine(program: Program, options: EngineOptions): Prom
   }
 }
 
+function choiceOf(asked: EngineOptions, environment: Environment): WorkerChoice {
+  const { workers, partitions = limits.partitionsDefault, path, module } = asked
+  if (workers !== 'auto') return { workers, why: 'the option says so' }
+  return chooseWorkers({ environment, partitions, hasPath: path !== undefined, isLoadable: isLoadable(module) })
+}
+
 async function openLocked(
   program: Program,
-  options: EngineOptions,
+  options: ChosenOptions,
+  choice: WorkerChoice,
   environment: Environment,
   directory: string | undefined,
   lock: DirectoryLock | undefined,
@@ -193,7 +210,7 @@ async function openLocked(
           retention: options.retention,
           logBytesAtOpen: recovered!.logBytes,
         })
-  engine = new Engine(program, parts, threads, environment)
+  engine = new Engine(program, parts, threads, environment, options.queue, choice)
   const opened = engine
   if (keeper !== undefined) engine.follow(keeper)
   for (const news of untold) news(engine)
@@ -219,7 +236,7 @@ async function openLocked(
 }
 
 /** Reads checkpoint and log into a new store. Both are checked against the program before a row is made of them. */
-async function recoverFiles(program: Program, withSystem: Program, directory: string, options: EngineOptions, layOut: (partitions: number) => StorePlan): Promise<Recovered> {
+async function recoverFiles(program: Program, withSystem: Program, directory: string, options: ChosenOptions, layOut: (partitions: number) => StorePlan): Promise<Recovered> {
   let laid: { readonly plan: StorePlan; readonly store: Store } | undefined
   const steps = recover({
     log: FileLogStorage.open(join(directory, 'log')),

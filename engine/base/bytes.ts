@@ -51,11 +51,13 @@ export function utf8Length(text: string): number {
 export class ByteWriter {
   #bytes: Uint8Array
   #view: DataView
+  #words: Int32Array
   #length = 0
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(Math.max(capacity, writerBytesMin))
+    this.#bytes = new Uint8Array(roundedCapacity(capacity))
     this.#view = new DataView(this.#bytes.buffer)
+    this.#words = new Int32Array(this.#bytes.buffer)
   }
 
   /** Bytes written since the last reset. */
@@ -84,9 +86,24 @@ export class ByteWriter {
     return this.#bytes
   }
 
+  /** The memory as words of 4 bytes, for callers who copy few bytes: behind `length` they get what an earlier record left there. */
+  get words(): Int32Array {
+    return this.#words
+  }
+
+  /** The memory, for what `take` made room for. Another `take` may replace it. */
+  get view(): DataView {
+    return this.#view
+  }
+
   /** What was written, as the caller's own. */
   copy(): Uint8Array {
     return this.#bytes.slice(0, this.#length)
+  }
+
+  /** Moves on by `count` bytes and answers where they begin: compiled codecs store several values with one look at the room. */
+  take(count: number): number {
+    return this.#take(count)
   }
 
   u8(value: number): void {
@@ -201,11 +218,17 @@ export class ByteWriter {
   }
 
   #grow(least: number): void {
-    const bytes = new Uint8Array(Math.max(least, this.#bytes.length * 2))
+    const bytes = new Uint8Array(roundedCapacity(Math.max(least, this.#bytes.length * 2)))
     bytes.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer)
+    this.#words = new Int32Array(bytes.buffer)
   }
+}
+
+/** Whole words. */
+function roundedCapacity(bytes: number): number {
+  return (Math.max(bytes, writerBytesMin) + 7) & ~7
 }
 
 assert(charLoopMax <= shortHeaderMax, 'a text of the character loop has a header of one byte')
@@ -252,6 +275,15 @@ export class ByteReader {
     if (!(offset >= 0 && offset <= end && end <= this.#bytes.length)) throw outside()
     this.#offset = offset
     this.#end = end
+  }
+
+  /** Moves on by `count` bytes and answers where they begin: compiled codecs load several values with one look at the end. */
+  take(count: number): number {
+    return this.#take(count)
+  }
+  /** What `take` counts in. */
+  get view(): DataView {
+    return this.#numbers()
   }
 
   u8(): number {

@@ -18,6 +18,19 @@ export const limits = {
   /** A result longer than this travels through the region and not through the response ring. */
   responseInlineBytesMax: 128,
   callsInFlightMax: 65_536,
+  callsInFlightOptionMax: 1_048_576,
+  /** Calls that wait for a place in the queue, and the bytes of their inputs. */
+  callsInLineMax: 262_144,
+  lineBytesMax: 64 * MiB,
+  /** Those who wait for room take turns of so many calls. */
+  servedAtOnce: 256,
+  /**
+   * Calls of lists (`submitMany`) in flight: two batches, one that runs and one that is next; fewer while others call beside them, and
+   * until so many were handed in without such a call.
+   */
+  fedMax: 8_192,
+  fedBesideOthersMax: 1_024,
+  fedAloneMin: 32_768,
   /** A batch runs again without a culprit, or shorter; this often at most. */
   batchRunsMax: 64,
   /** Marks of the oldest history that a domain frees before the lanes of a batch. */
@@ -97,6 +110,8 @@ export const limits = {
   partitionsDefault: 16,
   partitionsMax: 1_024,
   workersMax: 64,
+  /** `workers: 'auto'`: beyond this the one sequencer is the next bound. */
+  workersAutoMax: 8,
   /** What procedures may have on the heap of their worker: far more than a transaction can read or write. */
   workerHeapBytes: 512 * MiB,
   snapshotSlots: 1_024,
@@ -123,6 +138,13 @@ export const limits = {
   lookEveryMs: 200,
   /** Turns of the event loop without news after which main sleeps. */
   idleTurnsMax: 200,
+  /**
+   * Answers that main hands out in one turn where another thread has its part in a call, and requests it publishes together: what
+   * follows from the first ones is under way while main is at the next ones, and no thread waits for another to end.
+   */
+  answersPerTurnMax: 256,
+  longTurnMs: 2,
+  requestsPublishedMax: 256,
   /** How long batches may run on main before the event loop turns (`workers: 0`). */
   inlineMsMax: 4,
   /** After so long without a frame, a certificate says that the last one is on disk. */
@@ -137,6 +159,7 @@ export const limits = {
 
 assert(limits.inputBytesMax < limits.requestRingBytes, 'the longest input fits into the request ring')
 assert(limits.draftBytesMax + limits.draftAnswerBytesMax + KiB <= limits.inputBytesMax, 'the longest draft is an input')
+assert(limits.fedMax >= 2 * limits.batchRequestsMax, 'lists alone fill a batch while another runs')
 assert(limits.batchRequestsMax <= limits.callsInFlightMax, 'a full batch can be in flight')
 assert(
   (limits.framesAheadMax + 1) * limits.batchRequestsMax * (limits.responseInlineBytesMax + 64) <= limits.responseRingBytes,

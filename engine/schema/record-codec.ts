@@ -22,7 +22,7 @@
  * every other order takes the long way, so that the short one needs no look-up at all.
  */
 import { assert } from '../base/assert.js'
-import { type ByteReader, ByteWriter, MalformedBytesError } from '../base/bytes.js'
+import { ByteReader, type ByteWriter, MalformedBytesError } from '../base/bytes.js'
 import {
   CanonicalError, decodeCanonical, encodeCanonical, isPlainObject, isStackOverflow, kindOf,
 } from '../base/canonical.js'
@@ -30,10 +30,11 @@ import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import { didYouMean } from './closest-name.js'
 import {
-  type ColumnValidator, compileColumnCheck, hasOnlyBounds, i32Max, i32Min, type OnViolation, type StoredValue,
+  type ColumnValidator, compileColumnCheck, i32Max, i32Min, type OnViolation, type StoredValue,
   timestampMax, u32Max,
 } from './column-check.js'
 import type { ColumnDescriptor, ColumnRules, RecordDescriptor } from './descriptor.js'
+import { decodeSource, encodeSource, hasCopies, normalizeSource } from './record-source.js'
 import { uuidBytes, uuidFromBytes, uuidToBytes } from './uuid.js'
 
 /** A record as programs see it: every column, in declared order. */
@@ -44,15 +45,17 @@ export interface RecordCodec {
   normalize(value: unknown): PlainRecord
   /** The bytes of `normalize(value)`, without making it. */
   encode(value: unknown, writer: ByteWriter): void
+  /** The same, and what `decode` would make of the bytes: for who needs both. */
+  encodeRecord(value: unknown, writer: ByteWriter): PlainRecord
   decode(reader: ByteReader): PlainRecord
 }
 
 type Encode = RecordCodec['encode']
+type EncodeRecord = RecordCodec['encodeRecord']
 type Decode = RecordCodec['decode']
 type Normalize = RecordCodec['normalize']
 
 const columnName = /^[A-Za-z][A-Za-z0-9_]{0,62}$/
-const narrowEnumMax = 256
 const shownTextMax = 64
 
 /** `what` begins every message: `the input of "bank.transfer"`. */
@@ -63,10 +66,22 @@ export function compileRecordCodec(descriptor: RecordDescriptor, rules: ColumnRu
     assert(columnName.test(name) && name !== 'constructor' && name !== 'prototype', 'R64: a column has a safe name')
   }
   const shared = new Shared(columns, rules, what)
+  const encode = compileSource<Encode>(encodeSource(columns, rules, false), shared)
+  const decode = compileSource<Decode>(decodeSource(columns), shared)
   return {
     normalize: compileSource<Normalize>(normalizeSource(columns), shared),
-    encode: compileSource<Encode>(encodeSource(columns, rules), shared),
-    decode: compileSource<Decode>(decodeSource(columns), shared),
+    encode,
+    encodeRecord: hasCopies(columns) ? encodeAndDecode(encode, decode) : compileSource<EncodeRecord>(encodeSource(columns, rules, true), shared),
+    decode,
+  }
+}
+
+/** A record of columns whose values are the caller's objects: the copy is made of the bytes. */
+function encodeAndDecode(encode: Encode, decode: Decode): EncodeRecord {
+  return (value, writer) => {
+    const start = writer.length
+    encode(value, writer)
+    return decode(new ByteReader(writer.bytes().slice(start)))
   }
 }
 
@@ -232,162 +247,4 @@ function readWord(words: readonly string[], place: number): string {
   const word = words[place]
   if (word === undefined) throw new MalformedBytesError(`an enum of ${words.length} words has no word ${place}`)
   return word
-}
-
-// Sources of the compiled code. `vN` is the value of column N.
-
-const json = JSON.stringify
-
-/** Takes the columns out of `value`, each once (R2). */
-function takeSource(columns: readonly ColumnDescriptor[]): string {
-  const locals = columns.map((_, at) => `v${at}`)
-  const owned = columns.map(({ name }, at) => `if (hasOwn(value, ${json(name)})) v${at} = value[${json(name)}]`)
-  const inOrder = columns.map(({ name }, at) => ` && keys[${at}] === ${json(name)}`).join('')
-  return `
-    const keys = value === undefined ? [] : keysOf(value)
-    ${locals.length === 0 ? '' : `let ${locals.join(', ')}`}
-    if (keys.length === ${columns.length}${inOrder}) {
-      ${columns.map(({ name }, at) => `v${at} = value[${json(name)}]`).join('\n      ')}
-    } else {
-      refuseUnknown(keys)
-      if (value !== undefined) {
-        ${owned.join('\n        ')}
-      }
-    }`
-}
-
-function normalizeSource(columns: readonly ColumnDescriptor[]): string {
-  const fields = columns.map(({ name }, at) => `${json(name)}: accept(${at}, v${at})`)
-  return `
-const { keysOf, refuseUnknown, hasOwn, accept, invalid } = shared
-return function normalize(value) {
-  try {
-    ${takeSource(columns)}
-    return { ${fields.join(', ')} }
-  } catch (error) {
-    throw invalid(error)
-  }
-}`
-}
-
-function encodeSource(columns: readonly ColumnDescriptor[], rules: ColumnRules): string {
-  const fills = columns.flatMap((column, at) => {
-    if (column.default !== undefined) return [`if (v${at} === undefined) v${at} = fill${at}`]
-    return column.nullable ? [`if (v${at} === undefined) v${at} = null`] : []
-  })
-  const bits = nullBytes(columns).map((group) => {
-    return `writer.u8(${group.map((at, bit) => `(v${at} === null ? ${1 << bit} : 0)`).join(' | ')})`
-  })
-  const writes = columns.map((column, at) => {
-    const one = writeSource(column, at, hasOnlyBounds(column, at, rules))
-    return column.nullable ? `if (v${at} !== null) {\n      ${one}\n    }` : one
-  })
-  const constants = columns.map((_, at) => {
-    const bounds = `low${at} = shared.low[${at}], high${at} = shared.high[${at}]`
-    return `const ${bounds}, places${at} = shared.places[${at}], fill${at} = shared.fills[${at}]`
-  })
-  return `
-const { keysOf, refuseUnknown, hasOwn, accept, refuse, invalid, isInteger, writeJson, writeUuid } = shared
-${constants.join('\n')}
-return function encode(value, writer) {
-  const start = writer.length
-  try {
-    ${[takeSource(columns), ...fills, ...bits, ...writes].join('\n    ')}
-  } catch (error) {
-    writer.rewind(start)
-    throw invalid(error)
-  }
-}`
-}
-
-/** The ordinals of the nullable columns, eight to a byte. */
-function nullBytes(columns: readonly ColumnDescriptor[]): number[][] {
-  const nullable = columns.flatMap((column, at) => (column.nullable ? [at] : []))
-  const groups: number[][] = []
-  for (let at = 0; at < nullable.length; at += 8) groups.push(nullable.slice(at, at + 8))
-  return groups
-}
-
-/** Test and write of one value. With more rules than bounds the validator decides, and only the writing is compiled. */
-function writeSource(column: ColumnDescriptor, at: number, isBare: boolean): string {
-  const v = `v${at}`
-  const refuse = `refuse(${at}, ${v})`
-  const bounded = `${v} >= low${at} && ${v} <= high${at}`
-  const accepted = isBare ? '' : `${v} = accept(${at}, ${v}); `
-  switch (column.type) {
-    case 'bool': {
-      const write = `writer.u8(${v} ? 1 : 0)`
-      return isBare ? `if (typeof ${v} === 'boolean') ${write}; else ${refuse}` : accepted + write
-    }
-    case 'i32':
-    case 'u32':
-    case 'int':
-    case 'timestamp': {
-      const isWord = column.type === 'i32' || column.type === 'u32'
-      const write = isWord ? `writer.${column.type}(${v})` : `writer.f64(${v} + 0)`
-      const test = `typeof ${v} === 'number' && ${bounded} && isInteger(${v})`
-      return isBare ? `if (${test}) ${write}; else ${refuse}` : accepted + write
-    }
-    case 'f64': {
-      const write = `writer.f64(${v} + 0)`
-      return isBare ? `if (typeof ${v} === 'number' && ${bounded}) ${write}; else ${refuse}` : accepted + write
-    }
-    case 'bigint': {
-      const write = `writer.i64(${v})`
-      return isBare ? `if (typeof ${v} === 'bigint' && ${bounded}) ${write}; else ${refuse}` : accepted + write
-    }
-    case 'text':
-      if (!isBare) return `${accepted}writer.text(${v})`
-      return `if (typeof ${v} !== 'string' || !writer.tryText(${v})) ${refuse}`
-    case 'uuid':
-      return `writeUuid(accept(${at}, ${v}), writer)`
-    case 'enum': {
-      const place = `places${at}.get(${v})`
-      const write = `writer.${(column.values?.length ?? 0) <= narrowEnumMax ? 'u8' : 'u16'}(p${at})`
-      const test = isBare ? `if (p${at} !== undefined) ${write}; else ${refuse}` : write
-      return `${accepted}const p${at} = ${place}; ${test}`
-    }
-    case 'bytes':
-      return `writer.sized(accept(${at}, ${v}))`
-    case 'json': {
-      const write = `writeJson(${at}, ${v}, writer)`
-      return isBare ? `if (${v} !== undefined) ${write}; else ${refuse}` : accepted + write
-    }
-  }
-}
-
-function decodeSource(columns: readonly ColumnDescriptor[]): string {
-  const groups = nullBytes(columns)
-  const isNull = new Map(
-    groups.flatMap((group, byte) => group.map((at, bit) => [at, `(n${byte} & ${1 << bit}) !== 0`])),
-  )
-  const fields = columns.map((column, at) => {
-    const condition = isNull.get(at)
-    const one = readSource(column, at)
-    return `${json(column.name)}: ${condition === undefined ? one : `${condition} ? null : ${one}`}`
-  })
-  return `
-const { readJson, readUuid, readWord, readBytes, words } = shared
-return function decode(reader) {
-  ${groups.map((_, byte) => `const n${byte} = reader.u8()`).join('\n  ')}
-  return { ${fields.join(', ')} }
-}`
-}
-
-function readSource(column: ColumnDescriptor, at: number): string {
-  switch (column.type) {
-    case 'bool': return 'reader.u8() === 1'
-    case 'i32': return 'reader.i32()'
-    case 'u32': return 'reader.u32()'
-    case 'int': case 'timestamp': case 'f64': return 'reader.f64()'
-    case 'bigint': return 'reader.i64()'
-    case 'text': return 'reader.text()'
-    case 'uuid': return 'readUuid(reader)'
-    case 'enum': {
-      const width = (column.values?.length ?? 0) <= narrowEnumMax ? 'u8' : 'u16'
-      return `readWord(words[${at}], reader.${width}())`
-    }
-    case 'bytes': return 'readBytes(reader)'
-    case 'json': return 'readJson(reader)'
-  }
 }

@@ -19,7 +19,7 @@ import { requestHeaderBytes, type RequestRing, unplaced } from '../shared/reques
 import type { ResponseRing } from '../shared/response-ring.js'
 import type { Statistics } from '../shared/statistics.js'
 import type { Store } from '../store/store.js'
-import { encodeError, outcomeOfCode, repeatedFlag } from '../txn/outcome.js'
+import { encodeError, lateError, outcomeOfCode, repeatedFlag } from '../txn/outcome.js'
 import { requestHashOf } from '../txn/request-hash.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { OutcomeTable } from './outcome-table.js'
@@ -39,6 +39,8 @@ export interface LaneHost {
 export interface BatchClock {
   /** Milliseconds; never below an earlier answer (R56). */
   now(): number
+  /** The clock of deadlines, the same on every thread. */
+  monotonicMs(): number
 }
 
 export interface SequencerParts {
@@ -61,11 +63,13 @@ export interface SequencerParts {
   readonly outcomeWindowMs: number
 }
 
+/** A request that is answered without running: a repeat, one whose id finds no room (no `id` here), one that came too late. */
 interface Duplicate {
   readonly counter: number
   readonly offset: number
   readonly id: string
   readonly request: number
+  readonly isLate: boolean
 }
 
 export class Sequencer {
@@ -245,7 +249,10 @@ export class Sequencer {
   #take(counter: number): void {
     const { requests } = this.#parts
     const offset = requests.offsetOf(counter)
-    if (requests.isFiller(offset) || !requests.take(offset)) return
+    if (requests.isFiller(offset)) return
+    const deadline = requests.deadline(offset)
+    if (deadline !== Infinity && this.#isLate(counter, offset, deadline)) return
+    if (!requests.take(offset)) return
     this.#takenBytes += requests.bytesAt(offset)
     if (requests.i32[(offset >>> 2) + 4]! > 0 && !this.#admitId(counter, offset)) return
     this.#offsets[this.#taken] = offset
@@ -253,31 +260,43 @@ export class Sequencer {
     this.#taken += 1
   }
 
+  /** R46: its time was over before a batch took it, and main, which has a timer for it, was busy with something else. */
+  #isLate(counter: number, offset: number, deadline: number): boolean {
+    const { requests, clock } = this.#parts
+    if (clock.monotonicMs() < deadline || !requests.withdraw(offset, requests.i32[(offset >>> 2) + 1]!)) return false
+    this.#duplicates.push({ counter, offset, id: '', request: 0, isLate: true })
+    return true
+  }
+
   /** Counting sort by lane: partitions in order, then the cross-partition lane; arrival decides within a lane. */
   #order(taken: number): void {
     const { record, requests } = this.#parts
     const partitions = record.partitions
-    const sizes = this.#laneSizes.fill(0)
+    const sizes = this.#laneSizes
+    const { i32 } = requests
+    let first = partitions
+    let last = -1
     for (let n = 0; n < taken; n += 1) {
-      const partition = requests.i32[(this.#offsets[n]! >>> 2) + 3]!
+      const partition = i32[(this.#offsets[n]! >>> 2) + 3]!
       const lane = partition === unplaced ? partitions : partition
       this.#lanes[n] = lane
       sizes[lane]! += 1
+      if (lane === partitions) continue
+      if (lane < first) first = lane
+      if (lane > last) last = lane
     }
+    // Of the lanes only those between the first and the last that have requests: a batch of one costs the same for any number of them.
     let start = 0
-    let first = partitions
-    let last = -1
-    for (let lane = 0; lane <= partitions; lane += 1) {
+    for (let lane = first; lane <= last; lane += 1) {
       record.setLaneStart(lane, start)
       const size = sizes[lane]!
-      if (size > 0 && lane < partitions) {
-        if (last < 0) first = lane
-        last = lane
-      }
       sizes[lane] = start
       start += size
     }
-    record.setLaneStart(partitions + 1, start)
+    record.setLaneStart(last + 1, start)
+    record.setLaneStart(partitions, start)
+    record.setLaneStart(partitions + 1, taken)
+    sizes[partitions] = start
     record.setLaneRange(first, last)
     for (let n = 0; n < taken; n += 1) {
       const index = sizes[this.#lanes[n]!]!
@@ -286,6 +305,8 @@ export class Sequencer {
       const verdict = requests.verdict(this.#offsets[n]!)
       if (verdict !== 0) record.setFlag(index, requestFlag.settled + verdict)
     }
+    for (let lane = first; lane <= last; lane += 1) sizes[lane] = 0
+    sizes[partitions] = 0
   }
 
   // ── calls with an id ──────────────────────────────────────────────────────────────────────────────────
@@ -299,7 +320,7 @@ export class Sequencer {
     const id = requests.bytes.toString('utf8', from, from + idBytes)
     const request = requestHashOf(program, requests, offset)
     if (this.#ids.has(id) || this.#outcomes.find(id) !== undefined) {
-      this.#duplicates.push({ counter, offset, id, request })
+      this.#duplicates.push({ counter, offset, id, request, isLate: false })
       return false
     }
     let hasRoom = this.#outcomes.hasRoom(clock.now())
@@ -310,7 +331,7 @@ export class Sequencer {
       hasRoom = false
     }
     if (!hasRoom) {
-      this.#duplicates.push({ counter, offset, id: '', request })
+      this.#duplicates.push({ counter, offset, id: '', request, isLate: false })
       return false
     }
     this.#ids.add(id)
@@ -338,12 +359,12 @@ export class Sequencer {
       const offset = record.offset(n)
       if (requests.i32[(offset >>> 2) + 4]! === 0 || record.flag(n) === requestFlag.putOff) continue
       record.setFlag(n, requestFlag.turnedAway)
-      this.#duplicates.push({ counter: this.#counters[record.place(n)]!, offset, id: '', request: 0 })
+      this.#duplicates.push({ counter: this.#counters[record.place(n)]!, offset, id: '', request: 0, isLate: false })
     }
     this.#hasIds = false
   }
 
-  #answerRepeat({ counter, offset, id, request }: Duplicate, batch: number): void {
+  #answerRepeat({ counter, offset, id, request, isLate }: Duplicate, batch: number): void {
     const { requests, responses, program, record } = this.#parts
     const at = offset >>> 2
     const slot = requests.i32[at + 1]!
@@ -359,8 +380,9 @@ export class Sequencer {
       return
     }
     const name = program.procedures[requests.i32[at + 2]!]!.descriptor.name
-    const error =
-      found !== undefined
+    const error = isLate
+      ? lateError()
+      : found !== undefined
         ? SluiceError.of('ID_REUSED', `The id "${id}" was used for another request than this call of "${name}": give every request an id of its own.`, { details: { id } })
         : SluiceError.of('OVERLOADED', `There is no room to remember the outcome of another call with an id (at most ${limits.outcomesMax} are kept, as far as memory goes): try again later, or open with a shorter outcomes.window.`)
     this.#value.reset()

@@ -4,7 +4,8 @@
  *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, first and last lane with requests, in order only
  *   order     i32: offset of the request in the ring, place at intake            one pair for each request, lane by lane
  *   flags     i32: 0 to run, 1 stray, 2 put off, 3 answered by the sequencer, 16 + error code: settled without running
- *   starts    i32: where each lane starts in the order; P + 2 of them, the cross-partition lane is lane P
+ *   starts    i32: where each lane starts in the order; P + 2 of them, the cross-partition lane is lane P; of the partition lanes
+ *             those from the first with requests to the one behind the last are written
  *   strays    i32: indexes into the order, the end of the cross-partition lane
  *
  * Written by the sequencer; the owner of a lane writes the flags of its requests.

@@ -34,6 +34,8 @@ export interface ResponseEntry {
   readonly bytes: Buffer
 }
 
+const noWords = new Int32Array(0)
+
 export class ResponseRing {
   readonly buffer: SharedArrayBuffer
   readonly bytes: Buffer
@@ -44,6 +46,9 @@ export class ResponseRing {
   readonly #mask: number
   #head: number
   readonly #entry: ResponseEntry
+  /** The memory that values come from, nearly always that of one writer, and the same as words. */
+  #value: Uint8Array = new Uint8Array(0)
+  #valueWords: Int32Array = noWords
 
   /** One buffer may hold the rings of all workers. */
   constructor(buffer: SharedArrayBuffer, control: Control, worker: number, size = buffer.byteLength, offset = 0) {
@@ -103,8 +108,19 @@ export class ResponseRing {
     this.#i32[at + 7] = index
     this.#i32[at + 8] = lane
     this.#i32[at + 9] = longAddress === 0 ? valueBytes : -longAddress
-    for (let n = 0; n < inline; n += 1) this.bytes[offset + headerBytes + n] = value[n]!
+    if (inline > 0) this.#copy(value, inline, offset + headerBytes)
     this.#head = (this.#head + total) | 0
+  }
+
+  /** Word by word where the memory allows it: up to three bytes more than the value, within the entry. */
+  #copy(value: Uint8Array, length: number, to: number): void {
+    if (value !== this.#value) {
+      this.#value = value
+      this.#valueWords = value.byteOffset % 4 === 0 && value.length % 4 === 0 ? new Int32Array(value.buffer, value.byteOffset, value.length / 4) : noWords
+    }
+    const words = this.#valueWords
+    if (words === noWords) for (let n = 0; n < length; n += 1) this.bytes[to + n] = value[n]!
+    else for (let n = 0, at = to >>> 2, end = (length + 3) >>> 2; n < end; n += 1) this.#i32[at + n] = words[n]!
   }
 
   // ── the sequencer ─────────────────────────────────────────────────────────────────────────────────────
@@ -144,16 +160,16 @@ export class ResponseRing {
   }
 
   /**
-   * Visits the entries whose frame is durable. The entry object is reused. `accept` must take what it needs at once.
-   * Answers how many were visited.
+   * Visits the entries whose frame is durable, so many at most. The entry object is reused. `accept` must take what it needs at
+   * once. Answers how many were visited.
    */
-  drain(durable: number, accept: (entry: ResponseEntry) => void): number {
+  drain(durable: number, accept: (entry: ResponseEntry) => void, most = Infinity): number {
     const head = this.#control.responseHead(this.#worker)
     let tail = this.#control.responseTail(this.#worker)
     if (tail === head) return 0
     let count = 0
     const entry = this.#entry
-    while (tail !== head) {
+    while (tail !== head && count < most) {
       const offset = tail & this.#mask
       const at = offset >>> 2
       const total = this.#i32[at]!

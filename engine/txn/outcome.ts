@@ -77,6 +77,13 @@ export function decodeError(kind: number, reader: ByteReader): SluiceError {
   return SluiceError.of(code, message, { reason, details, cause })
 }
 
+/** R46: nobody had taken the request when its time was over. Main says after how long; a sequencer knows the moment only. */
+export function lateError(timeoutMs?: number): SluiceError {
+  const when = timeoutMs === undefined ? 'before its deadline' : `within ${timeoutMs} ms`
+  const details = timeoutMs === undefined ? {} : { timeoutMs }
+  return SluiceError.of('TIMEOUT', `No batch took the call ${when}; it has no effect. Try again, or send less at a time.`, { details })
+}
+
 /** Lone surrogates have no bytes. */
 const wellFormed = (text: string): string => (isWellFormed(text) ? text : Buffer.from(text, 'utf8').toString('utf8'))
 

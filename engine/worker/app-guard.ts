@@ -19,6 +19,17 @@ export function mustBeLoadable(module: string): void {
   }
 }
 
+/** Whether they could. */
+export function isLoadable(module: string): boolean {
+  try {
+    mustBeLoadable(module)
+    return true
+  } catch (error) {
+    if (SluiceError.is(error, 'APP_NOT_LOADED')) return false
+    throw error
+  }
+}
+
 function notLoadable(module: string, why: string): SluiceError {
   return SluiceError.of('APP_NOT_LOADED', `Workers cannot load the application from ${module}, because ${why}.`, { details: { module } })
 }

@@ -12,12 +12,13 @@ export function makeClock(plan: ClockPlan, environment: Environment): BatchClock
   let last = plan.wallMs
   if (plan.stepMs !== undefined) {
     const step = plan.stepMs
-    return { now: () => (last += step) }
+    return { now: () => (last += step), monotonicMs: () => environment.monotonicMs() }
   }
   return {
     now: () => {
       last = Math.max(last, timeNow(plan, environment))
       return last
     },
+    monotonicMs: () => environment.monotonicMs(),
   }
 }

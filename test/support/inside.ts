@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { App, Database } from 'sluicedb'
 import { onTestFinished } from 'vitest'
 import { SluiceDatabase } from '../../dist/bindings/database.js'
+import { defaultQueue } from '../../dist/engine/admission.js'
 import { checkStore, openEngine, type Engine, type EngineOptions, type OpenEngine, type Program } from '../../dist/engine/index.js'
 import type { Store } from '../../dist/engine/store/store.js'
 import { FileLogStorage, FrameBodyReader, recoverLog } from '../../dist/wal/index.js'
@@ -46,6 +47,7 @@ export async function openInside(application: App, options: InsideOptions = {}):
     durability: options.path === undefined ? 'memory' : (options.durability ?? 'os'),
     memoryBytes: options.memoryBytes ?? 256 * 2 ** 20,
     historyBytes: options.historyBytes ?? 64 * 2 ** 20,
+    queue: defaultQueue,
     outcomeWindowMs: options.outcomeWindowMs ?? 600_000,
     checkpointLogBytes: Infinity,
     retention: { ageMs: undefined, bytes: undefined },

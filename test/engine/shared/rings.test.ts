@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { Control } from '../../../engine/shared/control.js'
 import { FrameRing, frameHeaderWords } from '../../../engine/shared/frame-ring.js'
-import { requestHeaderBytes, RequestRing } from '../../../engine/shared/request-ring.js'
+import { noDeadline, requestHeaderBytes, RequestRing } from '../../../engine/shared/request-ring.js'
 import { ResponseRing } from '../../../engine/shared/response-ring.js'
 import { randomFrom, seeds, type Random } from '../store/fixture.js'
 
@@ -62,9 +62,13 @@ describe.each(seeds)('request ring, seed %i', (seed) => {
     const control = Control.create(1)
     const ring = new RequestRing(new SharedArrayBuffer(4_096), control)
     for (let round = 0; round < 2_000; round += 1) {
-      expect(ring.write(round, 0, 0, undefined, new Uint8Array(3), 3)).toBe(true)
+      const deadline = random.chance(0.5) ? noDeadline : 1 + random.below(1_000)
+      const input = bytesOf(random, random.below(9))
+      expect(ring.write(round, 0, 0, random.chance(0.5) ? bytesOf(random, 3) : undefined, input, input.length, deadline)).toBe(true)
       const offset = ring.lastWritten
       ring.publish()
+      expect(ring.deadline(offset)).toBe(deadline)
+      expect(ring.verdict(offset)).toBe(0)
       expect(ring.withdraw(offset, round + 1), 'another request stands there now').toBe(false)
       if (random.chance(0.5)) {
         expect(ring.withdraw(offset, round)).toBe(true)
@@ -73,6 +77,7 @@ describe.each(seeds)('request ring, seed %i', (seed) => {
       } else {
         expect(ring.take(offset)).toBe(true)
         expect(ring.withdraw(offset, round)).toBe(false)
+        expect(ring.deadline(offset), 'what was taken has no deadline any more').toBe(Infinity)
         expect(ring.take(offset), 'a batch that runs again takes it again').toBe(true)
         ring.markDone(offset)
         expect(ring.take(offset), 'what is done is not taken again').toBe(false)
@@ -80,6 +85,18 @@ describe.each(seeds)('request ring, seed %i', (seed) => {
       ring.free(ring.publishedHead)
     }
   })
+})
+
+test('a request that nobody can withdraw is taken as often as it is asked for, until it is done', () => {
+  const control = Control.create(1)
+  const ring = new RequestRing(new SharedArrayBuffer(4_096), control)
+  expect(ring.write(7, 0, 0, undefined, new Uint8Array(3), 3)).toBe(true)
+  const offset = ring.lastWritten
+  expect(ring.withdraw(offset, 7)).toBe(false)
+  expect(ring.deadline(offset)).toBe(Infinity)
+  expect([ring.take(offset), ring.take(offset)]).toEqual([true, true])
+  ring.markDone(offset)
+  expect(ring.take(offset)).toBe(false)
 })
 
 test('a request that needs the whole ring fits where the ring is empty, and is refused where it is not', () => {

@@ -4,7 +4,8 @@ import { SluiceError, type Database } from 'sluicedb'
 import { limits } from '../../engine/base/limits.js'
 import { chooseWorkers } from '../../engine/worker/worker-choice.js'
 import queueApp, { note, noteWord, queue } from '../support/apps/queue-app.js'
-import { newFolder, openFor, refused } from '../support/fixture.js'
+import { newFolder, openFor, refused, until } from '../support/fixture.js'
+import { openInside } from '../support/inside.js'
 import { codeOf } from '../support/refusals.js'
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -96,13 +97,14 @@ test('the line is bounded too', { timeout: 120_000 }, async () => {
 
 describe('deadlines', () => {
   test('a request that expires in the ring behind a blocked worker never runs, also when main is blocked and its timers with it', async () => {
-    const db = await openFor(queueApp, { workers: 1, partitions: 4 })
+    const { db, engine } = await openInside(queueApp, { workers: 1, partitions: 4 })
     await db.call(note, { id: 1_000 })
     // Three rounds, so that one of them at least finds main slower than the worker.
     for (let round = 0; round < 3; round += 1) {
       const id = round * 10
       const blocker = db.call(note, { id, turns: longTurns })
-      await sleep(10)
+      // Not before the worker is at it: else one batch takes both, and the late one is in time.
+      await until(() => engine.parts.control.running(0).place >= 0, 'the blocker runs')
       const late = codeOf(db.call(note, { id: id + 1 }, { timeoutMs: 20 }))
       const inTime = db.call(note, { id: id + 2 }, { timeoutMs: 60_000 })
       await Promise.resolve()

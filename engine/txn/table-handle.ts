@@ -3,6 +3,9 @@
  *
  * Every operation goes the same way: is the transaction open, whose partition is it (R25), look, check, count (R41), change
  * between two marks (R6). Errors doom the transaction (R24).
+ *
+ * What a user's object does to a row is compiled for the table (row-input-compile.ts) and comes back through the `Door`, which knows
+ * the transaction. So this code stays one for all tables, and what depends on columns is one for each.
  */
 import { SluiceError } from '../base/errors.js'
 import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
@@ -177,6 +180,7 @@ export class TableHandle implements IndexedTable, TableAccess {
 
   // ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Leaves the part in `#part`. */
   #find(key: unknown): number {
     const transaction = this.#transaction
     const table = this.#table

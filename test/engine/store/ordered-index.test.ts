@@ -139,6 +139,51 @@ describe.each(seeds)('ordered index, seed %i', (seed) => {
     }
   })
 
+  /** The finger: lines of orders, each run of keys somewhere in the middle of the others. */
+  test('T6: runs of ascending keys find their places, through splits, removals, aborts and batches that are rolled back', () => {
+    const random = randomFrom(seed ^ 0x77)
+    for (let round = 0; round < 4; round += 1) {
+      const bench = new Bench(32 * 2 ** 20)
+      const isText = round % 2 === 1
+      const keyOf = (run: number, n: number): Uint8Array =>
+        isText ? Buffer.from(`run-${'x'.repeat(run % 5)}${run}/${String(n).padStart(6, '0')}`) : Uint8Array.of(0, 0, 0, 7, 0, 0, run, 0, 0, n >>> 8, n & 255)
+      const next = new Map<number, number>()
+      const grow = (): Undo[] => {
+        const run = random.below(20)
+        return Array.from({ length: 1 + random.below(25) }, () => {
+          const n = next.get(run) ?? 0
+          next.set(run, n + 1)
+          // Now and then a key of another run comes in between: the finger points elsewhere.
+          const key = keyOf(random.chance(0.05) ? (run + 7) % 20 : run, random.chance(0.05) ? n + 30_000 : n)
+          return bench.model.has(nameOf(key)) ? [] : [bench.insert(key)]
+        }).flat()
+      }
+      for (let n = 0; n < 40; n += 1) {
+        bench.begin(bench.batch)
+        const sealed: Model = new Map(bench.model)
+        const isRolledBack = random.chance(0.2)
+        for (let run = 0; run < (isRolledBack ? 2 : 1); run += 1) {
+          for (let t = random.below(8); t >= 0; t -= 1) {
+            const journal: Undo[] = []
+            for (let k = random.below(4); k >= 0; k -= 1) {
+              journal.push(...grow())
+              const last = journal.findLast(({ kind, name }) => kind === 'insert' && bench.model.has(name))
+              if (last !== undefined && random.chance(0.2)) journal.push(bench.remove(last.key))
+            }
+            if (random.chance(0.2)) bench.undo(journal)
+          }
+          if (run === 1 || !isRolledBack) break
+          bench.compare()
+          bench.domain.rollback(() => undefined)
+          bench.model.clear()
+          for (const [name, entry] of sealed) bench.model.set(name, entry)
+        }
+        bench.compare()
+        bench.end()
+      }
+    }
+  })
+
   test('a cursor gives any range in both directions, also merged with another', () => {
     const random = randomFrom(seed ^ 0x55)
     for (let round = 0; round < 12; round += 1) {

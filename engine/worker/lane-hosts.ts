@@ -228,8 +228,9 @@ export class ThreadLaneHost implements LaneHost {
   #onAll(speculating: number, own: () => void): void {
     const { control, plan } = this.#parts
     const others = plan.workers - 1
+    // Also with one worker: by this word the supervisor knows that whoever dies has run ahead of his turn.
+    control.store('speculating', speculating)
     if (others > 0) {
-      control.store('speculating', speculating)
       this.#epoch = (this.#epoch + 1) | 0
       control.store('lanes', this.#epoch)
       for (let worker = 1; worker <= others; worker += 1) control.wakeWorker(worker)
@@ -243,12 +244,12 @@ export class ThreadLaneHost implements LaneHost {
     if (others > 0) {
       const done = (): boolean => this.#haveEnded(others)
       if (!control.spin(done, plan.spinLoads)) while (!done()) control.sleepWorker(0, done)
-      control.store('speculating', 0)
       if (control.load('abandon') !== 0) {
         control.store('abandon', 0)
         broken ??= new BrokenBatch('a lane of another worker broke the batch')
       }
     }
+    control.store('speculating', 0)
     if (broken !== undefined) throw broken
   }
 

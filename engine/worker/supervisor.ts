@@ -174,6 +174,8 @@ export class Supervisor {
   }
 
   #giveUp(worker: number, cause: unknown): void {
+    // It may wait at a barrier for a worker that will not come back, and closing waits for its end.
+    this.#threads.kill(0)
     this.#stop(SluiceError.of('WORKER_LOST', `Partition worker ${worker} was lost and could not be replaced: ${textOf(cause)}. Close the database and open it again.`, { cause }))
   }
 }

@@ -232,22 +232,22 @@ function mustBeSame(other: Transcript, serial: Transcript, what: string): void {
 }
 
 const applications = [
-  { name: 'draws, strays and repeats', application: lanesApp, planOf: lanesPlan, batches: 140 },
-  { name: 'scripts over every column type', application: modelApp, planOf: modelPlan, batches: 80 },
-  { name: 'programs that depend on what they read', application: stirApp, planOf: stirPlan, batches: 200 },
+  { name: 'draws, strays and repeats', application: lanesApp, planOf: lanesPlan, batches: 140, met: ['ABORTED', 'PROCEDURE_FAILED'] },
+  { name: 'scripts over every column type', application: modelApp, planOf: modelPlan, batches: 80, met: ['ABORTED', 'PROCEDURE_FAILED'] },
+  { name: 'programs that depend on what they read', application: stirApp, planOf: stirPlan, batches: 120, met: ['ABORTED', 'NOT_FOUND'] },
 ]
 
-describe.each(applications)('$name', ({ application, planOf: makePlan, batches }) => {
+describe.each(applications)('$name', ({ application, planOf: makePlan, batches, met }) => {
   test.each(seeds(1))(
     'R51: frame bodies, answers and positions are the same for 0, 1, 2 and 4 workers, seed %i',
-    { timeout: 90_000 },
+    { timeout: 300_000 },
     async (seed) => {
       await withSeed(seed, async (random) => {
         const plan = makePlan(random, batches)
         const serial = await transcribe(application, 0, plan)
         mustBeInOrder(plan, serial)
         const codes = new Set(serial.answers.flat().map((answer) => answer.split(' ')[0]))
-        for (const code of ['ABORTED', 'PROCEDURE_FAILED'])
+        for (const code of met)
           expect([...codes], 'the plan meets what can go wrong').toContain(code)
         expect(
           serial.answers.flat().every((answer) => !answer.startsWith('no SluiceError')),

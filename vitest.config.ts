@@ -4,7 +4,8 @@ import { defineConfig } from 'vitest/config'
 /**
  * Tests of the public surface run against the build (`dist`), because workers can only load JavaScript: `npm test` builds first.
  * Tests of internals import the TypeScript sources. The fault table has a run of its own, and so
- * have the types, whose budget of processor time neighbours would spend.
+ * have the types, whose budget of processor time neighbours would spend. `SLUICE_V8_FLAGS` are flags for the processes that run tests
+ * (npm run test:soak -- --flags).
  */
 export default defineConfig({
   resolve: { alias: { sluicedb: fileURLToPath(new URL('./dist/index.js', import.meta.url)) } },
@@ -12,6 +13,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/faults/**', 'test/types/**', '**/node_modules/**'],
     pool: 'forks',
+    execArgv: (process.env['SLUICE_V8_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,

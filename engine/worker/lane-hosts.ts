@@ -232,8 +232,9 @@ export class ThreadLaneHost implements LaneHost {
   #onAll(speculating: number, own: () => void): void {
     const { control, plan } = this.#parts
     const others = plan.workers - 1
+    // Also with one worker: by this word the supervisor knows that whoever dies has run ahead of his turn.
+    control.store('speculating', speculating)
     if (others > 0) {
-      control.store('speculating', speculating)
       this.#epoch = (this.#epoch + 1) | 0
       control.store('lanes', this.#epoch)
       for (let worker = 1; worker <= others; worker += 1) control.wakeWorker(worker)
@@ -248,12 +249,12 @@ export class ThreadLaneHost implements LaneHost {
       const mustLook = (): boolean => this.#haveEnded(others) || control.load('state') !== databaseState.open
       if (!control.spin(mustLook, plan.spinLoads)) while (!mustLook()) control.sleepWorker(0, mustLook)
       if (!this.#haveEnded(others)) throw new StoppedAtBarrier()
-      control.store('speculating', 0)
       if (control.load('abandon') !== 0) {
         control.store('abandon', 0)
         broken ??= new BrokenBatch('a lane of another worker broke the batch')
       }
     }
+    control.store('speculating', 0)
     if (broken !== undefined) throw broken
   }
 

@@ -107,7 +107,7 @@ export const mutants: readonly Mutant[] = [
   // ── the log ─────────────────────────────────────────────────────────────────────────────────────────────
   { name: 'answers are given before their frame is durable', killedBy: 'simulator', from: 1_000, seeds: 30, changes: one('engine/shared/response-ring.ts', 'if (entry.needs > durable) break', '') },
   { name: 'a failed sync is tried again, and believed', killedBy: 'simulator', from: 1_100, seeds: 20, changes: one('wal/log-writer.ts', '    if (!this.#dirty) return\n    this.#file!.sync()', '    if (!this.#dirty) return\n    try {\n      this.#file!.sync()\n    } catch {\n      this.#file!.sync()\n    }') },
-  { name: 'recovery forgets the outcomes of calls with an id', killedBy: 'simulator', from: 1_000, seeds: 60, changes: one('engine/stream/replay.ts', 'forEachOutcome(body, this.#layOutcome)', '') },
+  { name: 'recovery forgets the outcomes of calls with an id', killedBy: 'simulator', from: 1_015, seeds: 20, changes: one('engine/stream/replay.ts', 'forEachOutcome(body, this.#layOutcome)', '') },
   { name: 'a checkpoint forgets deletions', killedBy: 'simulator', from: 1_000, seeds: 30, changes: one('engine/stream/changed-rows.ts', 'if (isDelete) this.#into.deletePart(key.bytes, 0, key.length)\n        else this', 'if (!isDelete) this') },
-  { name: 'a segment leaves although only the newer checkpoint has passed it', killedBy: 'simulator', from: 1_000, seeds: 100, changes: one('wal/retention.ts', 'if (next.previous > olderCheckpoint) break', '') },
+  { name: 'a segment leaves although only the newer checkpoint has passed it', killedBy: 'simulator', from: 1_045, seeds: 20, changes: one('wal/retention.ts', 'if (next.previous > olderCheckpoint) break', '') },
 ]

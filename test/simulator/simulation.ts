@@ -227,7 +227,7 @@ class Simulation {
     if (die < 0.96) return this.#count('checkpoint', () => this.#checkpoint())
     // The same die for everybody: with and without faults the rest of the schedule is the same.
     const bad = this.#schedule.fraction()
-    if (die < 0.97 && deaths) return this.#count('arm', () => this.#life.lanes.armDeath(1 + Math.floor(bad * 12)))
+    if (die < 0.97 && deaths) return this.#count('arm', () => this.#life.lanes.armDeath(1 + Math.floor(bad * 12), Math.floor(bad * 48) % 2 === 1))
     if (!faults) return
     if (die < 0.985) return this.#count('fault', () => this.#armFault(bad))
     if (die < 0.991) return this.#count('restart', () => this.#restart(bad))

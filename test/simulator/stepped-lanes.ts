@@ -39,6 +39,8 @@ export class SteppedLanes implements LaneHost {
   readonly #realm = new Realm()
   /** Requests until a worker dies; Infinity when nobody is to. */
   #untilDeath = Infinity
+  #diesAhead = false
+  #isAhead = false
   #cross!: CrossLane
   /** Workers that have not begun to run ahead. */
   #waiting: number[] = []
@@ -65,9 +67,10 @@ export class SteppedLanes implements LaneHost {
     return this.#workers[0]!.parts
   }
 
-  /** A worker dies at the `requests`-th time from now that it begins or ends a request. */
-  armDeath(requests: number): void {
+  /** A worker dies at the `requests`-th time from now that it begins or ends a request; only ahead of its turn, where that is asked and happens. */
+  armDeath(requests: number, onlyAhead = false): void {
     this.#untilDeath = requests
+    this.#diesAhead = onlyAhead && this.#plan.speculation !== undefined
   }
 
   /** Another thread takes the place of the sequencer's. */
@@ -130,7 +133,9 @@ export class SteppedLanes implements LaneHost {
     this.#toRunAhead = count
     this.#waiting = [...this.#workers.keys()]
     this.#sequencerDied = false
+    this.#isAhead = true
     while (this.#waiting.length > 0) this.#beginAhead()
+    this.#isAhead = false
     // The others come to the end of their runs, whoever has died; then the supervisor sees to it.
     if (this.#sequencerDied) throw new SequencerDied()
     control.store('speculating', 0)
@@ -165,7 +170,7 @@ export class SteppedLanes implements LaneHost {
     const note = parts.control.noteRunning.bind(parts.control)
     parts.control.noteRunning = (who, place) => {
       // The end of a request is noted when all of it is done: a thread that dies there had it running.
-      this.#untilDeath -= 1
+      if (this.#isAhead || !this.#diesAhead) this.#untilDeath -= 1
       const dies = this.#untilDeath <= 0
       if (!dies || place >= 0) note(who, place)
       if (!dies) return

@@ -21,4 +21,14 @@ export const exitAcross = fragile.procedure('exitAcross', { input }, (tx, it) =>
   process.exit(3)
 })
 
+/** Without a partition, in the cross-partition lane. */
+export const prepare = fragile.procedure('prepare', { input: { id: c.int() } }, (tx, it) => tx.db.item.put({ id: it.id, n: 1 }))
+/** Takes its thread along where nobody has prepared it: ahead of its turn, if that is in the same batch. */
+export const dieUnlessPrepared = fragile.procedure('dieUnlessPrepared', { input: { id: c.int(), how: c.enum(['throw', 'exit', 'loop']) } }, (tx, it) => {
+  if (tx.db.item.has(it.id)) return 'alive'
+  if (it.how === 'throw') throw new Error('not prepared')
+  if (it.how === 'exit') process.exit(3)
+  for (;;);
+})
+
 export default app(import.meta.url, [fragile])

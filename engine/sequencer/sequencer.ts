@@ -285,15 +285,13 @@ export class Sequencer {
       if (lane < first) first = lane
       if (lane > last) last = lane
     }
-    // Of the lanes only those between the first and the last that have requests: a batch of one costs the same for any number of them.
     let start = 0
-    for (let lane = first; lane <= last; lane += 1) {
+    for (let lane = 0; lane < partitions; lane += 1) {
       record.setLaneStart(lane, start)
       const size = sizes[lane]!
       sizes[lane] = start
       start += size
     }
-    record.setLaneStart(last + 1, start)
     record.setLaneStart(partitions, start)
     record.setLaneStart(partitions + 1, taken)
     sizes[partitions] = start
@@ -305,8 +303,7 @@ export class Sequencer {
       const verdict = requests.verdict(this.#offsets[n]!)
       if (verdict !== 0) record.setFlag(index, requestFlag.settled + verdict)
     }
-    for (let lane = first; lane <= last; lane += 1) sizes[lane] = 0
-    sizes[partitions] = 0
+    sizes.fill(0)
   }
 
   // ── calls with an id ──────────────────────────────────────────────────────────────────────────────────

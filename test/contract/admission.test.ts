@@ -8,6 +8,8 @@ import { newFolder, openFor, refused, until } from '../support/fixture.js'
 import { openInside } from '../support/inside.js'
 import { codeOf } from '../support/refusals.js'
 
+/** Small: dozens of databases of one process keep their address space until it is collected. */
+const memory = { bytes: 256 * 2 ** 20 }
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** Main does nothing else: no timer fires, no answer is taken. */
 function blockMain(ms: number): void {
@@ -19,7 +21,7 @@ const longTurns = 400_000_000
 
 describe.each([0, 1])('workers %i: a queue of 4 calls', (workers) => {
   test('one more is OVERLOADED at once, says how many there are, has no effect; with answers there is room again', async () => {
-    const db = await openFor(queueApp, { workers, queue: { calls: 4 } })
+    const db = await openFor(queueApp, { memory, workers, queue: { calls: 4 } })
     const calls = Array.from({ length: 6 }, (_, id) => db.call(note, { id }))
     const [fifth, sixth] = [await refused(calls[4]!, 'OVERLOADED'), await refused(calls[5]!, 'OVERLOADED')]
     expect([fifth.details, fifth.retryable, sixth.details['max']]).toEqual([{ max: 4 }, true, 4])
@@ -29,7 +31,7 @@ describe.each([0, 1])('workers %i: a queue of 4 calls', (workers) => {
   })
 
   test.each(['open', 'call'] as const)('whenFull: wait, said to %s: all are answered, in the order in which they came', async (where) => {
-    const db = await openFor(queueApp, { workers, queue: where === 'open' ? { calls: 4, whenFull: 'wait' } : { calls: 4 } })
+    const db = await openFor(queueApp, { memory, workers, queue: where === 'open' ? { calls: 4, whenFull: 'wait' } : { calls: 4 } })
     const answered: number[] = []
     const calls = Array.from({ length: 500 }, (_, n) => db.call(note, { id: n * 16 }, where === 'call' ? { whenFull: 'wait' } : undefined).then(() => void answered.push(n)))
     await Promise.all(calls)
@@ -37,14 +39,14 @@ describe.each([0, 1])('workers %i: a queue of 4 calls', (workers) => {
   })
 
   test('a call that does not wait is refused while others do, and does not overtake them', async () => {
-    const db = await openFor(queueApp, { workers, queue: { calls: 4, whenFull: 'wait' } })
+    const db = await openFor(queueApp, { memory, workers, queue: { calls: 4, whenFull: 'wait' } })
     const waiting = Array.from({ length: 9 }, (_, id) => db.call(note, { id }))
     await refused(db.call(note, { id: 100 }, { whenFull: 'refuse' }), 'OVERLOADED')
     expect(await Promise.all(waiting)).toHaveLength(9)
   })
 
   test('an input is taken when the call is made, however long it waits', async () => {
-    const db = await openFor(queueApp, { workers, queue: { calls: 1, whenFull: 'wait' } })
+    const db = await openFor(queueApp, { memory, workers, queue: { calls: 1, whenFull: 'wait' } })
     const input = { id: 0, word: '' }
     const calls = ['one', 'two', 'three'].map((word, id) => {
       Object.assign(input, { id, word })
@@ -56,7 +58,7 @@ describe.each([0, 1])('workers %i: a queue of 4 calls', (workers) => {
   })
 
   test('a call in line is withdrawn by its signal and by its time; the others move up', async () => {
-    const db = await openFor(queueApp, { workers, queue: { calls: 1, whenFull: 'wait' } })
+    const db = await openFor(queueApp, { memory, workers, queue: { calls: 1, whenFull: 'wait' } })
     await db.call(note, { id: 1_000 })
     const controller = new AbortController()
     const first = db.call(note, { id: 0, turns: longTurns })
@@ -70,13 +72,13 @@ describe.each([0, 1])('workers %i: a queue of 4 calls', (workers) => {
   })
 
   test('calls with an id keep their meaning in line', async () => {
-    const db = await openFor(queueApp, { workers, queue: { calls: 1, whenFull: 'wait' } })
+    const db = await openFor(queueApp, { memory, workers, queue: { calls: 1, whenFull: 'wait' } })
     const receipts = await Promise.all(['a', 'b', 'a', 'b'].map((id, n) => db.submit(note, { id: n % 2 }, { id })))
     expect(receipts.map(({ repeated }) => repeated)).toEqual([false, false, true, true])
   })
 
   test('close waits for those in line', async () => {
-    const db = await openFor(queueApp, { workers, queue: { calls: 2, whenFull: 'wait' } })
+    const db = await openFor(queueApp, { memory, workers, queue: { calls: 2, whenFull: 'wait' } })
     const calls = Promise.all(Array.from({ length: 50 }, (_, id) => db.call(note, { id })))
     await db.close()
     expect(await calls).toHaveLength(50)
@@ -86,7 +88,7 @@ describe.each([0, 1])('workers %i: a queue of 4 calls', (workers) => {
 
 test('the line is bounded too', { timeout: 120_000 }, async () => {
   const inFlight = 8_192
-  const db = await openFor(queueApp, { workers: 1, queue: { calls: inFlight, whenFull: 'wait' } })
+  const db = await openFor(queueApp, { memory, workers: 1, queue: { calls: inFlight, whenFull: 'wait' } })
   const blocker = db.call(note, { id: -1, turns: longTurns })
   const calls = Array.from({ length: inFlight - 1 + limits.callsInLineMax + 2 }, (_, id) => codeOf(db.call(note, { id: -2 - id })))
   const codes = await Promise.all(calls.slice(-2))
@@ -117,7 +119,7 @@ describe('deadlines', () => {
   })
 
   test('workers 0: what expired while main did something else does not run', async () => {
-    const db = await openFor(queueApp)
+    const db = await openFor(queueApp, { memory })
     const late = refused(db.call(note, { id: 1 }, { timeoutMs: 5 }), 'TIMEOUT')
     const withId = refused(db.call(note, { id: 2 }, { timeoutMs: 5, id: 'again' }), 'TIMEOUT')
     const inTime = db.call(note, { id: 3 }, { timeoutMs: 60_000 })
@@ -133,7 +135,7 @@ describe('deadlines', () => {
 
 describe.each([0, 1])('workers %i: a list beside single calls', (workers) => {
   test('a list of 200,000 does not starve them: few of its calls stand before each', { timeout: 120_000 }, async () => {
-    const db = await openFor(queueApp, { workers, ...(workers === 1 ? { path: await newFolder() } : {}) })
+    const db = await openFor(queueApp, { memory, workers, ...(workers === 1 ? { path: await newFolder() } : {}) })
     await db.call(note, { id: -1 })
     const length = 200_000
     const started = performance.now()
@@ -164,7 +166,7 @@ describe.each([0, 1])('workers %i: a list beside single calls', (workers) => {
 })
 
 test('a database is not called from what reads the input of another call', async () => {
-  const db = await openFor(queueApp)
+  const db = await openFor(queueApp, { memory })
   const inner: string[] = []
   const input = {
     get id(): number {
@@ -194,7 +196,7 @@ describe('workers: auto', () => {
   })
 
   test('a database opened so works', async () => {
-    const db = await openFor(queueApp, { workers: 'auto', path: await newFolder() })
+    const db = await openFor(queueApp, { memory, workers: 'auto', path: await newFolder() })
     expect(await db.call(note, { id: 1 })).toBe(1)
   })
 })
@@ -212,7 +214,7 @@ test.each([
 })
 
 test('a call refuses a whenFull that is none', async () => {
-  const db = await openFor(queueApp)
+  const db = await openFor(queueApp, { memory })
   await refused(db.call(note, { id: 1 }, { whenFull: 'later' as never }), 'INVALID_USE')
   expect(hasRun(db, 1)).toBe(false)
 })

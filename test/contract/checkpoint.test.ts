@@ -326,7 +326,7 @@ describe('a backup', () => {
   test('is never written over anything, and one that was given up does not open', async () => {
     const path = await newFolder()
     const db = await openFor(notesApp, { path })
-    await fill(db, 10)
+    await fill(db, 300) // so long that it is not over when main hears of its progress
     const taken = await newFolder()
     writeFileSync(join(taken, 'mine'), 'mine')
     await refused(db.backup(taken), 'INVALID_USE')

@@ -97,6 +97,16 @@ test('the line is bounded too', { timeout: 120_000 }, async () => {
   expect(new Set(await Promise.all(calls.slice(0, -2)))).toEqual(new Set(['ok']))
 })
 
+test('the line is bounded in bytes', async () => {
+  const db = await openFor(queueApp, { memory, queue: { calls: 1, whenFull: 'wait' } })
+  const word = 'w'.repeat(2 ** 20)
+  const calls = Array.from({ length: limits.lineBytesMax / word.length + 1 }, (_, id) => codeOf(db.call(noteWord, { id, word })))
+  const codes = await Promise.all(calls)
+  // One runs, the others and their other bytes fill the line.
+  expect(codes.at(-1)).toBe('OVERLOADED')
+  expect(codes.slice(0, -1).filter((code) => code !== 'ok')).toEqual([])
+})
+
 describe('deadlines', () => {
   test('a request that expires in the ring behind a blocked worker never runs, also when main is blocked and its timers with it', async () => {
     const { db, engine } = await openInside(queueApp, { workers: 1, partitions: 4 })
@@ -203,6 +213,7 @@ describe('workers: auto', () => {
 
 test.each([
   [{ queue: { calls: 0 } }, 'queue.calls'],
+  [{ queue: { calls: limits.callsInFlightOptionMax + 1 } }, 'queue.calls'],
   [{ queue: { calls: 1.5 } }, 'queue.calls'],
   [{ queue: { length: 5 } }, 'queue'],
   [{ queue: { whenFull: 'block' } }, 'queue.whenFull'],

@@ -102,6 +102,10 @@ export const limits = {
   expireSnapshotsAbove: 0.8,
   pushBackAbove: 0.9,
 
+  /** A guard ends the mapping of each region up to this size (shared/region.ts). */
+  guardBytes: 64 * KiB,
+  guardedBytesMax: 4 * GiB,
+
   /** Blocks of memory in between may come from the heap of the C library (shared/buffers.ts). */
   heapBlockBytesMin: 128 * KiB,
   heapBlockBytesMax: 33 * MiB,

@@ -23,6 +23,16 @@ const topIndex = 2
 
 assert(windowWords * wordBytes === 2 ** 30, 'a window is 1 GiB')
 
+/**
+ * Zeros, of which the last few are a guard: a part that the buffer could grow by, so that no access reaches it and no memory stands
+ * behind it. Without it the kernel joins the regions of a process into one mapping, and a process with a mapping larger than the
+ * machine's memory cannot start another: `spawn` answers ENOMEM. A test run that opened seven databases of the default size came to that.
+ * V8 makes buffers that can grow up to 4 GiB; longer ones have no guard.
+ */
+function addressSpace(bytes: number): SharedArrayBuffer {
+  return bytes > limits.guardedBytesMax ? new SharedArrayBuffer(bytes) : new SharedArrayBuffer(bytes - limits.guardBytes, { maxByteLength: bytes })
+}
+
 /** The smallest number of words for so many bytes. */
 export const wordsFor = (bytes: number): number => (bytes + 7) >>> 3
 
@@ -37,9 +47,10 @@ export class Region {
   constructor(buffer: SharedArrayBuffer) {
     assert(buffer.byteLength % wordBytes === 0, 'a region is a whole number of words')
     this.buffer = buffer
-    this.f64 = new Float64Array(buffer)
-    this.i32 = new Int32Array(buffer)
-    this.words = this.f64.length
+    this.words = buffer.byteLength / wordBytes
+    // Of a fixed length: a view that follows its buffer's length is compiled to slower code.
+    this.f64 = new Float64Array(buffer, 0, this.words)
+    this.i32 = new Int32Array(buffer, 0, this.words * 2)
     const windows: Uint8Array[] = []
     for (let from = 0; from < this.words; from += windowWords) {
       windows.push(new Uint8Array(buffer, from * wordBytes, Math.min(windowWords, this.words - from) * wordBytes))
@@ -51,7 +62,7 @@ export class Region {
   static reserve(bytes: number, isDefault: boolean): Region {
     for (let size = bytes; ; size = Math.floor(size / 2 / wordBytes) * wordBytes) {
       try {
-        const region = new Region(new SharedArrayBuffer(size))
+        const region = new Region(addressSpace(size))
         region.i32[topIndex] = reservedWords
         return region
       } catch (cause) {

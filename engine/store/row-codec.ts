@@ -40,7 +40,7 @@ export class CellMemory {
     this.region = region
     this.i32 = region.i32
     this.f64 = region.f64
-    this.i64 = new BigInt64Array(region.buffer)
+    this.i64 = new BigInt64Array(region.buffer, 0, region.words)
     this.#windows = region.windows.map((w) => Buffer.from(region.buffer, w.byteOffset, w.byteLength))
   }
 

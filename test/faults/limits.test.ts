@@ -119,6 +119,8 @@ const elsewhere: Partial<Record<Limit, string>> = {
   frameBytesMax: 'test/engine/sequencer/put-off.test.ts: a frame that would be too long',
   segmentBytes: 'test/wal/log-writer.test.ts',
   memoryLogBytes: 'test/contract/stream.test.ts: HISTORY_GONE',
+  guardBytes: 'a constant of the layout: test/engine/shared/region.test.ts',
+  guardedBytesMax: 'what V8 can guard: test/engine/shared/region.test.ts',
   memoryBytesDefaultMax: 'a default: min(half of the machine, this)',
   extentBytesMin: 'row 18',
   extentBytesMax: 'row 18',

@@ -50,7 +50,7 @@ function valueOf(column: ColumnDescription, json: unknown, what: string): unknow
       return json === 'Infinity' || json === '-Infinity' ? Number(json) : json
     case 'json':
       try {
-        return valueOfJson(json)
+        return valueOfJson(json) ?? (json === null ? null : refuse(column, what, 'is undefined: leave it out'))
       } catch (error) {
         if (error instanceof ValueJsonError) return refuse(column, what, error.message)
         throw error

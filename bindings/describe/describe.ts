@@ -94,6 +94,7 @@ function describeTable(table: TableProgram, program: Program): TableDescription 
       if (target === undefined) throw SluiceError.of('INVALID_USE', `Reference '${reference.name}' of '${name}' leads out of its application.`)
       return { name: reference.name, on: names(reference.on), to, onDelete: reference.onDelete, crossPartition: mayLeavePartition(reference, descriptor, target.descriptor) }
     }),
+    checks: (table.rowChecks ?? []).map((check) => check.name),
     crossPartitionWrites: partition === 'global' || indexes.some((index) => index.unique && index.crossPartition),
   }
 }

@@ -68,6 +68,8 @@ export interface TableDescription {
   readonly ordered: boolean
   readonly indexes: readonly IndexDescription[]
   readonly references: readonly ReferenceDescription[]
+  /** Rules of a whole row, by name. */
+  readonly checks: readonly string[]
   /** Writing takes a call to the cross-partition lane, whatever is written: it is global, or has a unique index of several partitions. */
   readonly crossPartitionWrites: boolean
 }

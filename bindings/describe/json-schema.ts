@@ -100,7 +100,8 @@ function valueSchema(column: ColumnDescription, at: string): JsonSchema {
     case 'bytes':
       return { type: 'string', contentEncoding: 'base64', pattern: base64Pattern, ...bytesRules(column) }
     case 'json':
-      return { $ref: `${at}${jsonName}` }
+      // As a whole it would be leaving the column out, which one says by leaving it out.
+      return { $ref: `${at}${jsonName}`, not: { required: ['$undefined'], maxProperties: 1, type: 'object' } }
   }
 }
 

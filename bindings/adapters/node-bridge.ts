@@ -65,10 +65,13 @@ function requestOf(incoming: NodeRequest, signal: AbortSignal): Request {
   const address = `http://${host}${incoming.url ?? '/'}`
   if (!URL.canParse(address)) throw wrongAddress('The address or the host is not well-formed.')
   const method = incoming.method ?? 'GET'
+  if (forbiddenMethods.has(method)) throw wrongAddress(`Nothing here takes ${method}.`)
   if (method === 'GET' || method === 'HEAD' || !hasBody(incoming)) return new Request(address, { method, headers, signal })
   return new Request(address, { method, headers, signal, body: bodyOf(incoming), duplex: 'half' })
 }
 
+/** A Request cannot have these. */
+const forbiddenMethods: ReadonlySet<string> = new Set(['CONNECT', 'TRACE', 'TRACK'])
 const hasBody = ({ headers }: NodeRequest): boolean => headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
 
 function bodyOf(incoming: NodeRequest): string | ReadableStream<Uint8Array> {

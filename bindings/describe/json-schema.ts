@@ -25,10 +25,12 @@ const uuidPattern = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 /** As `Date.prototype.toISOString` writes it. */
 const datePattern = '^(?:[0-9]{4}|[+-][0-9]{6})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$'
 const jsonName = 'Json'
+const bigintName = 'Bigint'
 
 /**
  * The schemas of an application, as one document: under `$defs` stand `bank.transfer.input` for each procedure, `bank.account.row` (as
- * read) and `bank.account.newRow` (as written) for each table, `bank.transferred.payload` for each event, and `Json`: any plain data.
+ * read) and `bank.account.newRow` (as written) for each table, `bank.transferred.payload` for each event; `Json`, any plain data, and
+ * `Bigint`, 64 bits, for those to refer to.
  */
 export function jsonSchemas(description: Description): JsonSchema {
   return { $schema: dialect, $defs: schemasOf(description, '#/$defs/') }
@@ -36,7 +38,7 @@ export function jsonSchemas(description: Description): JsonSchema {
 
 /** The same by name; `at` is where they will stand. */
 export function schemasOf(description: Description, at: string): Readonly<Record<string, JsonSchema>> {
-  const schemas: [string, JsonSchema][] = [[jsonName, anyJson(at)]]
+  const schemas: [string, JsonSchema][] = [[jsonName, anyJson(at)], [bigintName, decimal(i64Min, i64Max)]]
   for (const { name, input } of description.procedures) schemas.push([`${name}.input`, writtenRecord(input, at)])
   for (const { name, columns } of description.tables) {
     schemas.push([`${name}.row`, readRecord(columns, at)], [`${name}.newRow`, writtenRecord(columns, at)])
@@ -90,7 +92,7 @@ function valueSchema(column: ColumnDescription, at: string): JsonSchema {
     case 'f64':
       return floating(column)
     case 'bigint':
-      return { type: 'string', pattern: decimalPattern(lowestOf(column), highestOf(column)), description: 'A whole number of 64 bits, in decimal.' }
+      return column.min === undefined && column.max === undefined ? { $ref: `${at}${bigintName}` } : decimal(lowestOf(column), highestOf(column))
     case 'text':
       return { type: 'string', ...textRules(column) }
     case 'uuid':
@@ -105,6 +107,7 @@ function valueSchema(column: ColumnDescription, at: string): JsonSchema {
   }
 }
 
+const decimal = (low: bigint, high: bigint): JsonSchema => ({ type: 'string', pattern: decimalPattern(low, high), description: 'A whole number of 64 bits, in decimal.' })
 const lowestOf = ({ min }: ColumnDescription): bigint => (typeof min === 'bigint' && min > i64Min ? min : i64Min)
 const highestOf = ({ max }: ColumnDescription): bigint => (typeof max === 'bigint' && max < i64Max ? max : i64Max)
 

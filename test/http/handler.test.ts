@@ -274,7 +274,7 @@ describe.each(ways)('%s', (_, way) => {
     const send = (id: number, signal?: AbortSignal): Promise<Response> =>
       client.send('/call/columns/write', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ id, ...row }), ...(signal && { signal }) })
     expect((await send(0)).status).toBe(200)
-    const busy = db.call(spin, { ms: 2_000 })
+    const busy = db.call(spin, { turns: 1_200_000_000 })
     // What is sent before the worker has taken it may be in the same batch.
     await new Promise((resolve) => setTimeout(resolve, 300))
     const going = new AbortController()

@@ -37,16 +37,10 @@ export const refuse = columns.procedure('refuse', { input: { big: c.bigint() } }
 export const fail = columns.procedure('fail', {}, () => {
   throw new Error('the secret is 42')
 })
-/** Keeps its lane busy. Procedures have no clock: it counts, and what a count takes is measured when the module is loaded. */
-const turnsPerMs = ((): number => {
-  const started = performance.now()
+/** Keeps its lane busy: procedures have no clock, so it counts, about a second for each thousand million. */
+export const spin = columns.procedure('spin', { input: { turns: c.int() } }, (_tx, it) => {
   let turns = 0
-  while (performance.now() - started < 20) for (let n = 0; n < 1_000; n += 1) turns += Math.sqrt(n) < 0 ? 2 : 1
-  return turns / 20
-})()
-export const spin = columns.procedure('spin', { input: { ms: c.int() } }, (_tx, { ms }) => {
-  let turns = 0
-  while (turns < ms * turnsPerMs) turns += Math.sqrt(turns) < 0 ? 2 : 1
+  while (turns < it.turns) turns += Math.sqrt(turns) < 0 ? 2 : 1
 })
 export const nothing = columns.procedure('nothing', {}, () => undefined)
 export default app(import.meta.url, [columns])

@@ -274,9 +274,9 @@ describe.each(ways)('%s', (_, way) => {
     const send = (id: number, signal?: AbortSignal): Promise<Response> =>
       client.send('/call/columns/write', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ id, ...row }), ...(signal && { signal }) })
     expect((await send(0)).status).toBe(200)
-    const busy = db.call(spin, { turns: 1_200_000_000 })
+    const busy = db.call(spin, { turns: 600_000_000 })
     // What is sent before the worker has taken it may be in the same batch.
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    await new Promise((resolve) => setTimeout(resolve, 150))
     const going = new AbortController()
     const left = send(1, going.signal).then(refusal, () => '499 CANCELLED')
     setTimeout(() => going.abort(), 50)

@@ -7,7 +7,7 @@ import { limits } from '../../engine/base/limits.js'
 import { errorResponse, statusByCode } from '../../bindings/adapters/http-error.js'
 import bankApp, { bank, deposit, openAccount, transfer } from '../support/apps/bank-app.js'
 import columnsApp, { columns, spin } from '../support/apps/columns-app.js'
-import { openFor, thrown } from '../support/fixture.js'
+import { openFor, refused, thrown } from '../support/fixture.js'
 import { post, refusal, ways, type Client, type Refused } from '../support/http.js'
 
 const everything: HttpOptions = {
@@ -274,9 +274,9 @@ describe.each(ways)('%s', (_, way) => {
     const send = (id: number, signal?: AbortSignal): Promise<Response> =>
       client.send('/call/columns/write', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ id, ...row }), ...(signal && { signal }) })
     expect((await send(0)).status).toBe(200)
-    const busy = db.call(spin, { turns: 600_000_000 })
+    const busy = refused(db.call(spin, { turns: Number.MAX_SAFE_INTEGER }), 'PROCEDURE_STUCK')
     // What is sent before the worker has taken it may be in the same batch.
-    await new Promise((resolve) => setTimeout(resolve, 150))
+    await new Promise((resolve) => setTimeout(resolve, 500))
     const going = new AbortController()
     const left = send(1, going.signal).then(refusal, () => '499 CANCELLED')
     setTimeout(() => going.abort(), 50)

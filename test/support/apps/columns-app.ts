@@ -37,7 +37,7 @@ export const refuse = columns.procedure('refuse', { input: { big: c.bigint() } }
 export const fail = columns.procedure('fail', {}, () => {
   throw new Error('the secret is 42')
 })
-/** Keeps its lane busy: procedures have no clock, so it counts, about a second for each thousand million. */
+/** Keeps its lane busy: procedures have no clock, so it counts. Without end it lasts until the watchdog comes, on any machine. */
 export const spin = columns.procedure('spin', { input: { turns: c.int() } }, (_tx, it) => {
   let turns = 0
   while (turns < it.turns) turns += Math.sqrt(turns) < 0 ? 2 : 1

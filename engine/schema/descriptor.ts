@@ -69,6 +69,8 @@ export interface ProcedureDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transfer'`. */
   readonly name: string
   readonly placed: boolean
+  /** Runs on a snapshot and is never sequenced. */
+  readonly readonly?: true
 }
 
 /** What a database is, as data. Its hash is compared between main and workers, its tables with the log. */
@@ -98,8 +100,16 @@ export interface ColumnRules {
   readonly json: readonly JsonCheck[]
 }
 
+/** A named rule of a whole row, which holds when a transaction ends (R26). */
+export interface RowCheck {
+  readonly name: string
+  readonly holds: (row: never) => boolean
+}
+
 export interface TableProgram extends ColumnRules {
   readonly descriptor: TableDescriptor
+  /** In order of declaration. */
+  readonly rowChecks?: readonly RowCheck[]
 }
 
 export interface EventProgram extends ColumnRules {

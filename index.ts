@@ -5,15 +5,18 @@
 export { SluiceError } from './engine/base/errors.js'
 export type { ErrorCode } from './engine/base/errors.js'
 export { app, column, open, Position, service, table } from './bindings/index.js'
+export {
+  and, asc, avg, count, desc, eq, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, or, select, sum,
+} from './bindings/index.js'
 export type {
-  AbortError, AbortType, Accessor, AnyChange, AnyEvent, App, BackupOptions, BackupProgress, BackupResult, BigintColumn,
-  CallManyOptions, CallOptions, Change, ChangeOf, CheckpointOptions, CheckpointResult, Clock, Column, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf, Consumer,
-  Database, DatabaseStats, Delivered, Deltas, Draft, DraftTable, Durability, Duration, Emitted, EventOf, EventType, Frozen,
+  AbortError, AbortType, Accessor, Answered, AnyChange, AnyEvent, App, BackupOptions, BackupProgress, BackupResult, BigintColumn,
+  CallManyOptions, CallOptions, Change, ChangeOf, CheckpointOptions, CheckpointResult, Clock, Column, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf, Comparable, Condition, Consumer,
+  Database, DatabaseStats, Delivered, Deltas, Draft, DraftTable, Durability, Duration, Emitted, EventOf, EventType, Expression, Frozen,
   Get, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf,
   Later, Live, Messages, NewRow, NewRowOf, NumberColumn, OnDelete, OpenOptions, OpenProgress, OrderedDraftTable,
-  OrderedReader, OrderedReadTable, OrderedTxTable, Outcome, OutputOf, PartitionKey, Patch, PayloadOf,
-  Procedure, Put, QueueOptions, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, RetentionOptions, Retries, Row, RowOf, Run,
-  RunStatus, Scalar, Scan, Service, ServiceShape, Signal, SignalLike, Snapshot, StageStats, StandardSchema, Start,
-  Stream, StreamFilter, StreamOptions, Table, TableShape, TextColumn, Tx, TxOf, TxTable, UniqueGet,
+  OrderedReader, OrderedReadTable, OrderedTxTable, Ordering, Outcome, OutputOf, ParameterTerms, ParamsOf, PartitionKey, Patch, PayloadOf,
+  Procedure, Put, Query, Queryable, QueryOptions, QueryPlan, QueryWith, QueueOptions, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, RetentionOptions, Retries, Row, RowOf, RowTerms, Run,
+  RunStatus, Scalar, Scan, Select, Service, ServiceShape, Signal, SignalLike, Snapshot, StageStats, StandardSchema, Start,
+  Stream, StreamFilter, StreamOptions, Table, TableShape, Term, TextColumn, Tx, TxOf, TxTable, UniqueGet,
   WhenFull, Workflow, WorkflowContext, WorkflowStep, Write,
 } from './bindings/index.js'

@@ -189,7 +189,7 @@ export function randomQuery(random: Random, tables: readonly RandomTable[]): Ran
     const pairs = places.filter(({ of, column }) => of === 1 && kindOf(column.type) === kindOf(left.column.type))
     const all = pairs.length > 0 ? [[left, random.pick(pairs)] as const] : []
     // Mostly by the key, so that there is a way.
-    if (random.chance(0.8)) {
+    if (random.chance(0.9)) {
       all.length = 0
       for (const name of sources[1]!.key) {
         const right = places.find(({ of, column }) => of === 1 && column.name === name)!

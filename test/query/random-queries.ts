@@ -216,8 +216,8 @@ export function randomQuery(random: Random, tables: readonly RandomTable[]): Ran
       const uses: Field[] = [
         { name, make: () => count() as Term<never>, sql: 'count(*)', type: 'int' },
         { name, make: (row, p) => count(term(row, p)) as Term<never>, sql: `count(${sqlOf(place)})`, type: 'int' },
-        { name, make: (row, p) => min(term(row, p)), sql: `min(${sqlOf(place)})`, type: place.column.type },
-        { name, make: (row, p) => max(term(row, p)), sql: `max(${sqlOf(place)})`, type: place.column.type },
+        { name, make: (row, p) => min(term(row, p)) as Term<never>, sql: `min(${sqlOf(place)})`, type: place.column.type },
+        { name, make: (row, p) => max(term(row, p)) as Term<never>, sql: `max(${sqlOf(place)})`, type: place.column.type },
       ]
       // The greatest values would leave 64 bits.
       if (['i32', 'u32', 'f64', 'timestamp'].includes(place.column.type)) {

@@ -20,6 +20,8 @@ export interface RandomTable {
   readonly name: string
   readonly columns: readonly RandomColumn[]
   readonly key: readonly string[]
+  /** First columns of its indexes and of its key: conditions are about them more often than chance would have it. */
+  readonly leading: ReadonlySet<string>
   readonly table: Table
   readonly rows: readonly Readonly<Record<string, unknown>>[]
 }
@@ -67,7 +69,8 @@ export function randomTable(random: Random, name: string): RandomTable {
     const row = Object.fromEntries(columns.map((one) => [one.name, one.nullable && random.chance(0.3) ? null : random.pick(values[one.type])]))
     rows.set(key.map((column) => toText(row[column])).join('|'), row)
   }
-  return { name, columns, key, table: table(definition as never) as unknown as Table, rows: [...rows.values()] }
+  const leading = new Set([key[0]!, ...Object.values(indexes).map(({ on }) => on[0]!)])
+  return { name, columns, key, leading, table: table(definition as never) as unknown as Table, rows: [...rows.values()] }
 }
 const toText = (value: unknown): string => (value instanceof Uint8Array ? `bytes ${value.join()}` : `${typeof value} ${String(value)}`)
 
@@ -137,7 +140,8 @@ export function randomQuery(random: Random, tables: readonly RandomTable[]): Ran
 
   const comparisons = { eq: [eq, '='], ne: [ne, '<>'], lt: [lt, '<'], lte: [lte, '<='], gt: [gt, '>'], gte: [gte, '>='] } as const
   const leaf = (): { readonly make: Make<Condition>; readonly sql: string } => {
-    const place = random.pick(places)
+    const leading = places.filter(({ of, column }) => sources[of]!.leading.has(column.name))
+    const place = random.pick(random.chance(0.5) ? leading : places)
     const term = termOf(place) as Make<Term<never>>
     const draw = random.below(10)
     if (draw === 0) return random.chance(0.5) ? { make: (row, p) => isNull(term(row, p)), sql: `${sqlOf(place)} is null` } : { make: (row, p) => isNotNull(term(row, p)), sql: `${sqlOf(place)} is not null` }

@@ -3,6 +3,7 @@ import type { Description } from './describe/description.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
 import type { Position, Start } from './position.js'
+import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
 import type { Table, TableShape } from './schema/table.js'
 import type { EventType } from './service/event.js'
@@ -137,7 +138,7 @@ export type Outcome<Value> =
   ({ readonly ok: true } & Receipt<Value>) | { readonly ok: false; readonly error: SluiceError }
 
 /** The database at one moment. Open snapshots keep old versions in memory: close them, or say `using`. */
-export interface Snapshot extends Disposable {
+export interface Snapshot extends Disposable, Queryable {
   readonly position: Position
   /** Milliseconds since the epoch: the time of its batch. */
   readonly time: number
@@ -146,7 +147,7 @@ export interface Snapshot extends Disposable {
   close(): void
 }
 
-export interface Database extends AsyncDisposable {
+export interface Database extends AsyncDisposable, Queryable {
   /**
    * Runs a procedure as one transaction. Settles when its batch is durable at the level of the database, with
    * what the procedure returned; rejects with its `SluiceError`, and then nothing has changed
@@ -177,6 +178,8 @@ export interface Database extends AsyncDisposable {
   table<S extends TableShape>(table: Table<S>): ReaderOf<S>
   /** Several reads of one moment: the newest durable batch. */
   snapshot(): Snapshot
+  /** How `db.query` would answer a query now, as text; `query.explain()` tells it for transactions. */
+  explain(query: Query): string
   /**
    * The state after the batch of a position, or at a moment. `HISTORY_GONE` if retention has passed it. May
    * read the disk.

@@ -1,12 +1,13 @@
 /** The database as users hold it: the typed surface over the engine. */
 import { SluiceError } from '../engine/base/errors.js'
 import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, type SnapshotView, type Store, type SubmitOptions, type TableStore } from '../engine/index.js'
-import { type ReadSource, TableReader } from '../query/index.js'
+import { type ReadSource, TableReader, ViewQueries } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
 import { descriptionOf } from './describe/describe.js'
 import type { Description } from './describe/description.js'
 import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
+import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
 import type { DatabaseStats } from './statistics-types.js'
 import { statsOf } from './statistics.js'
@@ -101,12 +102,14 @@ export class SluiceDatabase {
   readonly #newest: ReadSource
   readonly #transactor: Transactor
   #description: Description | undefined
+  readonly #queries: ViewQueries
 
   constructor(open: OpenEngine, program: Program) {
     this.#open = open
     this.#program = program
     const { engine } = open
     this.#transactor = new Transactor(engine, program)
+    this.#queries = new ViewQueries(engine.parts.store)
     this.#newest = {
       view: () => engine.reading(),
       lease: () => {
@@ -181,6 +184,14 @@ export class SluiceDatabase {
     return reader
   }
 
+  query(query: unknown, parameters?: unknown, options?: unknown): unknown[] {
+    return this.#queries.run(queryDefinition(query), this.#open.engine.reading(), parameters, options)
+  }
+
+  explain(query: unknown): string {
+    return this.#queries.explain(queryDefinition(query), this.#open.engine.reading())
+  }
+
   snapshot(): Snapshot {
     const { engine } = this.#open
     engine.mustBeOpen()
@@ -204,7 +215,8 @@ export class SluiceDatabase {
   }
 
   #handle(view: SnapshotView, place: Moment): SnapshotHandle {
-    const handle = new SnapshotHandle(view, place, (table) => this.#tableOf(table).ordinal, () => this.#snapshots.delete(handle))
+    const queries = view.store === this.#open.engine.parts.store ? this.#queries : new ViewQueries(view.store)
+    const handle = new SnapshotHandle(view, place, queries, (table) => this.#tableOf(table).ordinal, () => this.#snapshots.delete(handle))
     this.#snapshots.add(handle)
     return handle
   }
@@ -421,15 +433,17 @@ class SnapshotHandle implements Disposable {
   readonly position: Position
   readonly time: number
   readonly #view: SnapshotView
+  readonly #queries: ViewQueries
   readonly #ordinalOf: (table: object) => number
   readonly #onClose: () => void
   readonly #readers = new Map<object, TableReader>()
   readonly #source: ReadSource
 
-  constructor(view: SnapshotView, place: Moment, ordinalOf: (table: object) => number, onClose: () => void) {
+  constructor(view: SnapshotView, place: Moment, queries: ViewQueries, ordinalOf: (table: object) => number, onClose: () => void) {
     this.position = formatPosition(place.batch, place.index)
     this.time = place.time
     this.#view = view
+    this.#queries = queries
     this.#ordinalOf = ordinalOf
     this.#onClose = onClose
     this.#source = { view: () => view, lease: () => ({ view, end: () => undefined }) }
@@ -442,6 +456,10 @@ class SnapshotHandle implements Disposable {
       this.#readers.set(table, reader)
     }
     return reader
+  }
+
+  query(query: unknown, parameters?: unknown, options?: unknown): unknown[] {
+    return this.#queries.run(queryDefinition(query), this.#view, parameters, options)
   }
 
   /** `withDatabase`: the database was closed under it. */

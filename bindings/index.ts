@@ -7,7 +7,17 @@ export type {
 export type { Columns, PartitionKey, Read, Scalar, Write } from './schema/infer.js'
 export { table } from './schema/table.js'
 export type { IndexShape, Key, NewRow, Row, Table, TableShape } from './schema/table.js'
-export type { InputOf, KeyOf, NewRowOf, OutputOf, PayloadOf, RowOf, TxOf } from './inferred-names.js'
+export type { InputOf, KeyOf, NewRowOf, OutputOf, ParamsOf, PayloadOf, RowOf, TxOf } from './inferred-names.js'
+
+export { select } from './query/select.js'
+export type {
+  Answered, ParameterTerms, Query, Queryable, QueryOptions, QueryWith, RowTerms, Select,
+} from './query/select.js'
+export {
+  and, asc, avg, count, desc, eq, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, or, sum,
+} from './query/term.js'
+export type { Comparable, Condition, Expression, Ordering, Term } from './query/term.js'
+export type { QueryPlan } from '../query/logical-plan.js'
 
 export { service } from './service/service.js'
 export type { Service } from './service/service.js'

@@ -6,8 +6,10 @@ import type { EventType } from './service/event.js'
 import type { Service } from './service/service.js'
 import type { Tx } from './service/transaction.js'
 
-/** `RowOf<typeof bank.tables.account>`: a row as it is read. */
-export type RowOf<T extends Table> = Flat<T[typeof shape]['row']>
+/** `RowOf<typeof bank.tables.account>`: a row as it is read, of a table or of the answer of a query. */
+export type RowOf<T extends { readonly [shape]: { readonly row: unknown } }> = Flat<T[typeof shape]['row']>
+/** `ParamsOf<typeof richest>`: what a query is run with. */
+export type ParamsOf<Q extends { readonly [shape]: { readonly params: unknown } }> = Q[typeof shape]['params']
 /** A row as it is written: what is nullable, defaulted or generated may be left out. */
 export type NewRowOf<T extends Table> = NewRow<T[typeof shape]>
 /** The key: bare for one column, a tuple for several. */

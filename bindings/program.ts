@@ -19,6 +19,7 @@ import type {
 } from '../engine/schema/descriptor.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
+import { transactionQueries } from './query/query-definition.js'
 import { tableDefinitions, type ReferenceDefinition, type TableDefinition } from './schema/table.js'
 import { eventDefinitions } from './service/event.js'
 import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
@@ -58,6 +59,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     events: [...events.values()],
     procedures: services.flatMap(procedurePrograms),
     atomicHandlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
+    runQuery: transactionQueries(),
   }
 }
 

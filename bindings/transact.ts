@@ -13,7 +13,7 @@
 import type { Environment } from '../engine/base/environment.js'
 import { type ErrorCode, SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type AbortLike, type Draft, DraftHost, DraftTable, type Engine, type Program } from '../engine/index.js'
+import { type AbortLike, type Draft, DraftHost, DraftTable, type Engine, type Program, type TableDescriptor } from '../engine/index.js'
 import { eventOrdinal, tableOrdinal } from './catalog.js'
 import { shown } from './schema/definition.js'
 
@@ -99,17 +99,26 @@ export class Transactor {
 
   /** `tx`. Functions of their own, so that `({ table }) => ...` works too. */
   #scope(draft: Draft): object {
-    const tables = new Map<unknown, DraftTable>()
+    const { store } = draft.kit
+    const tables: (DraftTable | undefined)[] = []
+    const ordinals = new Map<unknown, number>()
+    const tableAt = (ordinal: number): DraftTable => (tables[ordinal] ??= new DraftTable(draft, store.tables[ordinal]!))
+    const queried = (name: string): { readonly descriptor: TableDescriptor; readonly handle: object } => {
+      const table = store.tables.find((one) => one.name === name)
+      if (table === undefined) throw SluiceError.of('INVALID_USE', `A query reads "${name}", which is not in this application.`)
+      return { descriptor: table.descriptor, handle: tableAt(table.ordinal) }
+    }
     return Object.freeze({
       now: draft.now,
       table: (handle: unknown) => {
-        let table = tables.get(handle)
-        if (table === undefined) {
-          table = draft.run(() => new DraftTable(draft, draft.kit.store.tables[tableOrdinal(this.#program, handle)]!))
-          tables.set(handle, table)
+        let ordinal = ordinals.get(handle)
+        if (ordinal === undefined) {
+          ordinal = draft.run(() => tableOrdinal(this.#program, handle))
+          ordinals.set(handle, ordinal)
         }
-        return table
+        return tableAt(ordinal)
       },
+      query: (query: unknown, parameters?: unknown, options?: unknown) => draft.run(() => this.#program.runQuery!(query, queried, parameters, options)),
       emit: (handle: unknown, payload?: unknown) => draft.run(() => draft.emit(eventOrdinal(this.#program, handle), payload)),
       abort: (reason: unknown, details?: unknown) => draft.abort(reason, details),
     })

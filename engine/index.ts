@@ -13,6 +13,7 @@ export { openPast } from './stream/past.js'
 export type { DecodedChange, DecodedEvent, DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
 export type { PlainRow } from './store/row-codec.js'
 export type { Store } from './store/store.js'
+export { isKeyValue } from './store/staged-key.js'
 export type { TableStore, TreePlan } from './store/table-store.js'
 export { checkStore } from './store/check.js'
 export { mustBeLoadable } from './worker/app-guard.js'
@@ -20,10 +21,11 @@ export { programText } from './schema/program-text.js'
 export { workerMark } from './worker/worker-mark.js'
 export type {
   AtomicHandlerProgram, CatalogDescriptor, ColumnCheck, ColumnDescriptor, ColumnRules, ColumnType, EventDescriptor,
-  EventProgram, IndexDescriptor, JsonCheck, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, RecordDescriptor,
-  ServiceProgram, TableDescriptor, TableProgram,
+  EventProgram, IndexDescriptor, JsonCheck, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, QueriedTable, RecordDescriptor,
+  RunQuery, ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
 export { transactName } from './schema/descriptor.js'
+export { compileRecordCodec, type PlainRecord, type RecordCodec } from './schema/record-codec.js'
 export { didYouMean } from './schema/closest-name.js'
 export { copyDatabase, type CopiedDatabase, type CopyOptions } from './offline/copy-database.js'
 export { describeDatabase, type DatabaseDescription } from './offline/describe.js'

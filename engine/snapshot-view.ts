@@ -116,11 +116,7 @@ export class SnapshotView implements SnapshotGuard {
       yield* this.scan(table, table.trees[0]!, undefined)
       return
     }
-    for (let p = 0; p < table.partitions; p += 1) {
-      const rows: number[] = []
-      table.part(p).hash.forEach((row) => void rows.push(row))
-      yield* this.#decoded(table, rows)
-    }
+    for (let p = 0; p < table.partitions; p += 1) yield* this.#decoded(table, rowsOf(table.part(p)))
   }
 
   /** Throws what is wrong with a range, before anybody iterates. */
@@ -139,14 +135,38 @@ export class SnapshotView implements SnapshotGuard {
 
   /** The rows between bounds: which ones they are is fixed at the call. */
   rowsIn(table: TableStore, plan: TreePlan, bounds: Bounds): Generator<PlainRow, void, void> {
+    return this.#decoded(table, this.#gather(table, plan, bounds))
+  }
+
+  // ── rows as addresses, for who reads some columns of many ─────────────────────────────────────────────
+
+  /** Rows of a range, for `versionOf`. */
+  addressesIn(table: TableStore, plan: TreePlan, range: unknown): readonly number[] {
+    return this.#gather(table, plan, boundsOf(table, plan, ownColumns(plan), range))
+  }
+  /** Rows with these values of an index. */
+  addressesWith(table: TableStore, plan: TreePlan, values: unknown): readonly number[] {
+    return this.#gather(table, plan, boundsOfValues(table, plan, values))
+  }
+  /** Rows of all partitions, in no order; some may not be there at this view. */
+  addressesOfAll(table: TableStore): readonly number[] {
     this.#mustBeOpen()
-    if (bounds.isEmpty) return this.#decoded(table, [])
+    return Array.from({ length: table.partitions }, (_, p) => rowsOf(table.part(p))).flat()
+  }
+  /** Where the version of a row can be read until the next call, or 0 where there is none. */
+  versionOf(table: TableStore, row: number): number {
+    return this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
+  }
+
+  #gather(table: TableStore, plan: TreePlan, bounds: Bounds): readonly number[] {
+    this.#mustBeOpen()
+    if (bounds.isEmpty) return []
     const partition = table.partitionOfLeading(plan.columns, bounds.fixed)
     const parts = partition >= 0 ? [table.part(partition)] : Array.from({ length: table.partitions }, (_, n) => table.part(n))
     const rootOf = (part: TablePart): number => part.trees[plan.ordinal]!.rootAt(this.#batch, this)
     const rows = gatherRows(parts, plan, bounds.range, bounds.limit, rootOf, this)
     this.check()
-    return this.#decoded(table, rows)
+    return rows
   }
 
   *#decoded(table: TableStore, rows: readonly number[]): Generator<PlainRow, void, void> {
@@ -156,6 +176,12 @@ export class SnapshotView implements SnapshotGuard {
       if (version !== 0) yield table.codec.decode(version)
     }
   }
+}
+
+function rowsOf(part: TablePart): readonly number[] {
+  const rows: number[] = []
+  part.hash.forEach((row) => void rows.push(row))
+  return rows
 }
 
 /** Columns that a bound may name: those of an index, or all of a primary key. */

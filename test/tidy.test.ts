@@ -47,6 +47,12 @@ const importExceptions: readonly ImportException[] = [
     isTypeOnly: true,
     why: 'definitions are lowered to descriptors, and the declarations that users compile against must not reach the engine, which needs the types of Node',
   },
+  {
+    from: /^bindings\//,
+    to: 'query/logical-plan.ts',
+    isTypeOnly: true,
+    why: 'a query shows its plan, in declarations that must not reach the engine either',
+  },
 ]
 
 const folderOf = (path: string): string => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path)

@@ -1,4 +1,5 @@
 /** `tx`: all that a procedure sees besides its input. */
+import type { Queryable } from '../query/select.js'
 import type { CallWith, Columns, Details, Input, Payload, Write } from '../schema/infer.js'
 import type { shape } from '../schema/shape.js'
 import type { Table, TableShape } from '../schema/table.js'
@@ -35,7 +36,7 @@ export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock {
  * The transaction of a procedure or handler. Any `SluiceError` it throws dooms the transaction, caught or
  * not.
  */
-export interface Tx<S extends ServiceShape = ServiceShape> extends Clock {
+export interface Tx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
   /** The tables of the service. */
   readonly db: {
     readonly [T in keyof S['tables']]: S['tables'][T][typeof shape]['ordered'] extends true
@@ -62,7 +63,7 @@ export interface Tx<S extends ServiceShape = ServiceShape> extends Clock {
  * The transaction of `db.transact`: reads see one snapshot and what it has written itself; writes take effect when it
  * commits. Any `SluiceError` it throws dooms it, caught or not; used after its end it is `INVALID_USE`.
  */
-export interface Draft {
+export interface Draft extends Queryable {
   /** Milliseconds since the epoch: the time of its snapshot, by the clock of the database. Each retry has its own. */
   readonly now: number
   /** A table of any service of the application. */

@@ -56,6 +56,14 @@ export const limits = {
 
   eventsPerTransactionMax: 65_536,
 
+  // queries
+  queryTablesMax: 8,
+  /** Conditions and elements of written lists; a list that is a parameter may be longer. */
+  queryConditionsMax: 1_024,
+  queryListMax: 65_536,
+  /** Plans of one join for different sizes of its tables. */
+  queryPlansMax: 64,
+
   // speculation
   /** Runs of one batch on their way to the sequencer, for each worker; what finds no room runs in order. */
   speculationLogBytes: 32 * MiB,

@@ -150,6 +150,14 @@ export interface ServiceProgram {
   readonly aborts: ReadonlyMap<string, RecordDescriptor & ColumnRules> | undefined
 }
 
+/** A table as a query inside of a procedure reads it: through the handle that the procedure itself has. */
+export interface QueriedTable {
+  readonly descriptor: TableDescriptor
+  readonly handle: object
+}
+/** Answers `tx.query`. The engine knows tables, the floor above it knows queries; `tableOf` refuses tables of other services. */
+export type RunQuery = (query: unknown, tableOf: (name: string) => QueriedTable, parameters: unknown, options: unknown) => readonly unknown[]
+
 /** An application as every thread holds it after loading the module that defines it. */
 export interface Program {
   readonly url: string
@@ -158,4 +166,5 @@ export interface Program {
   readonly events: readonly EventProgram[]
   readonly procedures: readonly ProcedureProgram[]
   readonly atomicHandlers: readonly AtomicHandlerProgram[]
+  readonly runQuery?: RunQuery
 }

@@ -177,14 +177,15 @@ function partOf(column: ColumnLayout, at: number, ints: number): KeyPart {
 /** The type of a value that is looked for: rules such as `min` do not matter, a wrong type would be a silent miss. */
 export function checkKeyValue(table: string, column: ColumnDescriptor, value: unknown): unknown {
   if (value === null && column.nullable) return null
-  if (isOfType(column, value)) return value === 0 ? 0 : value
+  if (isKeyValue(column, value)) return value === 0 ? 0 : value
   const expected = column.type === 'enum' ? `one of ${column.values!.join(', ')}` : column.type
   throw SluiceError.of('INVALID_INPUT', `"${table}.${column.name}" is compared with ${expected}, not with ${value === null ? 'null' : typeof value}.`, {
     details: { table, column: column.name },
   })
 }
 
-function isOfType(column: ColumnDescriptor, value: unknown): boolean {
+/** A value that a column can hold, so that a key or an index can be asked for it. Not null. */
+export function isKeyValue(column: ColumnDescriptor, value: unknown): boolean {
   switch (column.type) {
     case 'text':
       return typeof value === 'string' && isWellFormed(value)

@@ -2,7 +2,8 @@
  * `tx` as the procedures of one service see it. The tables behind it are made once for each worker and service; `tx` itself is
  * new for every transaction, so that one that was kept does not act inside a later one.
  */
-import type { ServiceProgram } from '../schema/descriptor.js'
+import { didYouMean } from '../schema/closest-name.js'
+import type { QueriedTable, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
@@ -23,12 +24,30 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
   const db = Object.create(noNames) as Record<string, object>
   for (const [name, table] of service.tables) db[name] = makeTable(transaction, transaction.store.tables[table]!)
   Object.freeze(db)
+  const tableOf = queriedTables(transaction, service, db)
   let tx: ServiceTransaction | undefined
   return {
     aborts,
     get tx() {
-      return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, db, aborts))
+      return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, db, tableOf, aborts))
     },
+  }
+}
+
+type TableOf = (name: string) => QueriedTable
+
+/** The tables that queries of a service may read: its own, by full name. */
+function queriedTables(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, object>>): TableOf {
+  const tables = new Map<string, QueriedTable>()
+  for (const [name, table] of service.tables) {
+    const { descriptor } = transaction.store.tables[table]!
+    tables.set(descriptor.name, { descriptor, handle: db[name]! })
+  }
+  return (name) => {
+    const table = tables.get(name)
+    if (table !== undefined) return table
+    const own = [...tables.keys()]
+    throw SluiceError.of('INVALID_USE', `Service "${service.name}" cannot query "${name}", which is not its own${didYouMean(name, own)}: call a procedure of the service that has it.`)
   }
 }
 
@@ -37,13 +56,15 @@ class ServiceTransaction {
   readonly #transaction: Transaction
   readonly #service: ServiceProgram
   readonly #db: Readonly<Record<string, object>>
+  readonly #tableOf: TableOf
   readonly #aborts: ReadonlyMap<string, RecordCodec> | undefined
   readonly #number: number
 
-  constructor(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, object>>, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
+  constructor(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, object>>, tableOf: TableOf, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
     this.#transaction = transaction
     this.#service = service
     this.#db = db
+    this.#tableOf = tableOf
     this.#aborts = aborts
     this.#number = transaction.number
   }
@@ -55,6 +76,19 @@ class ServiceTransaction {
   get db(): Readonly<Record<string, object>> {
     this.#mustBeMine()
     return this.#db
+  }
+  /** All that it reads goes through the handles of the tables: whose partition it is, what is counted and noted is their business. */
+  get query(): (query: unknown, parameters?: unknown, options?: unknown) => readonly unknown[] {
+    return (query, parameters, options) => {
+      this.#mustBeMine()
+      const transaction = this.#transaction
+      transaction.mustBeOpen()
+      try {
+        return transaction.program.runQuery!(query, this.#tableOf, parameters, options)
+      } catch (error) {
+        throw transaction.failed(error)
+      }
+    }
   }
   get now(): number {
     this.#mustBeMine()

@@ -20,6 +20,7 @@ import { namesOf } from './txn/draft-commit.js'
 import type { RangeKind } from './txn/draft-codec.js'
 import type { RowInput } from './txn/row-input.js'
 import { ValueHash } from './txn/value-hash.js'
+import { keyOfGiven, withKey } from './txn/violation.js'
 
 /** What of a row has been written down. */
 interface Seen {
@@ -83,7 +84,7 @@ export class DraftTable {
 
   insert(row: unknown): unknown {
     return this.#draft.run(() => {
-      const values = this.#input.row(row)
+      const values = this.#checkedRow(row)
       const at = this.#locateRow(values)
       if (this.#isThere(at)) {
         throw SluiceError.of('CONSTRAINT', `"${this.#table.name}" has a row with this key already: use put() to replace it, or update() to change it.`, {
@@ -97,7 +98,7 @@ export class DraftTable {
 
   put(row: unknown): void {
     this.#draft.run(() => {
-      const values = this.#input.row(row)
+      const values = this.#checkedRow(row)
       this.#write('put', this.#locateRow(values), values)
     })
   }
@@ -111,7 +112,7 @@ export class DraftTable {
         given = (patch as (row: unknown) => unknown)(Object.freeze(this.#rowAt(at)))
         if (!this.#isThere(at)) throw this.#notFound(at) // it deleted the row
       }
-      const { columns, values } = this.#input.patch(given)
+      const { columns, values } = this.#checked(at, () => this.#input.patch(given))
       this.#change(at, columns, values, false)
     })
   }
@@ -122,7 +123,7 @@ export class DraftTable {
       const at = this.#locate(key)
       const written = this.#overlay.find(at)
       if (written === undefined ? this.#draft.view.find(this.#table, at.key) === 0 : written.kind === 'gone') throw this.#notFound(at)
-      const { columns, values } = this.#input.deltas(deltas)
+      const { columns, values } = this.#checked(at, () => this.#input.deltas(deltas))
       this.#change(at, columns, values, true)
     })
   }
@@ -320,6 +321,22 @@ export class DraftTable {
     const written = this.#overlay.find(at)
     if (written?.kind === 'whole') this.#overlay.set({ kind: 'whole', at, row: this.#changed(written.row, [change]) })
     else this.#overlay.change(at, change)
+  }
+
+  /** Errors of columns name the row. */
+  #checkedRow(row: unknown): unknown[] {
+    try {
+      return this.#input.row(row)
+    } catch (error) {
+      throw withKey(error, () => keyOfGiven(this.#table, row))
+    }
+  }
+  #checked<T>(at: DraftKey, work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw withKey(error, () => at.key)
+    }
   }
 
   // ── keys ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@
  * its owner; a table belongs to one service. `bank.tables.account` is the same value, with that name in its
  * type.
  */
-import type { IndexDescriptor, TableDescriptor } from '../../engine/schema/descriptor.js'
+import type { IndexDescriptor, RowCheck, TableDescriptor } from '../../engine/schema/descriptor.js'
 import type { AnyChange, Change } from '../change.js'
 import { checkOnDelete, type Later, type OnDelete } from './column.js'
 import {
@@ -113,6 +113,7 @@ export interface TableDefinition {
   readonly columns: LoweredColumns
   /** All of the descriptor but the name. */
   readonly descriptor: Omit<TableDescriptor, 'name'>
+  readonly rowChecks: readonly RowCheck[]
   readonly references: readonly ReferenceDefinition[]
   /** What this version cannot do yet, each as the start of a sentence; `app()` refuses it by name. */
   readonly later: readonly string[]
@@ -208,7 +209,6 @@ function defineTable(definition: unknown): TableDefinition {
       )
     }
   }
-  for (const [name] of checks) later.push(`row check '${name}'`)
   for (const { name } of references) later.push(`reference '${name}'`)
   return {
     name: '',
@@ -221,6 +221,7 @@ function defineTable(definition: unknown): TableDefinition {
       ordered: checkFlag(options['ordered'], `ordered of ${what}`),
       indexes,
     },
+    rowChecks: checks.map(([name, holds]) => ({ name, holds: holds as RowCheck['holds'] })),
     references,
     later,
   }

@@ -98,8 +98,16 @@ export interface ColumnRules {
   readonly json: readonly JsonCheck[]
 }
 
+/** A named rule of a whole row, which holds when a transaction ends (R26). */
+export interface RowCheck {
+  readonly name: string
+  readonly holds: (row: never) => boolean
+}
+
 export interface TableProgram extends ColumnRules {
   readonly descriptor: TableDescriptor
+  /** In order of declaration. */
+  readonly rowChecks?: readonly RowCheck[]
 }
 
 export interface EventProgram extends ColumnRules {

@@ -12,7 +12,7 @@ import { assert } from '../base/assert.js'
 import { limits } from '../base/limits.js'
 import type { ColumnValidator } from '../schema/column-check.js'
 import { compileColumnCheck } from '../schema/column-check.js'
-import type { TableDescriptor, TableProgram } from '../schema/descriptor.js'
+import type { RowCheck, TableDescriptor, TableProgram } from '../schema/descriptor.js'
 import type { KeyCodec } from '../schema/key-codec.js'
 import { compileKeyCodec } from '../schema/key-codec.js'
 import { partitionOf } from '../schema/placement.js'
@@ -72,6 +72,8 @@ export class TableStore {
   readonly indexed: ReadonlySet<number>
   /** Columns with named checks: their values always go through a validator. */
   readonly checked: ReadonlySet<number>
+  /** Rules of whole rows, which hold when a transaction ends (R26). */
+  readonly rowChecks: readonly RowCheck[]
   readonly #region: Region
   readonly #domains: readonly Domain[]
   readonly #stateAt: number
@@ -103,6 +105,7 @@ export class TableStore {
     this.trees = [...primary, ...table.indexes.map((index, n) => plan(index.name, index.on, index.range, primary.length + n))]
     this.indexed = new Set(table.indexes.flatMap((index) => index.on))
     this.checked = new Set(program.checks.map((check) => check.column))
+    this.rowChecks = program.rowChecks ?? []
     this.#region = memory.region
     this.#domains = domains
     this.#stateAt = stateAt

@@ -7,12 +7,15 @@ import { isPlainObject } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { OnViolation } from '../schema/column-check.js'
 import type { TableStore } from '../store/table-store.js'
+import { shownValue } from './violation.js'
 
 export class RowInput {
   readonly #table: TableStore
   readonly #ordinals: ReadonlyMap<string, number>
   readonly #isKey: readonly boolean[]
   readonly #onViolation: readonly OnViolation[]
+  /** What is being checked: an error shows it. */
+  #value: unknown
 
   constructor(table: TableStore) {
     this.#table = table
@@ -22,7 +25,7 @@ export class RowInput {
     this.#onViolation = columns.map((column) => (kind, rule, message, parts) => {
       const isType = kind === 'type'
       throw SluiceError.of(isType ? 'INVALID_INPUT' : 'CONSTRAINT', `Column "${table.name}.${column.name}"${parts?.path ?? ''} ${message}.`, {
-        details: { table: table.name, column: column.name, constraint: rule },
+        details: { table: table.name, column: column.name, constraint: rule, ...(this.#value !== undefined && { value: shownValue(this.#value) }) },
         cause: parts?.cause,
       })
     })
@@ -31,7 +34,7 @@ export class RowInput {
   /** A whole row: unknown names are refused, what is left out gets its default. */
   row(value: unknown): unknown[] {
     const given = this.#given(value, 'row')
-    return this.#table.validators.map((validator, n) => validator.accept(given[n], this.#onViolation[n]!))
+    return this.#table.validators.map((_, n) => this.column(n, given[n]))
   }
 
   /** Some columns that are not in the key; `undefined` leaves one out. Answers ordinals, and values in their order. */
@@ -69,6 +72,7 @@ export class RowInput {
 
   /** One value for one column. */
   column(ordinal: number, value: unknown): unknown {
+    this.#value = value
     return this.#table.validators[ordinal]!.accept(value, this.#onViolation[ordinal]!)
   }
 

@@ -18,7 +18,7 @@ import { orderedKeyBytesMax } from '../store/ordered-index.js'
 import { cellInts, longAddress } from '../store/row-codec.js'
 import { writeBefore, writeImage } from '../store/row-image.js'
 import type { Store } from '../store/store.js'
-import { countCellWords, type TablePart, type TreePlan } from '../store/table-store.js'
+import { countCellWords, type TablePart, type TableStore, type TreePlan } from '../store/table-store.js'
 import { Journal, opInts, opKind } from './journal.js'
 import { KeyBuffer } from '../schema/key-codec.js'
 
@@ -263,6 +263,18 @@ export class RowWriter {
     into.length = 0
     plan.entry(row, into)
     return into
+  }
+
+  /** The rows of tables with row checks that the transaction leaves changed and alive, in the order of first touch. */
+  forEachToProve(visit: (table: TableStore, row: number) => void): void {
+    const { journal } = this
+    for (let at = 0; at < journal.length; at += opInts) {
+      const kind = journal.ops[at]
+      if (kind !== opKind.inserted && kind !== opKind.touched && kind !== opKind.touchedFirst) continue
+      const table = this.#store.tables[journal.ops[at + 1]!]!
+      const row = journal.ops[at + 3]!
+      if (table.rowChecks.length > 0 && (this.#i32[row * 2 + 3]! & flagDeleted) === 0) visit(table, row)
+    }
   }
 
   // ── the end of a transaction ──────────────────────────────────────────────────────────────────────────

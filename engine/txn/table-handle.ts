@@ -17,6 +17,7 @@ import { type AccessorClass, compileAccessor, type RowSetter } from './accessor.
 import { RowInput } from './row-input.js'
 import { type CompiledRows, compileRows, type RowDoor } from './row-input-compile.js'
 import type { Transaction } from './transaction.js'
+import { keyOfGiven, keyOfRow, withKey } from './violation.js'
 
 export class TableHandle implements IndexedTable, TableAccess {
   readonly index: Readonly<Record<string, IndexHandle>>
@@ -30,7 +31,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = new Door(transaction, table)
+    const door = table.rowChecks.length === 0 ? new Door(transaction, table) : new ProvingDoor(transaction, table)
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
     const handles = Object.create(noNames) as Record<string, IndexHandle>
@@ -70,7 +71,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     try {
       return this.#rows.write(row, replaces)
     } catch (error) {
-      throw transaction.failed(error)
+      throw transaction.failed(withKey(error, () => keyOfGiven(this.#table, row)))
     }
   }
 
@@ -86,7 +87,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     try {
       this.#rows.patch(part, row, given)
     } catch (error) {
-      throw this.#transaction.failed(error)
+      throw this.#transaction.failed(withKey(error, () => keyOfRow(this.#table, row)))
     }
   }
 
@@ -95,7 +96,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     try {
       this.#rows.add(this.#part, row, deltas)
     } catch (error) {
-      throw this.#transaction.failed(error)
+      throw this.#transaction.failed(withKey(error, () => keyOfRow(this.#table, row)))
     }
   }
 
@@ -308,6 +309,29 @@ class Door implements RowDoor, RowSetter {
   }
   insert(part: TablePart, known: number): void {
     this.#transaction.writer.insert(part, known)
+  }
+}
+
+/** The door of a table whose rows are checked when the transaction ends: whatever is written goes through one of these. */
+class ProvingDoor extends Door {
+  readonly #proving: Transaction
+
+  constructor(transaction: Transaction, table: TableStore) {
+    super(transaction, table)
+    this.#proving = transaction
+  }
+
+  override set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
+    this.#proving.mustProve = true
+    super.set(part, row, columns, values)
+  }
+  override touch(part: TablePart, row: number): void {
+    this.#proving.mustProve = true
+    super.touch(part, row)
+  }
+  override insert(part: TablePart, known: number): void {
+    this.#proving.mustProve = true
+    super.insert(part, known)
   }
 }
 

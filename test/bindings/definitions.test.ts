@@ -555,7 +555,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
       },
       "reference 'r'",
     ],
-    ['checks', () => of({ checks: { sane: () => true } }), "row check 'sane' of table 'x.a'"],
     ['unique indexes', () => of({ indexes: { by: { on: ['n'], unique: true } } }), "unique index 'by'"],
     ['partial indexes', () => of({ indexes: { by: { on: ['n'], where: { n: 1 } } } }), "where of index 'by'"],
     ['readonly', () => procedure({ readonly: true }), "readonly: true of procedure 'x.p'"],

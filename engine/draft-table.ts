@@ -11,6 +11,7 @@
 import { copyCanonical } from './base/canonical.js'
 import { SluiceError } from './base/errors.js'
 import type { Draft } from './draft.js'
+import { draftSequence } from './draft-sequence.js'
 import { type Change, changedColumn, draftKey, type DraftKey, DraftOverlay, lastSet, type Written } from './draft-overlay.js'
 import { compareKeys, KeyBuffer } from './schema/key-codec.js'
 import { type Bounds, boundsOf, boundsOfValues } from './store/range-bounds.js'
@@ -19,6 +20,7 @@ import type { TableStore, TreePlan } from './store/table-store.js'
 import { namesOf } from './txn/draft-commit.js'
 import type { RangeKind } from './txn/draft-codec.js'
 import type { RowInput } from './txn/row-input.js'
+import type { Sequence } from './txn/sequence.js'
 import { ValueHash } from './txn/value-hash.js'
 import { keyOfGiven, withKey } from './txn/violation.js'
 
@@ -43,6 +45,7 @@ export class DraftTable {
   readonly #names: readonly string[]
   readonly #overlay = new DraftOverlay()
   readonly #seen = new Map<unknown, Seen>()
+  readonly #sequence: Sequence | undefined
   readonly #hash = new ValueHash()
 
   constructor(draft: Draft, table: TableStore) {
@@ -50,6 +53,7 @@ export class DraftTable {
     this.#table = table
     this.#input = draft.kit.inputOf(table)
     this.#names = namesOf(table)
+    this.#sequence = draftSequence(draft, table, (counters) => new DraftTable(draft, counters))
     const indexes = Object.create(null) as Record<string, DraftIndex>
     for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = new DraftIndex(this, plan)
     this.index = Object.freeze(indexes)
@@ -137,6 +141,12 @@ export class DraftTable {
       this.#overlay.set({ kind: 'gone', at })
       return true
     })
+  }
+
+  /** What this draft has put there itself, if it has. */
+  ownRow(key: unknown): PlainRow | undefined {
+    const written = this.#overlay.find(this.#locate(key))
+    return written?.kind === 'whole' ? written.row : undefined
   }
 
   // ── ranges ────────────────────────────────────────────────────────────────────────────────────────────
@@ -326,7 +336,7 @@ export class DraftTable {
   /** Errors of columns name the row. */
   #checkedRow(row: unknown): unknown[] {
     try {
-      return this.#input.row(row)
+      return this.#input.row(row, this.#sequence)
     } catch (error) {
       throw withKey(error, () => keyOfGiven(this.#table, row))
     }

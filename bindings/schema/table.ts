@@ -197,11 +197,12 @@ function defineTable(definition: unknown): TableDefinition {
     checkName(name, `a check of ${what}`)
     checkFunction(holds, `Check '${name}' of ${what}`)
   }
+  const partition = definePartition(options['partition'], key, columns, what)
+  checkGenerated(columns, partition, what)
   const later: string[] = []
   const indexes = defineIndexes(options['indexes'], columns, what, later)
   const references = defineReferences(options['references'], columns, what)
-  for (const { name, generated, unique } of columns.columns) {
-    if (generated) later.push(`generated() of column '${name}'`)
+  for (const { name, unique } of columns.columns) {
     if (unique) later.push(`unique() of column '${name}'`)
     if (unique && indexes.some((index) => index.name === name)) {
       throw invalidDefinition(
@@ -217,7 +218,7 @@ function defineTable(definition: unknown): TableDefinition {
     descriptor: {
       columns: columns.columns,
       key,
-      partition: definePartition(options['partition'], key, columns, what),
+      partition,
       ordered: checkFlag(options['ordered'], `ordered of ${what}`),
       indexes,
     },
@@ -276,6 +277,17 @@ function definePartition(
     )
   }
   return places
+}
+
+/** What is drawn from the sequence of a partition is placed there again when it is the whole place of a row (R29). */
+function checkGenerated({ columns }: LoweredColumns, partition: readonly number[] | 'global', what: string): void {
+  if (partition === 'global' || partition.length === 1) return
+  const column = partition.map((ordinal) => columns[ordinal]).find((one) => one?.generated)
+  if (column !== undefined)
+    throw invalidDefinition(
+      `Column '${column.name}' of ${what} is generated, and places its rows together with others: ` +
+        'let it be the only column of the partition, or none of them.',
+    )
 }
 
 function defineIndexes(

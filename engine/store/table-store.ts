@@ -74,6 +74,8 @@ export class TableStore {
   readonly checked: ReadonlySet<number>
   /** Rules of whole rows, which hold when a transaction ends (R26). */
   readonly rowChecks: readonly RowCheck[]
+  /** Columns that are drawn when they are left out; one that places its row comes first. */
+  readonly generated: readonly number[]
   readonly #region: Region
   readonly #domains: readonly Domain[]
   readonly #stateAt: number
@@ -105,6 +107,9 @@ export class TableStore {
     this.trees = [...primary, ...table.indexes.map((index, n) => plan(index.name, index.on, index.range, primary.length + n))]
     this.indexed = new Set(table.indexes.flatMap((index) => index.on))
     this.checked = new Set(program.checks.map((check) => check.column))
+    const isPlacing = (column: number): boolean => table.partition !== 'global' && table.partition.includes(column)
+    const generated = table.columns.flatMap((column, n) => (column.generated === true ? [n] : []))
+    this.generated = [...generated.filter(isPlacing), ...generated.filter((n) => !isPlacing(n))]
     this.rowChecks = program.rowChecks ?? []
     this.#region = memory.region
     this.#domains = domains

@@ -7,6 +7,7 @@ import { isPlainObject } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { OnViolation } from '../schema/column-check.js'
 import type { TableStore } from '../store/table-store.js'
+import type { Sequence } from './sequence.js'
 import { shownValue } from './violation.js'
 
 export class RowInput {
@@ -32,9 +33,14 @@ export class RowInput {
   }
 
   /** A whole row: unknown names are refused, what is left out gets its default. */
-  row(value: unknown): unknown[] {
+  row(value: unknown, sequence?: Sequence): unknown[] {
     const given = this.#given(value, 'row')
-    return this.#table.validators.map((_, n) => this.column(n, given[n]))
+    const { generated, validators } = this.#table
+    if (generated.length === 0 || sequence === undefined) return validators.map((_, n) => this.column(n, given[n]))
+    const values = validators.map((_, n) => (generated.includes(n) ? undefined : this.column(n, given[n])))
+    for (const n of generated) values[n] = this.column(n, given[n] ?? sequence.draw(n, values))
+    for (const n of generated) if (given[n] !== undefined) sequence.pass(values[n], sequence.placeOf(values))
+    return values
   }
 
   /** Some columns that are not in the key; `undefined` leaves one out. Answers ordinals, and values in their order. */

@@ -11,6 +11,8 @@ import type { PlainRow } from '../store/row-codec.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
 import { gatherRows } from '../store/tree-scan.js'
 import { RowInput } from './row-input.js'
+import type { Sequence } from './sequence.js'
+import { sequenceOf } from './sequence-rows.js'
 import type { Speculation } from './speculation.js'
 import { compileSpeculativeAccessor, type SpeculativeAccessorClass } from './speculative-accessor.js'
 import { type IndexedTable, IndexHandle, type TableAccess } from './table-handle.js'
@@ -24,6 +26,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
   readonly #input: RowInput
   readonly #accessor: SpeculativeAccessorClass
   readonly #nonKey: readonly number[]
+  readonly #sequence: Sequence | undefined
   #part!: TablePart
 
   constructor(transaction: Transaction, speculation: Speculation, table: TableStore) {
@@ -32,6 +35,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     this.#table = table
     this.#input = new RowInput(table)
     this.#accessor = compileSpeculativeAccessor(transaction, speculation, table, this.#input)
+    this.#sequence = sequenceOf(transaction, table, (counters) => new SpeculativeTableHandle(transaction, speculation, counters))
     this.#nonKey = table.layout.columns.map((column) => column.ordinal).filter((n) => !table.descriptor.key.includes(n))
     const handles = Object.create(null) as Record<string, IndexHandle>
     for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = new IndexHandle(this, plan)
@@ -261,7 +265,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
 
   #checkedRow(row: unknown): unknown[] {
     this.#transaction.mustBeOpen()
-    return this.#checked(() => this.#input.row(row))
+    return this.#checked(() => this.#input.row(row, this.#sequence))
   }
 
   #locateRow(values: readonly unknown[]): number {

@@ -16,6 +16,8 @@ import { flagDeleted } from '../store/domain.js'
 import { type AccessorClass, compileAccessor, type RowSetter } from './accessor.js'
 import { RowInput } from './row-input.js'
 import { type CompiledRows, compileRows, type RowDoor } from './row-input-compile.js'
+import type { Sequence } from './sequence.js'
+import { sequenceOf } from './sequence-rows.js'
 import type { Transaction } from './transaction.js'
 import { keyOfGiven, keyOfRow, withKey } from './violation.js'
 
@@ -246,11 +248,21 @@ class Door implements RowDoor, RowSetter {
   readonly #transaction: Transaction
   readonly #table: TableStore
   readonly #i32: Int32Array
+  readonly #sequence: Sequence | undefined
 
   constructor(transaction: Transaction, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
     this.#i32 = table.codec.memory.i32
+    this.#sequence = sequenceOf(transaction, table, (counters) => new TableHandle(transaction, counters))
+  }
+
+  draw(column: number, values: readonly unknown[]): number {
+    this.#transaction.mustBeOpen() // reading the row may have done anything
+    return this.#sequence!.draw(column, values)
+  }
+  pass(value: unknown, partition: number): void {
+    this.#sequence!.pass(value, partition)
   }
 
   place(replaces: boolean): TablePart {

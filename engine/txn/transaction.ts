@@ -233,6 +233,11 @@ export class Transaction implements RealmTransaction {
     this.live = this.number
   }
 
+  /** The partition of the lane that it runs in, or `crossLane`. */
+  get partition(): number {
+    return this.#lane
+  }
+
   /** R25: before the first look at a partition. */
   mayRead(table: TableStore, partition: number): void {
     if (this.#lane !== crossLane && partition !== this.#lane && !table.isGlobal) this.stray()

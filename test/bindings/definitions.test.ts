@@ -537,7 +537,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
     return x
   }
   const rows: readonly (readonly [feature: string, define: () => unknown, words: string])[] = [
-    ['generated', () => ofColumn(c.int().generated()), "generated() of column 'f' of table 'x.a'"],
     ['unique', () => ofColumn(text().unique()), "unique() of column 'f' of table 'x.a'"],
     [
       'references',
@@ -583,11 +582,11 @@ describe('what is not in this version is refused by name, never ignored', () => 
   )
 
   test('all of it is listed at once, and the services stay open', () => {
-    const x = s('x', { tables: { a: t({ columns: { id: c.int().generated() }, key: ['id'] }) } })
+    const x = s('x', { tables: { a: t({ columns: { id: c.int().unique() }, key: ['id'] }) } })
     x.procedure('p', { readonly: true }, () => {})
     expect(() => a(here, [x])).toThrow(
       expect.objectContaining({
-        details: { features: ["generated() of column 'id' of table 'x.a'", "readonly: true of procedure 'x.p'"] },
+        details: { features: ["unique() of column 'id' of table 'x.a'", "readonly: true of procedure 'x.p'"] },
       }),
     )
     x.procedure('q', {}, () => {})

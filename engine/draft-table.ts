@@ -14,7 +14,7 @@ import type { Draft } from './draft.js'
 import { draftSequence } from './draft-sequence.js'
 import { type Change, changedColumn, draftKey, type DraftKey, DraftOverlay, lastSet, type Written } from './draft-overlay.js'
 import { compareKeys, KeyBuffer } from './schema/key-codec.js'
-import { type Bounds, boundsOf, boundsOfValues } from './store/range-bounds.js'
+import { type Bounds, boundsOf, boundsOfValues, isNullAmong } from './store/range-bounds.js'
 import type { PlainRow } from './store/row-codec.js'
 import type { TableStore, TreePlan } from './store/table-store.js'
 import { namesOf } from './txn/draft-commit.js'
@@ -38,7 +38,7 @@ interface OwnRow {
 }
 
 export class DraftTable {
-  readonly index: Readonly<Record<string, DraftIndex>>
+  readonly index: Readonly<Record<string, DraftIndex | UniqueDraftIndex>>
   readonly #draft: Draft
   readonly #table: TableStore
   readonly #input: RowInput
@@ -54,8 +54,8 @@ export class DraftTable {
     this.#input = draft.kit.inputOf(table)
     this.#names = namesOf(table)
     this.#sequence = draftSequence(draft, table, (counters) => new DraftTable(draft, counters))
-    const indexes = Object.create(null) as Record<string, DraftIndex>
-    for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = new DraftIndex(this, plan)
+    const indexes = Object.create(null) as Record<string, DraftIndex | UniqueDraftIndex>
+    for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = plan.unique ? new UniqueDraftIndex(this, plan) : new DraftIndex(this, plan)
     this.index = Object.freeze(indexes)
     Object.freeze(this)
   }
@@ -218,11 +218,11 @@ export class DraftTable {
     const rows: OwnRow[] = []
     const hidden = new Set<Written>()
     for (const written of this.#overlay.all()) {
-      if (written.kind === 'changed' && !written.changes.some(({ columns }) => columns.some((column) => plan.columns.includes(column)))) continue
+      if (written.kind === 'changed' && !written.changes.some(({ columns }) => columns.some((column) => plan.movedBy.has(column)))) continue
       hidden.add(written)
       if (written.kind === 'gone') continue
       const row = written.kind === 'whole' ? written.row : this.#rowAt(written.at)
-      if (row === undefined) continue
+      if (row === undefined || !plan.holdsPlain(row)) continue
       const key = this.#placeOf(plan, row)
       if (isWithin(key, bounds)) rows.push({ key, row })
     }
@@ -396,6 +396,23 @@ export class DraftIndex {
   }
   get(values: unknown): readonly PlainRow[] {
     return this.#table.indexGet(this.#plan, values)
+  }
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#table.indexScan(this.#plan, range)
+  }
+}
+
+/** The same of a unique one. */
+export class UniqueDraftIndex {
+  readonly #table: DraftTable
+  readonly #plan: TreePlan
+  constructor(table: DraftTable, plan: TreePlan) {
+    this.#table = table
+    this.#plan = plan
+    Object.freeze(this)
+  }
+  get(values: unknown): PlainRow | undefined {
+    return isNullAmong(values) ? undefined : this.#table.indexGet(this.#plan, values)[0]
   }
   scan(range?: unknown): Iterable<PlainRow> {
     return this.#table.indexScan(this.#plan, range)

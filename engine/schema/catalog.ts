@@ -5,7 +5,7 @@
  * What explains bytes may not change from opening to opening; where rows are placed and which indexes they have may, and stands
  * here so that a database can be read and checked without its application (`programOf`).
  */
-import { type ColumnDescriptor, type ColumnType, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
+import { type ColumnDescriptor, type ColumnType, type IndexCondition, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
 export interface LoggedColumn {
@@ -19,6 +19,8 @@ export interface LoggedIndex {
   readonly on: readonly string[]
   readonly range: boolean
   readonly unique: boolean
+  /** Values as JSON has them: bigints and infinite numbers as text, bytes in hexadecimal. */
+  readonly where?: readonly { readonly column: string; readonly value: string | number | boolean | null }[]
 }
 export interface LoggedTable {
   readonly name: string
@@ -64,7 +66,10 @@ function loggedTable(table: TableDescriptor): LoggedTable {
     columns: table.columns.map(column),
     partition: table.partition === 'global' ? 'global' : names(table.partition),
     ordered: table.ordered,
-    indexes: table.indexes.map(({ name, on, range, unique }) => ({ name, on: names(on), range, unique })),
+    indexes: table.indexes.map(({ name, on, range, unique, where }) => ({
+      name, on: names(on), range, unique,
+      ...(where && { where: where.map(({ column, value }) => ({ column: table.columns[column]!.name, value: loggedValue(value) })) }),
+    })),
   }
 }
 
@@ -90,10 +95,34 @@ function tableProgramOf(table: LoggedTable): TableProgram {
       key: ordinals(table.key),
       partition: partition === 'global' ? 'global' : ordinals(partition),
       ordered,
-      indexes: indexes.map((index) => ({ ...index, on: ordinals(index.on) })),
+      indexes: indexes.map(({ name, on, range, unique, where }) => ({
+        name, on: ordinals(on), range, unique,
+        ...(where && { where: where.map((one) => conditionOf(table, one)) }),
+      })),
     },
     checks: [],
     json: [],
+  }
+}
+
+function loggedValue(value: unknown): string | number | boolean | null {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))) return String(value)
+  return value as string | number | boolean | null
+}
+
+function conditionOf(table: LoggedTable, { column, value }: { readonly column: string; readonly value: string | number | boolean | null }): IndexCondition {
+  const ordinal = table.columns.findIndex((one) => one.name === column)
+  if (typeof value !== 'string') return { column: ordinal, value }
+  switch (table.columns[ordinal]?.type) {
+    case 'bigint':
+      return { column: ordinal, value: BigInt(value) }
+    case 'bytes':
+      return { column: ordinal, value: Uint8Array.from(Buffer.from(value, 'hex')) }
+    case 'f64':
+      return { column: ordinal, value: Number(value) }
+    default:
+      return { column: ordinal, value }
   }
 }
 

@@ -113,7 +113,10 @@ class DraftCommit {
   #rowsAgain(handle: TableAccess, table: TableStore, { kind, tree, argument }: Extract<RecordedRead, { readonly tree: number }>): Iterable<PlainRow> {
     if (kind === 'scan') return handle.scan(argument)
     const index = handle.index[table.trees[tree]!.name]!
-    return kind === 'indexScan' ? index.scan(argument) : index.get(argument)
+    if (kind === 'indexScan') return index.scan(argument)
+    const found = index.get(argument)
+    if (Array.isArray(found)) return found as readonly PlainRow[]
+    return found === undefined ? [] : [found as PlainRow]
   }
 
   #isSame(read: { readonly low: number; readonly high: number }, rows: readonly PlainRow[], names: readonly string[]): boolean {

@@ -8,7 +8,7 @@
  * the transaction. So this code stays one for all tables, and what depends on columns is one for each.
  */
 import { SluiceError } from '../base/errors.js'
-import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
+import { boundsOf, boundsOfValues, type Bounds, isNullAmong } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
 import { gatherRows } from '../store/tree-scan.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
@@ -22,25 +22,24 @@ import type { Transaction } from './transaction.js'
 import { keyOfGiven, keyOfRow, withKey } from './violation.js'
 
 export class TableHandle implements IndexedTable, TableAccess {
-  readonly index: Readonly<Record<string, IndexHandle>>
+  readonly index: Readonly<Record<string, AnyIndexHandle>>
   readonly #transaction: Transaction
   readonly #table: TableStore
   readonly #accessor: AccessorClass
   readonly #rows: CompiledRows
+  readonly #door: Door
   #part!: TablePart
 
   constructor(transaction: Transaction, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = table.rowChecks.length === 0 ? new Door(transaction, table) : new ProvingDoor(transaction, table)
+    const door = table.rowChecks.length > 0 || table.hasAcross ? new WatchingDoor(transaction, table) : new Door(transaction, table)
+    this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
-    const handles = Object.create(noNames) as Record<string, IndexHandle>
-    for (const plan of table.trees) {
-      if (plan.name === '') continue
-      handles[plan.name] = new IndexHandle(this, plan)
-    }
+    const handles = Object.create(noNames) as Record<string, AnyIndexHandle>
+    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
     this.index = Object.freeze(handles)
     Object.freeze(this)
   }
@@ -106,7 +105,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     const row = this.#find(key)
     if (row === 0) return false
     const part = this.#part
-    this.#transaction.mayWrite(this.#table, part.partition)
+    this.#door.mayDelete(part)
     this.#transaction.change(() => this.#transaction.writer.delete(part, row))
     return true
   }
@@ -142,17 +141,12 @@ export class TableHandle implements IndexedTable, TableAccess {
     this.#transaction.mustBeOpen()
     if (bounds.isEmpty) return []
     const partition = this.#table.partitionOfLeading(plan.columns, bounds.fixed)
-    let parts: readonly TablePart[]
-    if (partition >= 0) {
-      this.#transaction.mayRead(this.#table, partition)
-      parts = [this.#table.part(partition)]
-    } else {
-      this.#transaction.mustReadAll()
-      parts = Array.from({ length: this.#table.partitions }, (_, n) => this.#table.part(n))
-    }
+    if (partition >= 0) this.#transaction.mayRead(this.#table, partition)
+    else this.#transaction.mustReadAll()
+    const parts = this.#table.partsOf(plan, partition)
     const rows = gatherRows(parts, plan, bounds.range, bounds.limit, (part) => part.trees[plan.ordinal]!.rootNow())
     this.#transaction.countReads(rows.length)
-    if (parts.length === 1) return rows.map((row) => ({ part: parts[0]!, row }))
+    if (parts.length === 1 && !plan.isAcross) return rows.map((row) => ({ part: parts[0]!, row }))
     return rows.map((row) => ({ part: this.#table.part(this.#table.partitionOfRow(row)), row }))
   }
 
@@ -309,6 +303,10 @@ class Door implements RowDoor, RowSetter {
     })
   }
 
+  mayDelete(part: TablePart): void {
+    this.#transaction.mayWrite(this.#table, part.partition)
+  }
+
   beginChange(): void {
     this.#transaction.beginChange()
   }
@@ -324,32 +322,53 @@ class Door implements RowDoor, RowSetter {
   }
 }
 
-/** The door of a table whose rows are checked when the transaction ends: whatever is written goes through one of these. */
-class ProvingDoor extends Door {
-  readonly #proving: Transaction
+/**
+ * The door of a table that has more to ask than whose partition it is: rows that are checked when the transaction ends, or a unique index
+ * across all partitions, which only the cross-partition lane changes (R21).
+ */
+class WatchingDoor extends Door {
+  readonly #watching: Transaction
+  readonly #proves: boolean
+  readonly #hasAcross: boolean
+  readonly #movedAcross: ReadonlySet<number>
 
   constructor(transaction: Transaction, table: TableStore) {
     super(transaction, table)
-    this.#proving = transaction
+    this.#watching = transaction
+    this.#proves = table.rowChecks.length > 0
+    this.#hasAcross = table.hasAcross
+    this.#movedAcross = table.movedAcross
   }
 
+  override place(replaces: boolean): TablePart {
+    if (this.#hasAcross) {
+      this.#watching.mustBeOpen()
+      this.#watching.mustReadAll()
+    }
+    return super.place(replaces)
+  }
+  override mayDelete(part: TablePart): void {
+    if (this.#hasAcross) this.#watching.mustReadAll()
+    super.mayDelete(part)
+  }
   override set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
-    this.#proving.mustProve = true
+    if (this.#hasAcross && columns.some((column) => this.#movedAcross.has(column))) this.#watching.mustReadAll()
+    this.#watching.mustProve ||= this.#proves
     super.set(part, row, columns, values)
   }
   override touch(part: TablePart, row: number): void {
-    this.#proving.mustProve = true
+    this.#watching.mustProve ||= this.#proves
     super.touch(part, row)
   }
   override insert(part: TablePart, known: number): void {
-    this.#proving.mustProve = true
+    this.#watching.mustProve ||= this.#proves
     super.insert(part, known)
   }
 }
 
 /** `tx.db.<table>`: on the rows as they stand, or ahead of its turn (speculative-handle.ts). */
 export interface TableAccess {
-  readonly index: Readonly<Record<string, IndexHandle>>
+  readonly index: Readonly<Record<string, AnyIndexHandle>>
   get(key: unknown): PlainRow | undefined
   row(key: unknown): object | undefined
   has(key: unknown): boolean
@@ -388,3 +407,28 @@ export class IndexHandle {
     return this.#table.indexScan(this.#plan, range)
   }
 }
+
+/** `tx.db.<table>.index.<name>` of a unique one: there is one row, or none. */
+export class UniqueIndexHandle {
+  readonly #table: IndexedTable
+  readonly #plan: TreePlan
+  constructor(table: IndexedTable, plan: TreePlan) {
+    this.#table = table
+    this.#plan = plan
+    Object.freeze(this)
+  }
+  get(values: unknown): PlainRow | undefined {
+    const rows = this.#table.indexGet(this.#plan, values)
+    return isNullAmong(values) ? undefined : rows[0]
+  }
+  row(values: unknown): object | undefined {
+    const rows = this.#table.indexRows(this.#plan, values)
+    if (isNullAmong(values)) return undefined
+    for (const row of rows) return row
+    return undefined
+  }
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#table.indexScan(this.#plan, range)
+  }
+}
+export type AnyIndexHandle = IndexHandle | UniqueIndexHandle

@@ -156,6 +156,24 @@ describe.each([0, 1, 2])('with %i workers', (workers) => {
   })
 })
 
+test.each([1, 2])('R36: what a lost worker has drawn is drawn again, with %i workers', async (workers) => {
+  const db = await openFor(keysApp, { workers, partitions })
+  const outcomes = await Promise.allSettled([
+    add(db, first!),
+    db.call(use.openAcross, {}),
+    db.call(use.perish, { account: first! }),
+    db.call(use.addAcross, { account: first!, amounts: [1] }),
+    db.call(use.openAcross, {}),
+  ])
+  expect(outcomes.map((one) => (one.status === 'fulfilled' ? one.value : (one.reason as { code: string }).code))).toEqual([
+    [nth(first!, 1)],
+    1,
+    'WORKER_LOST',
+    [nth(first!, 2)],
+    2,
+  ])
+})
+
 test('R29: the same numbers and the same frames for any number of workers, run ahead or not', async () => {
   const runs = []
   for (const [workers, speculation] of [[0, 'never'], [1, 'never'], [2, 'never'], [0, 'always'], [2, 'always']] as const) {

@@ -3,7 +3,7 @@
  * after it, and at every moment before.
  */
 import { describe, expect, test } from 'vitest'
-import { app, column as c, service, table, type Database } from 'sluicedb'
+import { app, column as c, service, table, type Database, type SluiceError } from 'sluicedb'
 import membersApp, * as use from '../support/apps/members-app.js'
 import type { Step } from '../support/apps/members-app.js'
 import { newFolder, openFor, openOnce, proveWhole, refused } from '../support/fixture.js'
@@ -144,6 +144,22 @@ describe.each([0, 1, 2])('with %i workers', (workers) => {
       await db.close()
     }
   })
+})
+
+test.each([1, 2])('R36: what a lost worker has put into the trees is taken back, with %i workers', async (workers) => {
+  const db = await openFor(membersApp, { workers, partitions })
+  const change = (...steps: Step[]) => db.call(use.change, { steps })
+  await change({ do: 'insert', row: row(1, { card: 1n }) }, { do: 'insert', row: row(2, { status: 'shut', points: 0, club: 'c' }) })
+  const outcomes = await Promise.allSettled([
+    change({ do: 'insert', row: row(3) }),
+    change({ do: 'update', key: 1, patch: { email: 'new@x', card: null } }, { do: 'delete', key: 2 }, { do: 'insert', row: row(4, { email: 'lost@x' }) }, { do: 'exit' }),
+    change({ do: 'insert', row: row(5, { email: 'lost@x' }) }),
+    change({ do: 'insert', row: row(6, { email: '1@x' }) }),
+  ])
+  expect(outcomes.map((one) => (one.status === 'fulfilled' ? 'ok' : (one.reason as SluiceError).code))).toEqual(['ok', 'WORKER_LOST', 'ok', 'CONSTRAINT'])
+  const { index } = db.table(use.members.tables.member)
+  expect(['1@x', 'new@x', 'lost@x', '3@x'].map((email) => index.email.get(email)?.id)).toEqual([1, undefined, 5, 3])
+  expect([index.card.get(1n)?.id, index.shutIn.get('c').map(({ id }) => id)]).toEqual([1, [2]])
 })
 
 test('rows that a new unique index would refuse are SCHEMA_MISMATCH, and the database stays as it was', async () => {

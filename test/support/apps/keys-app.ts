@@ -51,6 +51,12 @@ export const addAt = keys.procedure(
     else tx.db.entry.insert(row)
   },
 )
+/** Draws, and takes its worker along. */
+export const perish = keys.procedure('perish', { input: { account: c.text() } }, (tx, it) => {
+  tx.db.entry.insert({ account: it.account })
+  tx.db.ticket.insert({})
+  process.exit(3)
+})
 /** In the lane of any partition: `home` is a whole number. */
 export const open = keys.procedure('open', { input: { home: c.int() }, partition: (it) => it.home }, (tx) => tx.db.ticket.insert({}))
 export const openAcross = keys.procedure('openAcross', { input: { title: c.text().default('') } }, (tx, it) => tx.db.ticket.insert({ title: it.title }))

@@ -45,6 +45,8 @@ export type Step =
   | { readonly do: 'update' | 'set' | 'add'; readonly key: unknown; readonly patch: Row }
   | { readonly do: 'delete'; readonly key: unknown }
   | { readonly do: 'abort' }
+  /** Takes the worker along. */
+  | { readonly do: 'exit' }
   /** Answers what the index has. */
   | { readonly do: 'get' | 'row' | 'all' | 'scan'; readonly index: string; readonly values?: unknown }
 
@@ -91,6 +93,8 @@ function runSteps(tx: { db: unknown; abort(reason: 'UNWANTED'): never }, name: '
         break
       case 'abort':
         throw tx.abort('UNWANTED')
+      case 'exit':
+        process.exit(3)
       case 'get':
         seen.push(key(handle.index[step.index]!.get(step.values) as Row | undefined))
         break

@@ -70,9 +70,15 @@ const card = table({
 })
 /** Placed by what it draws. */
 const ticket = table({ columns: { id: c.int().generated(), at: c.int() }, key: ['id'], ordered: true })
+/** Everybody adds to these without looking, and what all of them add is checked. */
+const purse = table({
+  columns: { at: c.int(), n: c.int(), spent: c.int().default(0) },
+  key: ['at'],
+  checks: { covered: (row) => row.spent <= row.n },
+})
 
 export const stir = service('stir', {
-  tables: { cell, line, wide, huge, counter, world, pair, drawn, card, ticket },
+  tables: { cell, line, wide, huge, counter, world, pair, drawn, card, ticket, purse },
   events: { wrote: { at: c.int(), n: c.int(), text: c.text().nullable() } },
 })
 export const other = service('other', {
@@ -599,6 +605,19 @@ class Program {
   ticket(): unknown {
     return this.#below(4) === 0 ? Array.from(this.#tx.db.ticket.scan({ reverse: true, limit: 2 }), (row) => row.id) : this.#tx.db.ticket.insert({ at: this.#at() })
   }
+  spend(): void {
+    const at = this.#at()
+    switch (this.#below(5)) {
+      case 0:
+        this.#tx.db.purse.put({ at, n: this.#below(12) })
+        break
+      case 1:
+        this.#tx.db.purse.add(at, { n: this.#below(4) })
+        break
+      default:
+        this.#tx.db.purse.add(at, { spent: this.#below(3) })
+    }
+  }
   emit(): void {
     this.#tx.emit('wrote', { at: this.#at(), n: this.#below(8), text: this.#pick(words) })
   }
@@ -650,7 +669,7 @@ const atHome: readonly Action[] = [
   ...repeated(2, 'has', 'add', 'update', 'updateBy', 'drop', 'widen', 'chase', 'append', 'keys', 'number', 'any', 'pop'),
   ...repeated(1, 'insert', 'relay', 'layAndScan', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret', 'trace', 'ticket'),
 ]
-const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen', 'widen'), ...repeated(2, 'issue', 'punch', 'punch', 'trace'), 'ticket', 'forget', 'draw']
+const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen', 'widen'), ...repeated(2, 'issue', 'punch', 'punch', 'trace', 'spend', 'spend'), 'ticket', 'forget', 'draw']
 
 function programOf(tx: Tx, home: number | undefined, script: readonly number[]): unknown {
   const program = new Program(tx, home)

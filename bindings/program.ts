@@ -72,7 +72,11 @@ function rules({ checks, json }: LoweredColumns): ColumnRules {
 }
 
 function tableProgram(table: TableDefinition): TableProgram {
-  return { descriptor: { name: table.name, ...table.descriptor }, ...rules(table.columns) }
+  return {
+    descriptor: { name: table.name, ...table.descriptor },
+    ...rules(table.columns),
+    rowChecks: table.rowChecks,
+  }
 }
 
 function serviceProgram(

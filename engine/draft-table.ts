@@ -11,15 +11,18 @@
 import { copyCanonical } from './base/canonical.js'
 import { SluiceError } from './base/errors.js'
 import type { Draft } from './draft.js'
+import { draftSequence } from './draft-sequence.js'
 import { type Change, changedColumn, draftKey, type DraftKey, DraftOverlay, lastSet, type Written } from './draft-overlay.js'
 import { compareKeys, KeyBuffer } from './schema/key-codec.js'
-import { type Bounds, boundsOf, boundsOfValues } from './store/range-bounds.js'
+import { type Bounds, boundsOf, boundsOfValues, isNullAmong } from './store/range-bounds.js'
 import type { PlainRow } from './store/row-codec.js'
 import type { TableStore, TreePlan } from './store/table-store.js'
 import { namesOf } from './txn/draft-commit.js'
 import type { RangeKind } from './txn/draft-codec.js'
 import type { RowInput } from './txn/row-input.js'
+import type { Sequence } from './txn/sequence.js'
 import { ValueHash } from './txn/value-hash.js'
+import { keyOfGiven, withKey } from './txn/violation.js'
 
 /** What of a row has been written down. */
 interface Seen {
@@ -35,13 +38,14 @@ interface OwnRow {
 }
 
 export class DraftTable {
-  readonly index: Readonly<Record<string, DraftIndex>>
+  readonly index: Readonly<Record<string, DraftIndex | UniqueDraftIndex>>
   readonly #draft: Draft
   readonly #table: TableStore
   readonly #input: RowInput
   readonly #names: readonly string[]
   readonly #overlay = new DraftOverlay()
   readonly #seen = new Map<unknown, Seen>()
+  readonly #sequence: Sequence | undefined
   readonly #hash = new ValueHash()
 
   constructor(draft: Draft, table: TableStore) {
@@ -49,8 +53,9 @@ export class DraftTable {
     this.#table = table
     this.#input = draft.kit.inputOf(table)
     this.#names = namesOf(table)
-    const indexes = Object.create(null) as Record<string, DraftIndex>
-    for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = new DraftIndex(this, plan)
+    this.#sequence = draftSequence(draft, table, (counters) => new DraftTable(draft, counters))
+    const indexes = Object.create(null) as Record<string, DraftIndex | UniqueDraftIndex>
+    for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = plan.unique ? new UniqueDraftIndex(this, plan) : new DraftIndex(this, plan)
     this.index = Object.freeze(indexes)
     Object.freeze(this)
   }
@@ -83,7 +88,7 @@ export class DraftTable {
 
   insert(row: unknown): unknown {
     return this.#draft.run(() => {
-      const values = this.#input.row(row)
+      const values = this.#checkedRow(row)
       const at = this.#locateRow(values)
       if (this.#isThere(at)) {
         throw SluiceError.of('CONSTRAINT', `"${this.#table.name}" has a row with this key already: use put() to replace it, or update() to change it.`, {
@@ -97,7 +102,7 @@ export class DraftTable {
 
   put(row: unknown): void {
     this.#draft.run(() => {
-      const values = this.#input.row(row)
+      const values = this.#checkedRow(row)
       this.#write('put', this.#locateRow(values), values)
     })
   }
@@ -111,7 +116,7 @@ export class DraftTable {
         given = (patch as (row: unknown) => unknown)(Object.freeze(this.#rowAt(at)))
         if (!this.#isThere(at)) throw this.#notFound(at) // it deleted the row
       }
-      const { columns, values } = this.#input.patch(given)
+      const { columns, values } = this.#checked(at, () => this.#input.patch(given))
       this.#change(at, columns, values, false)
     })
   }
@@ -122,7 +127,7 @@ export class DraftTable {
       const at = this.#locate(key)
       const written = this.#overlay.find(at)
       if (written === undefined ? this.#draft.view.find(this.#table, at.key) === 0 : written.kind === 'gone') throw this.#notFound(at)
-      const { columns, values } = this.#input.deltas(deltas)
+      const { columns, values } = this.#checked(at, () => this.#input.deltas(deltas))
       this.#change(at, columns, values, true)
     })
   }
@@ -136,6 +141,12 @@ export class DraftTable {
       this.#overlay.set({ kind: 'gone', at })
       return true
     })
+  }
+
+  /** What this draft has put there itself, if it has. */
+  ownRow(key: unknown): PlainRow | undefined {
+    const written = this.#overlay.find(this.#locate(key))
+    return written?.kind === 'whole' ? written.row : undefined
   }
 
   // ── ranges ────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,11 +218,11 @@ export class DraftTable {
     const rows: OwnRow[] = []
     const hidden = new Set<Written>()
     for (const written of this.#overlay.all()) {
-      if (written.kind === 'changed' && !written.changes.some(({ columns }) => columns.some((column) => plan.columns.includes(column)))) continue
+      if (written.kind === 'changed' && !written.changes.some(({ columns }) => columns.some((column) => plan.movedBy.has(column)))) continue
       hidden.add(written)
       if (written.kind === 'gone') continue
       const row = written.kind === 'whole' ? written.row : this.#rowAt(written.at)
-      if (row === undefined) continue
+      if (row === undefined || !plan.holdsPlain(row)) continue
       const key = this.#placeOf(plan, row)
       if (isWithin(key, bounds)) rows.push({ key, row })
     }
@@ -322,6 +333,22 @@ export class DraftTable {
     else this.#overlay.change(at, change)
   }
 
+  /** Errors of columns name the row. */
+  #checkedRow(row: unknown): unknown[] {
+    try {
+      return this.#input.row(row, this.#sequence)
+    } catch (error) {
+      throw withKey(error, () => keyOfGiven(this.#table, row))
+    }
+  }
+  #checked<T>(at: DraftKey, work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw withKey(error, () => at.key)
+    }
+  }
+
   // ── keys ──────────────────────────────────────────────────────────────────────────────────────────────
 
   #locate(key: unknown): DraftKey {
@@ -369,6 +396,23 @@ export class DraftIndex {
   }
   get(values: unknown): readonly PlainRow[] {
     return this.#table.indexGet(this.#plan, values)
+  }
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#table.indexScan(this.#plan, range)
+  }
+}
+
+/** The same of a unique one. */
+export class UniqueDraftIndex {
+  readonly #table: DraftTable
+  readonly #plan: TreePlan
+  constructor(table: DraftTable, plan: TreePlan) {
+    this.#table = table
+    this.#plan = plan
+    Object.freeze(this)
+  }
+  get(values: unknown): PlainRow | undefined {
+    return isNullAmong(values) ? undefined : this.#table.indexGet(this.#plan, values)[0]
   }
   scan(range?: unknown): Iterable<PlainRow> {
     return this.#table.indexScan(this.#plan, range)

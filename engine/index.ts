@@ -14,6 +14,7 @@ export type { DecodedChange, DecodedEvent, DecodedTransaction, FrameFilter } fro
 export type { PlainRow } from './store/row-codec.js'
 export type { Store } from './store/store.js'
 export { isKeyValue } from './store/staged-key.js'
+export { isNullAmong } from './store/range-bounds.js'
 export type { TableStore, TreePlan } from './store/table-store.js'
 export { checkStore } from './store/check.js'
 export { mustBeLoadable } from './worker/app-guard.js'

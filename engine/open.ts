@@ -122,6 +122,7 @@ async function openLocked(
     })
   const recovered = directory === undefined ? undefined : await recoverFiles(program, withSystem, directory, options, layOut)
   mustNotBeAborted(options)
+  if (recovered?.twice !== undefined) throw recovered.twice
   const created = recovered?.catalog
   const partitions = created?.partitions ?? options.partitions ?? limits.partitionsDefault
   const seed = options.fixed?.seed ?? created?.seed ?? new DataView(environment.randomBytes(4).buffer).getUint32(0)

@@ -162,7 +162,7 @@ export class SnapshotView implements SnapshotGuard {
     this.#mustBeOpen()
     if (bounds.isEmpty) return []
     const partition = table.partitionOfLeading(plan.columns, bounds.fixed)
-    const parts = partition >= 0 ? [table.part(partition)] : Array.from({ length: table.partitions }, (_, n) => table.part(n))
+    const parts = table.partsOf(plan, partition)
     const rootOf = (part: TablePart): number => part.trees[plan.ordinal]!.rootAt(this.#batch, this)
     const rows = gatherRows(parts, plan, bounds.range, bounds.limit, rootOf, this)
     this.check()

@@ -5,7 +5,7 @@
  * the newest batch, and opens a view of its own for an iteration, so that a loop with awaits in it sees one moment.
  */
 import { SluiceError } from '../engine/base/errors.js'
-import type { PlainRow, SnapshotView, TableStore, TreePlan } from '../engine/index.js'
+import { isNullAmong, type PlainRow, type SnapshotView, type TableStore, type TreePlan } from '../engine/index.js'
 
 export interface ReadSource {
   /** The view for a read that ends before anything else runs. */
@@ -15,7 +15,7 @@ export interface ReadSource {
 }
 
 export class TableReader implements Iterable<PlainRow> {
-  readonly index: Readonly<Record<string, IndexReader>>
+  readonly index: Readonly<Record<string, IndexReader | UniqueIndexReader>>
   readonly #source: ReadSource
   readonly #table: TableStore
   readonly #columns: ReadonlyMap<string, number>
@@ -24,8 +24,8 @@ export class TableReader implements Iterable<PlainRow> {
     this.#source = source
     this.#table = table
     this.#columns = new Map(table.descriptor.columns.map((column, n) => [column.name, n]))
-    const readers = Object.create(null) as Record<string, IndexReader>
-    for (const plan of table.trees) if (plan.name !== '') readers[plan.name] = new IndexReader(source, table, plan)
+    const readers = Object.create(null) as Record<string, IndexReader | UniqueIndexReader>
+    for (const plan of table.trees) if (plan.name !== '') readers[plan.name] = plan.unique ? new UniqueIndexReader(source, table, plan) : new IndexReader(source, table, plan)
     this.index = Object.freeze(readers)
   }
 
@@ -81,6 +81,30 @@ export class IndexReader {
     if (!this.#plan.range) throw SluiceError.of('INVALID_USE', `Index "${this.#plan.name}" of "${this.#table.name}" has no order: declare it with \`range: true\`.`)
     this.#source.view().checkRange(this.#table, this.#plan, range)
     return iterate(this.#source, (view) => view.scan(this.#table, this.#plan, range))
+  }
+}
+
+/** Of a unique index: there is one row with these values, or none. Null is equal to nothing. */
+export class UniqueIndexReader {
+  readonly #source: ReadSource
+  readonly #table: TableStore
+  readonly #plan: TreePlan
+  readonly #rows: IndexReader
+
+  constructor(source: ReadSource, table: TableStore, plan: TreePlan) {
+    this.#source = source
+    this.#table = table
+    this.#plan = plan
+    this.#rows = new IndexReader(source, table, plan)
+  }
+
+  get(values: unknown): PlainRow | undefined {
+    const rows = this.#source.view().indexGet(this.#table, this.#plan, values)
+    return isNullAmong(values) ? undefined : rows[0]
+  }
+
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#rows.scan(range)
   }
 }
 

@@ -53,6 +53,12 @@ export interface NumberColumn<Value, Mark extends ColumnMark = never> extends Co
   max(most: number): this
   /** Greater than zero. */
   positive(): this
+  /** Zero or more. */
+  nonNegative(): this
+  /** Less than zero. */
+  negative(): this
+  /** Zero or less. */
+  nonPositive(): this
 }
 
 export interface IntColumn<Value, Mark extends ColumnMark = never> extends NumberColumn<Value, Mark> {
@@ -73,6 +79,12 @@ export interface BigintColumn<Value, Mark extends ColumnMark = never> extends Co
   max(most: bigint): this
   /** Greater than zero. */
   positive(): this
+  /** Zero or more. */
+  nonNegative(): this
+  /** Less than zero. */
+  negative(): this
+  /** Zero or less. */
+  nonPositive(): this
 }
 
 export interface TextColumn<Value, Mark extends ColumnMark = never> extends Column<Value, 'text', Mark> {
@@ -235,6 +247,23 @@ class NumberBuilder extends ColumnBuilder {
       default:
         return this.min(1)
     }
+  }
+
+  nonNegative(): this {
+    return this.min(this.#whole(0))
+  }
+
+  /** The doubles below zero end at the smallest one that there is. */
+  negative(): this {
+    return this.max(this.definition.type === 'f64' ? -Number.MIN_VALUE : this.#whole(-1))
+  }
+
+  nonPositive(): this {
+    return this.max(this.#whole(0))
+  }
+
+  #whole(value: number): number | bigint {
+    return this.definition.type === 'bigint' ? BigInt(value) : value
   }
 
   #bound(method: string, value: unknown): number | bigint {

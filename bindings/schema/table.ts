@@ -5,7 +5,7 @@
  * its owner; a table belongs to one service. `bank.tables.account` is the same value, with that name in its
  * type.
  */
-import type { IndexDescriptor, TableDescriptor } from '../../engine/schema/descriptor.js'
+import type { IndexCondition, IndexDescriptor, RowCheck, TableDescriptor } from '../../engine/schema/descriptor.js'
 import type { AnyChange, Change } from '../change.js'
 import { checkOnDelete, type Later, type OnDelete } from './column.js'
 import {
@@ -19,6 +19,7 @@ import {
   shown,
 } from './definition.js'
 import type { Columns, KeyValue, LeftOut, Marked, OfKind, Read } from './infer.js'
+import { isBytes } from './plain.js'
 import { lowerColumns, wrongValue, type LoweredColumns } from './lower-columns.js'
 import type { Flat, Loose, shape, Without } from './shape.js'
 
@@ -113,6 +114,7 @@ export interface TableDefinition {
   readonly columns: LoweredColumns
   /** All of the descriptor but the name. */
   readonly descriptor: Omit<TableDescriptor, 'name'>
+  readonly rowChecks: readonly RowCheck[]
   readonly references: readonly ReferenceDefinition[]
   /** What this version cannot do yet, each as the start of a sentence; `app()` refuses it by name. */
   readonly later: readonly string[]
@@ -196,19 +198,12 @@ function defineTable(definition: unknown): TableDefinition {
     checkName(name, `a check of ${what}`)
     checkFunction(holds, `Check '${name}' of ${what}`)
   }
+  const partition = definePartition(options['partition'], key, columns, what)
+  checkGenerated(columns, partition, what)
   const later: string[] = []
-  const indexes = defineIndexes(options['indexes'], columns, what, later)
+  const declared = defineIndexes(options['indexes'], columns, what)
   const references = defineReferences(options['references'], columns, what)
-  for (const { name, generated, unique } of columns.columns) {
-    if (generated) later.push(`generated() of column '${name}'`)
-    if (unique) later.push(`unique() of column '${name}'`)
-    if (unique && indexes.some((index) => index.name === name)) {
-      throw invalidDefinition(
-        `Index '${name}' of ${what} has the name of a unique column, which is an index itself: rename it.`,
-      )
-    }
-  }
-  for (const [name] of checks) later.push(`row check '${name}'`)
+  const indexes = [...declared, ...indexesOfUnique(columns, declared, what)]
   for (const { name } of references) later.push(`reference '${name}'`)
   return {
     name: '',
@@ -217,10 +212,11 @@ function defineTable(definition: unknown): TableDefinition {
     descriptor: {
       columns: columns.columns,
       key,
-      partition: definePartition(options['partition'], key, columns, what),
+      partition,
       ordered: checkFlag(options['ordered'], `ordered of ${what}`),
       indexes,
     },
+    rowChecks: checks.map(([name, holds]) => ({ name, holds: holds as RowCheck['holds'] })),
     references,
     later,
   }
@@ -277,11 +273,21 @@ function definePartition(
   return places
 }
 
+/** What is drawn from the sequence of a partition is placed there again when it is the whole place of a row (R29). */
+function checkGenerated({ columns }: LoweredColumns, partition: readonly number[] | 'global', what: string): void {
+  if (partition === 'global' || partition.length === 1) return
+  const column = partition.map((ordinal) => columns[ordinal]).find((one) => one?.generated)
+  if (column !== undefined)
+    throw invalidDefinition(
+      `Column '${column.name}' of ${what} is generated, and places its rows together with others: ` +
+        'let it be the only column of the partition, or none of them.',
+    )
+}
+
 function defineIndexes(
   indexes: unknown,
   columns: LoweredColumns,
   what: string,
-  later: string[],
 ): readonly IndexDescriptor[] {
   return entriesOf(indexes, `The indexes of ${what}`).map(([name, definition]) => {
     checkName(name, `an index of ${what}`)
@@ -294,18 +300,38 @@ function defineIndexes(
         throw invalidDefinition(`Column '${column.name}' is in ${index}: it cannot be json, which has no order.`)
     }
     const unique = checkFlag(options['unique'], `unique of ${index}`)
-    if (unique) later.push(`unique index '${name}'`)
-    if (options['where'] !== undefined) {
-      checkWhere(options['where'], columns, index)
-      later.push(`where of index '${name}'`)
-    }
-    return { name, on, range: checkFlag(options['range'], `range of ${index}`), unique }
+    const where = options['where'] === undefined ? undefined : conditionsOf(options['where'], columns, index)
+    return { name, on, range: checkFlag(options['range'], `range of ${index}`), unique, ...(where && { where }) }
   })
 }
 
-function checkWhere(where: unknown, { columns, definitions }: LoweredColumns, index: string): void {
-  for (const [name, value] of entriesOf(where, `where of ${index}`)) {
-    const definition = definitions[columns.findIndex((column) => column.name === name)]
+/** A unique column is an index of its name. */
+function indexesOfUnique(
+  { columns }: LoweredColumns,
+  declared: readonly IndexDescriptor[],
+  what: string,
+): readonly IndexDescriptor[] {
+  return columns.flatMap(({ name, type, unique }, ordinal) => {
+    if (unique !== true) return []
+    if (declared.some((index) => index.name === name)) {
+      throw invalidDefinition(
+        `Index '${name}' of ${what} has the name of a unique column, which is an index itself: rename it.`,
+      )
+    }
+    if (type === 'json')
+      throw invalidDefinition(`Column '${name}' of ${what} cannot be unique: it is json, which has no order.`)
+    return [{ name, on: [ordinal], range: false, unique: true }]
+  })
+}
+
+function conditionsOf(
+  where: unknown,
+  { columns, definitions }: LoweredColumns,
+  index: string,
+): readonly IndexCondition[] {
+  return entriesOf(where, `where of ${index}`).map(([name, value]) => {
+    const column = columns.findIndex((one) => one.name === name)
+    const definition = definitions[column]
     if (definition === undefined) throw invalidDefinition(`where of ${index} names '${name}', which is no column.`)
     if (definition.type === 'json')
       throw invalidDefinition(`where of ${index} names '${name}': json cannot be compared.`)
@@ -313,7 +339,8 @@ function checkWhere(where: unknown, { columns, definitions }: LoweredColumns, in
       value === null ? (definition.nullable ? undefined : 'the column cannot hold') : wrongValue(definition, value)
     if (wrong !== undefined)
       throw invalidDefinition(`where of ${index} asks for ${name} ${shown(value)}, which ${wrong}.`)
-  }
+    return { column, value: isBytes(value) ? Uint8Array.from(value) : value === 0 ? 0 : value } // -0 is stored as 0
+  })
 }
 
 function defineReferences(

@@ -5,6 +5,7 @@
 import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { programOf } from '../schema/catalog.js'
+import { ownTablePrefix, withSequences } from '../schema/sequence-table.js'
 import { outcomeTable } from '../sequencer/outcome-table.js'
 import { KeyBuffer } from '../schema/key-codec.js'
 import { checkStore } from '../store/check.js'
@@ -23,7 +24,7 @@ export class RebuiltStore {
 
   constructor(catalog: LoggedCatalog) {
     const program = programOf(catalog)
-    const withSystem = { ...program, tables: [...program.tables, outcomeTable] }
+    const withSystem = { ...program, tables: [...withSequences(program.tables), outcomeTable] }
     // Only what is touched of it costs anything; a machine that refuses gets half.
     const bytes = { bytes: limits.memoryBytesMax, isDefault: true }
     const plan = Store.plan(withSystem, { ...bytes, workers: 0, partitions: catalog.partitions, historyBytes: 0 })
@@ -33,7 +34,7 @@ export class RebuiltStore {
 
   /** The user's tables, by full name. */
   get tables(): readonly TableStore[] {
-    return this.store.tables.filter((table) => table.name !== outcomeTable.descriptor.name)
+    return this.store.tables.filter((table) => !table.name.startsWith(ownTablePrefix))
   }
 
   schema(catalog: LoggedCatalog): void {

@@ -49,6 +49,7 @@ export class Speculator {
   readonly #payloads: { memory: Uint8Array; length: number } = { memory: new Uint8Array(0), length: 0 }
   readonly #reader: ByteReader
   readonly #value = new ByteWriter(1_024)
+  readonly #hasRowChecks: boolean
 
   constructor(parts: SpeculatorParts) {
     this.#parts = parts
@@ -59,6 +60,8 @@ export class Speculator {
       makeServiceScope(transaction, service, (of, table) => new SpeculativeTableHandle(of, this.#speculation, table)),
     )
     this.#speculation.transaction = this.#transaction
+    this.#transaction.written = this.#speculation
+    this.#hasRowChecks = store.tables.some((table) => table.rowChecks.length > 0)
     this.#reader = new ByteReader(parts.requests.bytes)
   }
 
@@ -90,6 +93,7 @@ export class Speculator {
     this.#events.beginLane(crossLane)
     speculation.begin()
     transaction.begin(crossLane, record.place(index))
+    transaction.mustProve = this.#hasRowChecks
     this.#value.reset()
     realm.active = transaction
     let hasEnded = false

@@ -5,7 +5,8 @@
  * What explains bytes may not change from opening to opening; where rows are placed and which indexes they have may, and stands
  * here so that a database can be read and checked without its application (`programOf`).
  */
-import { type ColumnDescriptor, type ColumnType, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
+import { type ColumnDescriptor, type ColumnType, type IndexCondition, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
+import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
 export interface LoggedColumn {
   readonly name: string
@@ -18,6 +19,8 @@ export interface LoggedIndex {
   readonly on: readonly string[]
   readonly range: boolean
   readonly unique: boolean
+  /** Values as JSON has them: bigints and infinite numbers as text, bytes in hexadecimal. */
+  readonly where?: readonly { readonly column: string; readonly value: string | number | boolean | null }[]
 }
 export interface LoggedTable {
   readonly name: string
@@ -43,13 +46,13 @@ export interface LoggedCatalog {
 
 const column = ({ name, type, nullable, values }: ColumnDescriptor): LoggedColumn => ({ name, type, nullable, ...(values && { values }) })
 
-/** `program` as the user made it: the engine's own tables are not logged, its own procedure comes last. */
+/** `program` as the user made it: of the engine's own tables the counters are logged, where there are any; its own procedure comes last. */
 export function loggedCatalog(program: Program, database: { readonly seed: number; readonly partitions: number }): LoggedCatalog {
   return {
     format: 1,
     seed: database.seed,
     partitions: database.partitions,
-    tables: program.tables.map(({ descriptor }) => loggedTable(descriptor)),
+    tables: loggedTables(program).map(({ descriptor }) => loggedTable(descriptor)),
     events: program.events.map(({ descriptor: e }) => ({ name: e.name, columns: e.columns.map(column) })),
     procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName],
   }
@@ -63,7 +66,10 @@ function loggedTable(table: TableDescriptor): LoggedTable {
     columns: table.columns.map(column),
     partition: table.partition === 'global' ? 'global' : names(table.partition),
     ordered: table.ordered,
-    indexes: table.indexes.map(({ name, on, range, unique }) => ({ name, on: names(on), range, unique })),
+    indexes: table.indexes.map(({ name, on, range, unique, where }) => ({
+      name, on: names(on), range, unique,
+      ...(where && { where: where.map(({ column, value }) => ({ column: table.columns[column]!.name, value: loggedValue(value) })) }),
+    })),
   }
 }
 
@@ -89,10 +95,34 @@ function tableProgramOf(table: LoggedTable): TableProgram {
       key: ordinals(table.key),
       partition: partition === 'global' ? 'global' : ordinals(partition),
       ordered,
-      indexes: indexes.map((index) => ({ ...index, on: ordinals(index.on) })),
+      indexes: indexes.map(({ name, on, range, unique, where }) => ({
+        name, on: ordinals(on), range, unique,
+        ...(where && { where: where.map((one) => conditionOf(table, one)) }),
+      })),
     },
     checks: [],
     json: [],
+  }
+}
+
+function loggedValue(value: unknown): string | number | boolean | null {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))) return String(value)
+  return value as string | number | boolean | null
+}
+
+function conditionOf(table: LoggedTable, { column, value }: { readonly column: string; readonly value: string | number | boolean | null }): IndexCondition {
+  const ordinal = table.columns.findIndex((one) => one.name === column)
+  if (typeof value !== 'string') return { column: ordinal, value }
+  switch (table.columns[ordinal]?.type) {
+    case 'bigint':
+      return { column: ordinal, value: BigInt(value) }
+    case 'bytes':
+      return { column: ordinal, value: Uint8Array.from(Buffer.from(value, 'hex')) }
+    case 'f64':
+      return { column: ordinal, value: Number(value) }
+    default:
+      return { column: ordinal, value }
   }
 }
 
@@ -108,6 +138,7 @@ export function contradictions(log: LoggedCatalog, now: LoggedCatalog): readonly
   const tables = new Map(now.tables.map((table) => [table.name, table]))
   for (const was of log.tables) {
     const is = tables.get(was.name)
+    if (is === undefined && was.name.startsWith(ownTablePrefix)) continue // every store has it
     if (is === undefined) lines.push(`table ${was.name}: in the log, not in the application`)
     else lines.push(...tableLines(was, is))
   }

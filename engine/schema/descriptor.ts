@@ -37,12 +37,20 @@ export interface RecordDescriptor {
   readonly columns: readonly ColumnDescriptor[]
 }
 
+/** A column, and the value that it must have (in its stored form, or null). */
+export interface IndexCondition {
+  readonly column: number
+  readonly value: unknown
+}
+
 export interface IndexDescriptor {
   readonly name: string
   /** Ordinals of columns. */
   readonly on: readonly number[]
   readonly range: boolean
   readonly unique: boolean
+  /** The index holds the rows of which all of these are true; undefined: every row. */
+  readonly where?: readonly IndexCondition[]
 }
 
 export interface TableDescriptor {

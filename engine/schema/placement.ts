@@ -20,11 +20,19 @@
  */
 import { assert } from '../base/assert.js'
 import { hashByte, hashEnd, hashStart, hashText } from '../base/hash.js'
-import type { PartitionValue } from './descriptor.js'
+import type { IndexDescriptor, PartitionValue, TableDescriptor } from './descriptor.js'
 
 const kind = { text: 1, number: 2, bigint: 3, bool: 4, bytes: 5 } as const
 const numberView = new DataView(new ArrayBuffer(8))
 const textStart = hashByte(hashStart, kind.text)
+
+/**
+ * A unique index that does not name the partition columns: equal values may lie in any partition, so it is one tree for the whole
+ * table, in the global area (R21).
+ */
+export function isAcross(table: TableDescriptor, index: IndexDescriptor): boolean {
+  return index.unique && table.partition !== 'global' && !table.partition.every((column) => index.on.includes(column))
+}
 
 /** The partition, 0 to `partitions` - 1, of a tuple of one or more values. */
 export function partitionOf(values: readonly unknown[], partitions: number): number {

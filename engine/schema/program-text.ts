@@ -17,13 +17,14 @@ export function programText(program: Program): string {
       lines.push(`abort ${name}`, ...columnLines(`details ${name}`, columns.columns, columns))
     }
   }
-  for (const { descriptor, ...rules } of program.tables) {
+  for (const { descriptor, rowChecks = [], ...rules } of program.tables) {
     const { name, columns, key, partition, ordered, indexes } = descriptor
     lines.push(
       `table ${name} ${textOf({ key, partition, ordered })}`,
       ...columnLines(`column ${name}`, columns, rules),
     )
     for (const { name: index, ...rest } of indexes) lines.push(`index ${name}.${index} ${textOf(rest)}`)
+    for (const { name: check } of rowChecks) lines.push(`check ${name}.${check}`)
   }
   for (const { descriptor, ...rules } of program.events) {
     lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))

@@ -100,6 +100,11 @@ export class OrderedIndex {
     this.#gatherer = new Cursor(region)
   }
 
+  /** Whose memory it takes: of its partition, or the global one. */
+  get domain(): Domain {
+    return this.#domain
+  }
+
   // ── roots ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The root as the lane sees it, or 0. */

@@ -97,6 +97,11 @@ export function boundsOfValues(table: TableStore, plan: TreePlan, value: unknown
   }
 }
 
+/** Of the values of a unique index. Null is equal to nothing: no row is the one with it. */
+export function isNullAmong(values: unknown): boolean {
+  return values === null || (Array.isArray(values) && values.includes(null))
+}
+
 function commonLeading(from: readonly unknown[] | undefined, to: readonly unknown[] | undefined): readonly unknown[] {
   if (from === undefined || to === undefined) return []
   let n = 0

@@ -106,12 +106,16 @@ export class RowLoader {
     for (const domain of this.#store.domains) if (domain.keptWords() > retiredWordsMax) this.#reclaim(domain)
   }
 
+  /** After `end`: what a unique index would refuse of the rows that are there. */
+  twice: SluiceError | undefined
+
   /** All rows are there: builds the trees of the tables that were loaded. */
   end(): void {
     const builder = new TreeBuilder(this.#batch)
     for (const loader of this.#tables.values()) {
       if (loader.isLoaded) builder.build(loader.table)
     }
+    this.twice = builder.twice
     this.reclaim()
   }
 

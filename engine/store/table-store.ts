@@ -12,8 +12,8 @@ import { assert } from '../base/assert.js'
 import { limits } from '../base/limits.js'
 import type { ColumnValidator } from '../schema/column-check.js'
 import { compileColumnCheck } from '../schema/column-check.js'
-import type { TableDescriptor, TableProgram } from '../schema/descriptor.js'
-import type { KeyCodec } from '../schema/key-codec.js'
+import type { IndexDescriptor, RowCheck, TableDescriptor, TableProgram } from '../schema/descriptor.js'
+import type { KeyBuffer, KeyCodec } from '../schema/key-codec.js'
 import { compileKeyCodec } from '../schema/key-codec.js'
 import { partitionOf } from '../schema/placement.js'
 import type { RowLayout } from '../schema/row-layout.js'
@@ -24,7 +24,8 @@ import { type Domain, flagDeleted, headerWords } from './domain.js'
 import { type AppendEntry, compileEntryKey } from './entry-key.js'
 import { HashIndex, hashStateWords } from './hash-index.js'
 import { OrderedIndex, orderedCellWords } from './ordered-index.js'
-import { CellMemory, RowCodec } from './row-codec.js'
+import { membershipOf } from './tree-membership.js'
+import { CellMemory, type PlainRow, RowCodec } from './row-codec.js'
 import { StagedKey } from './staged-key.js'
 
 assert(headerWords === rowHeaderWords, 'rows and versioned cells have one header')
@@ -47,11 +48,24 @@ export interface TreePlan {
   /** The entry of a stored row. */
   readonly entry: AppendEntry
   readonly range: boolean
+  /** Columns that decide where a row stands in it, or whether it does. */
+  readonly movedBy: ReadonlySet<number>
+  /** It holds every row, whatever others there are. */
+  readonly isPlain: boolean
+  readonly unique: boolean
+  /** One tree for the whole table, in the global area (R21). */
+  readonly isAcross: boolean
+  /** Whether it holds a stored row, or one that is not stored. */
+  readonly holds: (row: number) => boolean
+  readonly holdsPlain: (row: PlainRow) => boolean
+  /** Of a unique one: appends the index columns of a stored row; false where one of them is null, which is equal to nothing. */
+  readonly appendValues: (row: number, into: KeyBuffer) => boolean
 }
 
 export function partStateWords(table: TableDescriptor): number {
   return hashStateWords + slotStateWords + countCellWords + treesOf(table) * orderedCellWords
 }
+const treesAt = (state: number): number => state + hashStateWords + slotStateWords + countCellWords
 const treesOf = (table: TableDescriptor): number => (table.ordered ? 1 : 0) + table.indexes.length
 
 export class TableStore {
@@ -68,10 +82,19 @@ export class TableStore {
   readonly ordered: boolean
   readonly isGlobal: boolean
   readonly partitions: number
+  readonly uniqueTrees: readonly TreePlan[]
+  /** Some tree is one for all partitions: rows come and go in the cross-partition lane. */
+  readonly hasAcross: boolean
+  /** Columns of such trees. */
+  readonly movedAcross: ReadonlySet<number>
   /** Columns that take part in an index: changing one of them maintains it. */
   readonly indexed: ReadonlySet<number>
   /** Columns with named checks: their values always go through a validator. */
   readonly checked: ReadonlySet<number>
+  /** Rules of whole rows, which hold when a transaction ends (R26). */
+  readonly rowChecks: readonly RowCheck[]
+  /** Columns that are drawn when they are left out; one that places its row comes first. */
+  readonly generated: readonly number[]
   readonly #region: Region
   readonly #domains: readonly Domain[]
   readonly #stateAt: number
@@ -93,16 +116,31 @@ export class TableStore {
     this.isGlobal = table.partition === 'global'
     this.partitions = this.isGlobal ? 1 : partitions
     this.key = new StagedKey(table, this.layout, memory, this.partitions)
-    const plan = (name: string, on: readonly number[], range: boolean, place: number): TreePlan => {
-      const columns = [...on, ...table.key]
-      const codec = compileKeyCodec(columns.map((c) => table.columns[c]!))
-      const entry = compileEntryKey(columns.map((c) => this.layout.columns[c]!), memory)
-      return { name, ordinal: place, columns, own: on.length, codec, entry, range }
+    const plan = (index: IndexDescriptor, place: number): TreePlan => {
+      const columns = [...index.on, ...table.key]
+      return {
+        name: index.name,
+        ordinal: place,
+        columns,
+        own: index.on.length,
+        codec: compileKeyCodec(columns.map((c) => table.columns[c]!)),
+        entry: compileEntryKey(columns.map((c) => this.layout.columns[c]!), memory),
+        range: index.range,
+        ...membershipOf(table, index, this.layout, this.codec),
+      }
     }
-    const primary = table.ordered ? [plan('', [], true, 0)] : []
-    this.trees = [...primary, ...table.indexes.map((index, n) => plan(index.name, index.on, index.range, primary.length + n))]
-    this.indexed = new Set(table.indexes.flatMap((index) => index.on))
+    const primary = table.ordered ? [plan({ name: '', on: [], range: true, unique: false }, 0)] : []
+    this.trees = [...primary, ...table.indexes.map((index, n) => plan(index, primary.length + n))]
+    this.uniqueTrees = this.trees.filter((tree) => tree.unique)
+    const across = this.trees.filter((tree) => tree.isAcross)
+    this.hasAcross = across.length > 0
+    this.movedAcross = new Set(across.flatMap((tree) => [...tree.movedBy]))
+    this.indexed = new Set(this.trees.flatMap((tree) => [...tree.movedBy]))
     this.checked = new Set(program.checks.map((check) => check.column))
+    const isPlacing = (column: number): boolean => table.partition !== 'global' && table.partition.includes(column)
+    const generated = table.columns.flatMap((column, n) => (column.generated === true ? [n] : []))
+    this.generated = [...generated.filter(isPlacing), ...generated.filter((n) => !isPlacing(n))]
+    this.rowChecks = program.rowChecks ?? []
     this.#region = memory.region
     this.#domains = domains
     this.#stateAt = stateAt
@@ -139,6 +177,18 @@ export class TableStore {
     return partitionOf(this.#partitionValues, this.partitions)
   }
 
+  /** The parts that a look at a tree needs, when its leading values fix a partition, or none (-1). */
+  partsOf(plan: TreePlan, partition: number): readonly TablePart[] {
+    if (plan.isAcross) return [this.part(0)]
+    return partition >= 0 ? [this.part(partition)] : Array.from({ length: this.partitions }, (_, n) => this.part(n))
+  }
+
+  /** The tree of the whole table: one handle on each thread, for it remembers where it was (ordered-index.ts, T6). Its cell is that of part 0. */
+  acrossTree(plan: TreePlan): OrderedIndex {
+    return (this.#across[plan.ordinal] ??= new OrderedIndex(this.#region, this.#domains.at(-1)!, treesAt(this.#stateAt) + plan.ordinal * orderedCellWords))
+  }
+  readonly #across: OrderedIndex[] = []
+
   #makePart(partition: number): TablePart {
     const domain = this.isGlobal ? this.#domains.at(-1)! : this.#domains[partition % (this.#domains.length - 1)]!
     const at = this.#stateAt + partition * partStateWords(this.descriptor)
@@ -169,8 +219,7 @@ export class TablePart {
     this.hash = new HashIndex(region, domain, at)
     this.#slots = (at + hashStateWords) * 2
     this.countCell = at + hashStateWords + slotStateWords
-    const treesAt = this.countCell + countCellWords
-    this.trees = table.trees.map((_, n) => new OrderedIndex(region, domain, treesAt + n * orderedCellWords))
+    this.trees = table.trees.map((plan, n) => (plan.isAcross ? table.acrossTree(plan) : new OrderedIndex(region, domain, treesAt(at) + n * orderedCellWords)))
   }
 
   // ── slots ─────────────────────────────────────────────────────────────────────────────────────────────

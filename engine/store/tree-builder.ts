@@ -9,7 +9,7 @@
  */
 import { assert } from '../base/assert.js'
 import { SluiceError } from '../base/errors.js'
-import { KeyBuffer } from '../schema/key-codec.js'
+import { compareKeys, KeyBuffer } from '../schema/key-codec.js'
 import { orderedKeyBytesMax } from './ordered-index.js'
 import { prefixOf, sharedBytes } from './ordered-page.js'
 import type { TablePart, TableStore, TreePlan } from './table-store.js'
@@ -17,6 +17,8 @@ import type { TablePart, TableStore, TreePlan } from './table-store.js'
 export class TreeBuilder {
   readonly #batch: number
   readonly #keys = new KeyBuffer(64 * 1_024)
+  /** What a unique index would refuse, if there is anything: the first that was met. */
+  twice: SluiceError | undefined
   #starts = new Float64Array(0)
   #prefixes = new Float64Array(0)
 
@@ -29,15 +31,19 @@ export class TreeBuilder {
     if (table.trees.length === 0) return
     for (let p = 0; p < table.partitions; p += 1) {
       const part = table.part(p)
-      const rows = rowsOf(part)
-      if (rows.length === 0) continue
-      for (const plan of table.trees) this.#tree(part, plan, rows)
+      const rows = rowsOf([part])
+      for (const plan of table.trees) if (!plan.isAcross) this.#tree(part, plan, rows)
     }
+    if (!table.hasAcross) return
+    const rows = rowsOf(Array.from({ length: table.partitions }, (_, p) => table.part(p)))
+    for (const plan of table.trees) if (plan.isAcross) this.#tree(table.part(0), plan, rows)
   }
 
-  #tree(part: TablePart, plan: TreePlan, rows: Int32Array): void {
+  #tree(part: TablePart, plan: TreePlan, all: Int32Array): void {
     const tree = part.trees[plan.ordinal]!
     assert(tree.entriesNow() === 0, 'a tree is built once')
+    const rows = plan.isPlain ? all : all.filter(plan.holds)
+    if (rows.length === 0) return
     const isSorted = this.#encode(part.table, plan, rows)
     const starts = this.#starts
     const order = isSorted ? undefined : this.#sorted(rows.length)
@@ -45,6 +51,24 @@ export class TreeBuilder {
     for (let n = 0; n < rows.length; n += 1) {
       const one = order === undefined ? n : order[n]!
       leaf = tree.append(leaf, this.#keys.bytes, starts[one]!, starts[one + 1]! - starts[one]!, rows[one]!, this.#batch)
+    }
+    if (plan.unique) this.#lookForTwice(part.table, plan, rows, order)
+  }
+
+  /** Rows with equal values stand beside each other. A database can have them when its application declares an index unique later. */
+  #lookForTwice(table: TableStore, plan: TreePlan, rows: Int32Array, order: Int32Array | undefined): void {
+    let last = new KeyBuffer()
+    let next = new KeyBuffer()
+    let hasLast = false
+    for (let n = 0; n < rows.length && this.twice === undefined; n += 1) {
+      const row = rows[order === undefined ? n : order[n]!]!
+      next.reset()
+      const hasNext = plan.appendValues(row, next)
+      if (hasLast && hasNext && compareKeys(last.view(), next.view()) === 0) this.twice = notUnique(table, plan, row)
+      const spare = last
+      last = next
+      next = spare
+      hasLast = hasNext
     }
   }
 
@@ -132,14 +156,24 @@ export class TreeBuilder {
   }
 }
 
-function rowsOf(part: TablePart): Int32Array {
-  const rows = new Int32Array(part.hash.entries)
+function rowsOf(parts: readonly TablePart[]): Int32Array {
+  const rows = new Int32Array(parts.reduce((sum, part) => sum + part.hash.entries, 0))
   let count = 0
-  part.hash.forEach((row) => {
-    rows[count] = row
-    count += 1
-  })
+  for (const part of parts) {
+    part.hash.forEach((row) => {
+      rows[count] = row
+      count += 1
+    })
+  }
   return rows.sort()
+}
+
+function notUnique(table: TableStore, plan: TreePlan, row: number): SluiceError {
+  const columns = plan.columns.slice(0, plan.own)
+  const names = columns.map((column) => table.descriptor.columns[column]!.name)
+  return SluiceError.of('SCHEMA_MISMATCH', `The rows of "${table.name}" do not fit its unique index "${plan.name}": some have the same ${names.join(', ')}. Open with the application before, and change these rows first.`, {
+    details: { table: table.name, index: plan.name, values: columns.map((column) => table.codec.readers[column]!(row)) },
+  })
 }
 
 function tooLong(table: TableStore, plan: TreePlan, bytes: number): SluiceError {

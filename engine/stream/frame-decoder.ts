@@ -9,6 +9,7 @@ import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { recordOf } from '../schema/catalog.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
+import { ownTablePrefix } from '../schema/sequence-table.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { layoutOf, type RowLayout } from '../schema/row-layout.js'
 import { Region } from '../shared/region.js'
@@ -54,6 +55,8 @@ export const allRecords: FrameFilter = { tables: undefined, events: undefined, o
 
 interface TableDecoder {
   readonly name: string
+  /** The engine's: its rows are no news to anybody (R49). */
+  readonly isOwn: boolean
   readonly layout: RowLayout
   readonly key: readonly string[]
   codec: RowCodec
@@ -74,7 +77,7 @@ export class FrameDecoder {
     this.#tables = catalog.tables.map((table): TableDecoder => {
       const descriptor: TableDescriptor = { name: table.name, columns: table.columns, key: [0], partition: 'global', ordered: false, indexes: [] }
       const layout = layoutOf(descriptor)
-      return { name: table.name, layout, key: table.key, codec: new RowCodec(layout, this.#memory) }
+      return { name: table.name, isOwn: table.name.startsWith(ownTablePrefix), layout, key: table.key, codec: new RowCodec(layout, this.#memory) }
     })
     this.#events = catalog.events.map((event) => ({ name: event.name, codec: compileRecordCodec(recordOf(event), noRules, `the payload of "${event.name}"`) }))
     this.#procedures = catalog.procedures
@@ -106,7 +109,7 @@ export class FrameDecoder {
     for (let n = 0; n < changes; n += 1) {
       const c = body.changesWord + (change + n) * changeWords
       const table = this.#tables[words[c]!]!
-      if (isFiltered && !filter.tables?.has(table.name)) continue
+      if (table.isOwn || (isFiltered && !filter.tables?.has(table.name))) continue
       decodedChanges.push(this.#change(body, table, c, base))
     }
     const decodedEvents: DecodedEvent[] = []

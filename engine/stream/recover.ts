@@ -15,6 +15,7 @@
  *
  * It comes in steps, so that whoever recovers can turn the event loop, tell how far it is, and stop.
  */
+import type { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Store, StorePlan } from '../store/store.js'
@@ -58,6 +59,8 @@ export interface Recovered {
   /** Of the log behind the checkpoint. */
   readonly logBytes: number
   readonly transactions: number
+  /** Rows that a unique index of the application would refuse. */
+  readonly twice: SluiceError | undefined
 }
 
 /** Between two steps. */
@@ -169,6 +172,7 @@ class Recovery {
       passedOver: this.#passedOver,
       logBytes: this.#logBytes,
       transactions: this.#replay?.transactions ?? 0,
+      twice: this.#replay?.twice,
     }
   }
 

@@ -84,6 +84,11 @@ export class Replay {
     this.#loader.reclaim()
   }
 
+  /** After `end`: what a unique index would refuse. Only who opens a database minds; the past may have been so. */
+  get twice(): SluiceError | undefined {
+    return this.#loader.twice
+  }
+
   #table(place: number): TableLoader {
     const table = this.#tables?.[place]
     if (table !== undefined) return table

@@ -13,6 +13,7 @@ import type { TablePart, TableStore } from '../store/table-store.js'
 import { acceptTest, isDirect, storeStatement } from './column-source.js'
 import type { RowInput } from './row-input.js'
 import type { Transaction } from './transaction.js'
+import { keyOfRow, withKey } from './violation.js'
 
 export type AccessorClass = new (part: TablePart, row: number) => object
 
@@ -63,6 +64,17 @@ export function compileAccessor(transaction: Transaction, table: TableStore, inp
   lines.push('}')
   const { i32 } = table.codec.memory
   const single = columns.map((_, ordinal) => [ordinal])
+  const touch = (part: TablePart, row: number): void => {
+    transaction.mayWrite(table, part.partition)
+    if ((i32[row * 2 + 3]! & flagDeleted) !== 0) setter.refuseDeleted()
+    transaction.beginChange()
+    try {
+      transaction.writer.touch(part, row)
+    } catch (error) {
+      throw transaction.failed(error)
+    }
+    transaction.endChange()
+  }
   const support: SetterSupport = {
     ended: () => {
       transaction.mustBeOpen()
@@ -74,16 +86,9 @@ export function compileAccessor(transaction: Transaction, table: TableStore, inp
       const name = columns[ordinal]!.descriptor.name
       transaction.fail(SluiceError.of('INVALID_INPUT', `"${name}" is part of the key of "${table.name}", which never changes: delete the row and insert another.`, { details: { table: table.name, column: name } }))
     },
-    touch: (part, row) => {
-      transaction.mayWrite(table, part.partition)
-      if ((i32[row * 2 + 3]! & flagDeleted) !== 0) setter.refuseDeleted()
-      transaction.beginChange()
-      try {
-        transaction.writer.touch(part, row)
-      } catch (error) {
-        throw transaction.failed(error)
-      }
-      transaction.endChange()
+    touch: table.rowChecks.length === 0 ? touch : (part, row) => {
+      transaction.mustProve = true
+      touch(part, row)
     },
     set: (part, row, ordinal, value) => {
       if ((i32[row * 2 + 3]! & flagDeleted) !== 0) setter.refuseDeleted()
@@ -93,7 +98,7 @@ export function compileAccessor(transaction: Transaction, table: TableStore, inp
         // Leaving a column out is a matter of patches; here it is named, so undefined is a value of the wrong type.
         checked = input.column(ordinal, value === undefined ? null : value)
       } catch (error) {
-        throw transaction.failed(error)
+        throw transaction.failed(withKey(error, () => keyOfRow(table, row)))
       }
       setter.set(part, row, single[ordinal]!, [checked])
     },

@@ -22,6 +22,7 @@ import { ByteReader } from '../base/bytes.js'
 import { decodeCanonical } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import { type ProcedureProgram, type Program, type ServiceProgram, transactName } from '../schema/descriptor.js'
+import { sequenceTableName } from '../schema/sequence-table.js'
 import type { PlainRow } from '../store/row-codec.js'
 import type { TableStore } from '../store/table-store.js'
 import { readsOf, type RecordedRead, type RecordedWrite, writesOf } from './draft-codec.js'
@@ -112,7 +113,10 @@ class DraftCommit {
   #rowsAgain(handle: TableAccess, table: TableStore, { kind, tree, argument }: Extract<RecordedRead, { readonly tree: number }>): Iterable<PlainRow> {
     if (kind === 'scan') return handle.scan(argument)
     const index = handle.index[table.trees[tree]!.name]!
-    return kind === 'indexScan' ? index.scan(argument) : index.get(argument)
+    if (kind === 'indexScan') return index.scan(argument)
+    const found = index.get(argument)
+    if (Array.isArray(found)) return found as readonly PlainRow[]
+    return found === undefined ? [] : [found as PlainRow]
   }
 
   #isSame(read: { readonly low: number; readonly high: number }, rows: readonly PlainRow[], names: readonly string[]): boolean {
@@ -172,10 +176,16 @@ function recordOf(names: readonly string[], values: readonly unknown[]): PlainRo
 }
 
 function conflict(table: TableStore, read: RecordedRead): SluiceError {
-  const { what, details } = whatOf(table, read)
-  return SluiceError.of('CONFLICT', `${what} of "${table.name}" changed after this transaction had read it, so it has no effect: run it again on a new snapshot, or let \`retries\` do it.`, {
-    details: { table: table.name, ...details },
+  const { what, of, details } = table.name === sequenceTableName ? sequenceRead(read) : { of: table.name, ...whatOf(table, read) }
+  return SluiceError.of('CONFLICT', `${what} of "${of}" changed after this transaction had read it, so it has no effect: run it again on a new snapshot, or let \`retries\` do it.`, {
+    details: { table: of, ...details },
   })
+}
+
+/** Somebody else has drawn from the sequence of a table. */
+function sequenceRead(read: RecordedRead): { readonly what: string; readonly of: string; readonly details: Readonly<Record<string, unknown>> } {
+  const [table, partition] = ('key' in read ? read.key : []) as [string, number]
+  return { what: 'The next generated key', of: table, details: { partition } }
 }
 
 function whatOf(table: TableStore, read: RecordedRead): { readonly what: string; readonly details: Readonly<Record<string, unknown>> } {

@@ -33,6 +33,10 @@ export interface RowDoor {
   /** The row that has the key already, deleted or live, or 0: as `place` left it. */
   readonly known: number
   readonly isLive: boolean
+  /** The value of a generated column that was left out; `values` of the others. */
+  draw(column: number, values: readonly unknown[]): number
+  /** A value was given for a generated column of a row of that partition. */
+  pass(value: unknown, partition: number): void
   /** Reading the object may have done anything: is the transaction open, is the row still there? */
   mustStand(row: number): void
   /** Writes checked values of some columns in the general way. */
@@ -72,9 +76,11 @@ ${columns.map((column) => (column.descriptor.type === 'enum' ? `const places${co
 return {
   write(given, replaces) {
     ${takeSource('row', columns, (column) => `v${column.ordinal} = given[${json(column.descriptor.name)}]`, true)}
-    ${columns.map((column) => checkSource(table, column, false)).join('\n    ')}
+    ${columns.filter((column) => !table.generated.includes(column.ordinal)).map((column) => checkSource(table, column, false)).join('\n    ')}
+    ${table.generated.map((ordinal) => drawSource(table, columns[ordinal]!)).join('\n    ')}
     key.stage(${keyValues.join(', ')})
     const part = door.place(replaces)
+    ${table.generated.map((ordinal) => `if (!drawn${ordinal}) door.pass(v${ordinal}, part.partition)`).join('\n    ')}
     const { known } = door
     if (door.isLive) {
       ${others.length === 0 ? '' : `door.set(part, known, [${others.map((column) => column.ordinal).join(', ')}], [${others.map((column) => `v${column.ordinal}`).join(', ')}])`}
@@ -174,6 +180,15 @@ function checkSource(table: TableStore, column: ColumnLayout, isPatch: boolean):
   if (test === undefined) return accepted
   const filled = nullable && fill === undefined ? `if (${v} === undefined) ${v} = null; ` : ''
   return `${filled}if (${unlessNull}!(${test})) ${accepted}`
+}
+
+/** A column that is drawn when it is left out: after all that decide where the row goes. */
+function drawSource(table: TableStore, column: ColumnLayout): string {
+  const { ordinal } = column
+  const values = table.layout.columns.map((one) => `v${one.ordinal}`).join(', ')
+  return `const drawn${ordinal} = v${ordinal} === undefined
+    if (drawn${ordinal}) v${ordinal} = door.draw(${ordinal}, [${values}])
+    ${checkSource(table, column, false)}`
 }
 
 function deltaTest(column: ColumnLayout): string {

@@ -7,12 +7,16 @@ import { isPlainObject } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { OnViolation } from '../schema/column-check.js'
 import type { TableStore } from '../store/table-store.js'
+import type { Sequence } from './sequence.js'
+import { shownValue } from './violation.js'
 
 export class RowInput {
   readonly #table: TableStore
   readonly #ordinals: ReadonlyMap<string, number>
   readonly #isKey: readonly boolean[]
   readonly #onViolation: readonly OnViolation[]
+  /** What is being checked: an error shows it. */
+  #value: unknown
 
   constructor(table: TableStore) {
     this.#table = table
@@ -22,16 +26,21 @@ export class RowInput {
     this.#onViolation = columns.map((column) => (kind, rule, message, parts) => {
       const isType = kind === 'type'
       throw SluiceError.of(isType ? 'INVALID_INPUT' : 'CONSTRAINT', `Column "${table.name}.${column.name}"${parts?.path ?? ''} ${message}.`, {
-        details: { table: table.name, column: column.name, constraint: rule },
+        details: { table: table.name, column: column.name, constraint: rule, ...(this.#value !== undefined && { value: shownValue(this.#value) }) },
         cause: parts?.cause,
       })
     })
   }
 
   /** A whole row: unknown names are refused, what is left out gets its default. */
-  row(value: unknown): unknown[] {
+  row(value: unknown, sequence?: Sequence): unknown[] {
     const given = this.#given(value, 'row')
-    return this.#table.validators.map((validator, n) => validator.accept(given[n], this.#onViolation[n]!))
+    const { generated, validators } = this.#table
+    if (generated.length === 0 || sequence === undefined) return validators.map((_, n) => this.column(n, given[n]))
+    const values = validators.map((_, n) => (generated.includes(n) ? undefined : this.column(n, given[n])))
+    for (const n of generated) values[n] = this.column(n, given[n] ?? sequence.draw(n, values))
+    for (const n of generated) if (given[n] !== undefined) sequence.pass(values[n], sequence.placeOf(values))
+    return values
   }
 
   /** Some columns that are not in the key; `undefined` leaves one out. Answers ordinals, and values in their order. */
@@ -69,6 +78,7 @@ export class RowInput {
 
   /** One value for one column. */
   column(ordinal: number, value: unknown): unknown {
+    this.#value = value
     return this.#table.validators[ordinal]!.accept(value, this.#onViolation[ordinal]!)
   }
 

@@ -18,9 +18,10 @@ import { orderedKeyBytesMax } from '../store/ordered-index.js'
 import { cellInts, longAddress } from '../store/row-codec.js'
 import { writeBefore, writeImage } from '../store/row-image.js'
 import type { Store } from '../store/store.js'
-import { countCellWords, type TablePart, type TreePlan } from '../store/table-store.js'
+import { countCellWords, type TablePart, type TableStore, type TreePlan } from '../store/table-store.js'
 import { Journal, opInts, opKind } from './journal.js'
-import { KeyBuffer } from '../schema/key-codec.js'
+import { KeyBuffer, prefixEnd } from '../schema/key-codec.js'
+import { bareKey, keyOfRow, shownValue } from './violation.js'
 
 export const changeKind = { insert: 1, update: 2, delete: 3 } as const
 
@@ -40,6 +41,7 @@ export class RowWriter {
   readonly #f64: Float64Array
   readonly #oldKey = new KeyBuffer()
   readonly #newKey = new KeyBuffer()
+  readonly #equal: number[] = []
   readonly #length = { bytes: 0 }
   /** Retire records that the open transaction may still write, by domain: reserved as they grow (R11). */
   readonly #pendingRetires: Int32Array
@@ -174,7 +176,7 @@ export class RowWriter {
   update(part: TablePart, row: number, columns: readonly number[]): void {
     const table = part.table
     const isMoved = table.indexed.size > 0 && columns.some((column) => table.indexed.has(column))
-    const moved = isMoved ? table.trees.filter((plan) => plan.columns.slice(0, plan.own).some((c) => columns.includes(c))) : []
+    const moved = isMoved ? table.trees.filter((plan) => columns.some((c) => plan.movedBy.has(c))) : []
     let copied = 0
     try {
       this.touch(part, row)
@@ -229,6 +231,10 @@ export class RowWriter {
   // ── trees ─────────────────────────────────────────────────────────────────────────────────────────────
 
   #addEntry(part: TablePart, plan: TreePlan, row: number): void {
+    if (!plan.isPlain) {
+      if (!plan.holds(row)) return
+      if (plan.unique) this.#mustBeUnique(part, plan, row)
+    }
     const key = this.#entryKey(plan, row, this.#newKey)
     if (key.length > orderedKeyBytesMax) {
       const what = plan.name === '' ? 'primary key' : `index "${plan.name}"`
@@ -237,25 +243,45 @@ export class RowWriter {
       })
     }
     const tree = part.trees[plan.ordinal]!
+    const { domain } = tree
     const retires = tree.retiresToChange()
-    this.#reserve(part.domain, 0, 2 + retires)
+    this.#reserve(domain, 0, 2 + retires)
     this.journal.reserve(0)
     tree.reserve(key.length)
     const record = tree.insert(key.bytes, key.length, row, this.batch)
-    this.#retiresDone(part.domain, retires)
+    this.#retiresDone(domain, retires)
     this.journal.push(opKind.treeInserted, part.table.ordinal, part.partition, plan.ordinal, record)
   }
 
+  /** R26: at the write. Null is equal to nothing. */
+  #mustBeUnique(part: TablePart, plan: TreePlan, row: number): void {
+    const from = this.#newKey
+    const to = this.#oldKey
+    from.length = 0
+    to.length = 0
+    if (!plan.appendValues(row, from)) return
+    plan.appendValues(row, to)
+    const hasEnd = prefixEnd(to)
+    const tree = part.trees[plan.ordinal]!
+    const root = tree.rootNow()
+    if (root === 0) return
+    this.#equal.length = 0
+    tree.gather(root, { from: from.bytes, fromLength: from.length, fromExclusive: false, to: hasEnd ? to.bytes : undefined, toLength: to.length, reverse: false }, 1, this.#equal)
+    if (this.#equal.length > 0) throw notUnique(part.table, plan, row, this.#equal[0]!)
+  }
+
   #removeEntry(part: TablePart, plan: TreePlan, row: number): void {
+    if (!plan.isPlain && !plan.holds(row)) return
     const key = this.#entryKey(plan, row, this.#oldKey)
     const tree = part.trees[plan.ordinal]!
+    const { domain } = tree
     const retires = tree.retiresToChange() + 1
-    this.#reserve(part.domain, 0, 2 + retires)
+    this.#reserve(domain, 0, 2 + retires)
     this.journal.reserve(0)
     tree.reserveRemove()
     const removal = tree.remove(key.bytes, key.length, this.batch)
-    assert(removal !== 0, 'every row of a table stands in each of its trees')
-    this.#retiresDone(part.domain, retires)
+    assert(removal !== 0, 'every row of a table stands in each of its trees that holds it')
+    this.#retiresDone(domain, retires)
     this.journal.push(opKind.treeRemoved, part.table.ordinal, part.partition, plan.ordinal, removal)
   }
 
@@ -263,6 +289,18 @@ export class RowWriter {
     into.length = 0
     plan.entry(row, into)
     return into
+  }
+
+  /** The rows of tables with row checks that the transaction leaves changed and alive, in the order of first touch. */
+  forEachToProve(visit: (table: TableStore, row: number) => void): void {
+    const { journal } = this
+    for (let at = 0; at < journal.length; at += opInts) {
+      const kind = journal.ops[at]
+      if (kind !== opKind.inserted && kind !== opKind.touched && kind !== opKind.touchedFirst) continue
+      const table = this.#store.tables[journal.ops[at + 1]!]!
+      const row = journal.ops[at + 3]!
+      if (table.rowChecks.length > 0 && (this.#i32[row * 2 + 3]! & flagDeleted) === 0) visit(table, row)
+    }
   }
 
   // ── the end of a transaction ──────────────────────────────────────────────────────────────────────────
@@ -400,6 +438,14 @@ export class RowWriter {
   }
 }
 
-/** What the images of a row before and after count for (R41). */
+function notUnique(table: TableStore, plan: TreePlan, row: number, other: number): SluiceError {
+  const own = plan.columns.slice(0, plan.own)
+  const names = own.map((column) => table.descriptor.columns[column]!.name).join(', ')
+  const value = bareKey(own.map((column) => shownValue(table.codec.readers[column]!(row))))
+  return SluiceError.of('CONSTRAINT', `"${table.name}" has a row with the same ${names} already: its unique index "${plan.name}" holds no value twice.`, {
+    details: { table: table.name, key: keyOfRow(table, row), constraint: plan.name, value, other: keyOfRow(table, other) },
+  })
+}
+
 /** What the first change of a row of so many words counts for (R41): its images before and after. */
 export const changeCost = (words: number): number => 2 * words * 8 + recordCostBytes

@@ -19,11 +19,11 @@
  */
 import { StampedMap } from '../base/stamped-map.js'
 import { operationInts } from '../shared/speculation-log.js'
-import { absentKey, existence } from '../store/column-groups.js'
+import { absentKey, existence, wholeRow } from '../store/column-groups.js'
 import { flagDeleted } from '../store/domain.js'
 import type { BlockMemory } from '../store/row-codec.js'
 import type { Store } from '../store/store.js'
-import type { TablePart } from '../store/table-store.js'
+import type { TablePart, TableStore } from '../store/table-store.js'
 import { IntList, ReadSet } from './read-set.js'
 import { changeCost } from './row-writer.js'
 import type { Transaction } from './transaction.js'
@@ -269,6 +269,24 @@ export class Speculation {
     const { codec } = part.table
     codec.stagers[column]!(value, this.blocks)
     codec.copyCell(copy, column)
+  }
+
+  /**
+   * The rows of tables with row checks that the run leaves changed and alive, once each. To check a row is to read all of it, whatever
+   * the run wrote there (R22).
+   */
+  forEachToProve(visit: (table: TableStore, copy: number) => void): void {
+    const { words } = this.operations
+    const seen = new Set<number>()
+    for (let op = 0; op < this.operations.length; op += operationInts) {
+      const table = this.store.tables[words[op + 1]!]!
+      const copy = words[op + 4]!
+      if (table.rowChecks.length === 0 || seen.has(copy) || this.isDeleted(copy)) continue
+      seen.add(copy)
+      const row = this.rowOf(copy)
+      if (row !== 0 && (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0) this.readSet.note(row, wholeRow)
+      visit(table, copy)
+    }
   }
 
   /** Memory for long values. */

@@ -26,7 +26,7 @@ interface Support {
   giveUp(): never
 }
 
-export function compileSpeculativeAccessor(transaction: Transaction, speculation: Speculation, table: TableStore, input: RowInput): SpeculativeAccessorClass {
+export function compileSpeculativeAccessor(transaction: Transaction, speculation: Speculation, table: TableStore, input: RowInput, noteMoved: (copy: number, ordinal: number) => void): SpeculativeAccessorClass {
   const columns = table.layout.columns
   const guard = 'if (this.#number !== tx.live) support.ended()'
   const lines: string[] = [
@@ -83,6 +83,7 @@ export function compileSpeculativeAccessor(transaction: Transaction, speculation
       speculation.put(part, copy, ordinal, checked)
       const long = table.codec.longBytesStaged([ordinal])
       if (long > 0) speculation.count(long)
+      if (table.uniqueTrees.length > 0) noteMoved(copy, ordinal)
     },
     giveUp: () => speculation.giveUp(),
   }

@@ -4,26 +4,29 @@
  * Reads are noted, writes are kept. Whatever TableHandle would answer with an error gives the run up: in order it will say the
  * same, or not.
  */
-import { compareKeys, KeyBuffer } from '../schema/key-codec.js'
+import { compareKeys, KeyBuffer, prefixEnd } from '../schema/key-codec.js'
 import { wholeRow } from '../store/column-groups.js'
 import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
 import { gatherRows } from '../store/tree-scan.js'
 import { RowInput } from './row-input.js'
+import type { Sequence } from './sequence.js'
+import { sequenceOf } from './sequence-rows.js'
 import type { Speculation } from './speculation.js'
 import { compileSpeculativeAccessor, type SpeculativeAccessorClass } from './speculative-accessor.js'
-import { type IndexedTable, IndexHandle, type TableAccess } from './table-handle.js'
+import { type AnyIndexHandle, type IndexedTable, IndexHandle, type TableAccess, UniqueIndexHandle } from './table-handle.js'
 import type { Transaction } from './transaction.js'
 
 export class SpeculativeTableHandle implements IndexedTable, TableAccess {
-  readonly index: Readonly<Record<string, IndexHandle>>
+  readonly index: Readonly<Record<string, AnyIndexHandle>>
   readonly #transaction: Transaction
   readonly #speculation: Speculation
   readonly #table: TableStore
   readonly #input: RowInput
   readonly #accessor: SpeculativeAccessorClass
   readonly #nonKey: readonly number[]
+  readonly #sequence: Sequence | undefined
   #part!: TablePart
 
   constructor(transaction: Transaction, speculation: Speculation, table: TableStore) {
@@ -31,10 +34,11 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     this.#speculation = speculation
     this.#table = table
     this.#input = new RowInput(table)
-    this.#accessor = compileSpeculativeAccessor(transaction, speculation, table, this.#input)
+    this.#accessor = compileSpeculativeAccessor(transaction, speculation, table, this.#input, (copy, column) => this.#noteMoved(copy, [column]))
+    this.#sequence = sequenceOf(transaction, table, (counters) => new SpeculativeTableHandle(transaction, speculation, counters))
     this.#nonKey = table.layout.columns.map((column) => column.ordinal).filter((n) => !table.descriptor.key.includes(n))
-    const handles = Object.create(null) as Record<string, IndexHandle>
-    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = new IndexHandle(this, plan)
+    const handles = Object.create(null) as Record<string, AnyIndexHandle>
+    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
     this.index = Object.freeze(handles)
     Object.freeze(this)
   }
@@ -100,6 +104,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
       this.#speculation.put(part, copy, column, this.#checked(() => this.#input.column(column, sum)))
       this.#speculation.noteAdd(part, copy, column, values[n]!)
     })
+    this.#noteMoved(copy, columns)
   }
 
   delete(key: unknown): boolean {
@@ -145,7 +150,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     if (bounds.isEmpty) return []
     const partition = table.partitionOfLeading(plan.columns, bounds.fixed)
     if (partition >= 0) this.#transaction.mayRead(table, partition)
-    const parts = partition >= 0 ? [table.part(partition)] : Array.from({ length: table.partitions }, (_, n) => table.part(n))
+    const parts = table.partsOf(plan, partition)
     const moved = this.#speculation.movedIn(table.ordinal)
     const limit = bounds.limit + moved.length
     let rows: readonly number[] = gatherRows(parts, plan, bounds.range, limit, (part) => part.trees[plan.ordinal]!.rootNow())
@@ -166,7 +171,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
         speculation.readSet.note(row, wholeRow)
         if (speculation.placeOf(row) !== copy) continue // deleted, and inserted again as another copy
       }
-      if (speculation.isDeleted(copy)) continue
+      if (speculation.isDeleted(copy) || !plan.holds(copy)) continue
       const key = this.#entryKey(plan, copy)
       if (range.from !== undefined && compareKeys(key, range.from.subarray(0, range.fromLength)) < 0) continue
       if (range.to !== undefined && compareKeys(key, range.to.subarray(0, range.toLength)) >= 0) continue
@@ -261,7 +266,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
 
   #checkedRow(row: unknown): unknown[] {
     this.#transaction.mustBeOpen()
-    return this.#checked(() => this.#input.row(row))
+    return this.#checked(() => this.#input.row(row, this.#sequence))
   }
 
   #locateRow(values: readonly unknown[]): number {
@@ -275,7 +280,8 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     const { codec } = this.#table
     const known = this.#speculation.foundRow
     codec.stage(values, this.#speculation.blocks)
-    this.#speculation.insert(this.#part, known, codec.longBytesStaged())
+    const copy = this.#speculation.insert(this.#part, known, codec.longBytesStaged())
+    for (const plan of this.#table.uniqueTrees) this.#mustBeUnique(plan, copy)
   }
 
   #set(part: TablePart, at: number, columns: readonly number[], values: readonly unknown[]): void {
@@ -288,6 +294,25 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     })
     const long = this.#table.codec.longBytesStaged(columns)
     if (long > 0) this.#speculation.count(long)
+    this.#noteMoved(copy, columns)
+  }
+
+  /** Columns of a copy have been written: its values must be nobody else's. */
+  #noteMoved(copy: number, columns: readonly number[]): void {
+    for (const plan of this.#table.uniqueTrees) if (columns.some((column) => plan.movedBy.has(column))) this.#mustBeUnique(plan, copy)
+  }
+
+  /** To ask whether there is another row with these values is a read of their range (R22). In order the row writer says who it is. */
+  #mustBeUnique(plan: TreePlan, copy: number): void {
+    const from = new KeyBuffer()
+    const to = new KeyBuffer()
+    if (!plan.holds(copy) || !plan.appendValues(copy, from)) return
+    plan.appendValues(copy, to)
+    const hasEnd = prefixEnd(to)
+    const range = { from: from.bytes, fromLength: from.length, fromExclusive: false, to: hasEnd ? to.bytes : undefined, toLength: to.length, reverse: false }
+    const rows = this.#gather(plan, { range, limit: Infinity, fixed: [], isEmpty: false })
+    const own = this.#speculation.rowOf(copy) || copy
+    if (rows.some((row) => row !== own)) this.#speculation.giveUp()
   }
 
   /** Errors doom the transaction (R24), caught or not; here the doom is to run in order. */

@@ -8,7 +8,7 @@
  * the transaction. So this code stays one for all tables, and what depends on columns is one for each.
  */
 import { SluiceError } from '../base/errors.js'
-import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
+import { boundsOf, boundsOfValues, type Bounds, isNullAmong } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
 import { gatherRows } from '../store/tree-scan.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
@@ -16,28 +16,30 @@ import { flagDeleted } from '../store/domain.js'
 import { type AccessorClass, compileAccessor, type RowSetter } from './accessor.js'
 import { RowInput } from './row-input.js'
 import { type CompiledRows, compileRows, type RowDoor } from './row-input-compile.js'
+import type { Sequence } from './sequence.js'
+import { sequenceOf } from './sequence-rows.js'
 import type { Transaction } from './transaction.js'
+import { keyOfGiven, keyOfRow, withKey } from './violation.js'
 
 export class TableHandle implements IndexedTable, TableAccess {
-  readonly index: Readonly<Record<string, IndexHandle>>
+  readonly index: Readonly<Record<string, AnyIndexHandle>>
   readonly #transaction: Transaction
   readonly #table: TableStore
   readonly #accessor: AccessorClass
   readonly #rows: CompiledRows
+  readonly #door: Door
   #part!: TablePart
 
   constructor(transaction: Transaction, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = new Door(transaction, table)
+    const door = table.rowChecks.length > 0 || table.hasAcross ? new WatchingDoor(transaction, table) : new Door(transaction, table)
+    this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
-    const handles = Object.create(noNames) as Record<string, IndexHandle>
-    for (const plan of table.trees) {
-      if (plan.name === '') continue
-      handles[plan.name] = new IndexHandle(this, plan)
-    }
+    const handles = Object.create(noNames) as Record<string, AnyIndexHandle>
+    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
     this.index = Object.freeze(handles)
     Object.freeze(this)
   }
@@ -70,7 +72,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     try {
       return this.#rows.write(row, replaces)
     } catch (error) {
-      throw transaction.failed(error)
+      throw transaction.failed(withKey(error, () => keyOfGiven(this.#table, row)))
     }
   }
 
@@ -86,7 +88,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     try {
       this.#rows.patch(part, row, given)
     } catch (error) {
-      throw this.#transaction.failed(error)
+      throw this.#transaction.failed(withKey(error, () => keyOfRow(this.#table, row)))
     }
   }
 
@@ -95,7 +97,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     try {
       this.#rows.add(this.#part, row, deltas)
     } catch (error) {
-      throw this.#transaction.failed(error)
+      throw this.#transaction.failed(withKey(error, () => keyOfRow(this.#table, row)))
     }
   }
 
@@ -103,7 +105,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     const row = this.#find(key)
     if (row === 0) return false
     const part = this.#part
-    this.#transaction.mayWrite(this.#table, part.partition)
+    this.#door.mayDelete(part)
     this.#transaction.change(() => this.#transaction.writer.delete(part, row))
     return true
   }
@@ -139,17 +141,12 @@ export class TableHandle implements IndexedTable, TableAccess {
     this.#transaction.mustBeOpen()
     if (bounds.isEmpty) return []
     const partition = this.#table.partitionOfLeading(plan.columns, bounds.fixed)
-    let parts: readonly TablePart[]
-    if (partition >= 0) {
-      this.#transaction.mayRead(this.#table, partition)
-      parts = [this.#table.part(partition)]
-    } else {
-      this.#transaction.mustReadAll()
-      parts = Array.from({ length: this.#table.partitions }, (_, n) => this.#table.part(n))
-    }
+    if (partition >= 0) this.#transaction.mayRead(this.#table, partition)
+    else this.#transaction.mustReadAll()
+    const parts = this.#table.partsOf(plan, partition)
     const rows = gatherRows(parts, plan, bounds.range, bounds.limit, (part) => part.trees[plan.ordinal]!.rootNow())
     this.#transaction.countReads(rows.length)
-    if (parts.length === 1) return rows.map((row) => ({ part: parts[0]!, row }))
+    if (parts.length === 1 && !plan.isAcross) return rows.map((row) => ({ part: parts[0]!, row }))
     return rows.map((row) => ({ part: this.#table.part(this.#table.partitionOfRow(row)), row }))
   }
 
@@ -245,11 +242,21 @@ class Door implements RowDoor, RowSetter {
   readonly #transaction: Transaction
   readonly #table: TableStore
   readonly #i32: Int32Array
+  readonly #sequence: Sequence | undefined
 
   constructor(transaction: Transaction, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
     this.#i32 = table.codec.memory.i32
+    this.#sequence = sequenceOf(transaction, table, (counters) => new TableHandle(transaction, counters))
+  }
+
+  draw(column: number, values: readonly unknown[]): number {
+    this.#transaction.mustBeOpen() // reading the row may have done anything
+    return this.#sequence!.draw(column, values)
+  }
+  pass(value: unknown, partition: number): void {
+    this.#sequence!.pass(value, partition)
   }
 
   place(replaces: boolean): TablePart {
@@ -296,6 +303,10 @@ class Door implements RowDoor, RowSetter {
     })
   }
 
+  mayDelete(part: TablePart): void {
+    this.#transaction.mayWrite(this.#table, part.partition)
+  }
+
   beginChange(): void {
     this.#transaction.beginChange()
   }
@@ -311,9 +322,53 @@ class Door implements RowDoor, RowSetter {
   }
 }
 
+/**
+ * The door of a table that has more to ask than whose partition it is: rows that are checked when the transaction ends, or a unique index
+ * across all partitions, which only the cross-partition lane changes (R21).
+ */
+class WatchingDoor extends Door {
+  readonly #watching: Transaction
+  readonly #proves: boolean
+  readonly #hasAcross: boolean
+  readonly #movedAcross: ReadonlySet<number>
+
+  constructor(transaction: Transaction, table: TableStore) {
+    super(transaction, table)
+    this.#watching = transaction
+    this.#proves = table.rowChecks.length > 0
+    this.#hasAcross = table.hasAcross
+    this.#movedAcross = table.movedAcross
+  }
+
+  override place(replaces: boolean): TablePart {
+    if (this.#hasAcross) {
+      this.#watching.mustBeOpen()
+      this.#watching.mustReadAll()
+    }
+    return super.place(replaces)
+  }
+  override mayDelete(part: TablePart): void {
+    if (this.#hasAcross) this.#watching.mustReadAll()
+    super.mayDelete(part)
+  }
+  override set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
+    if (this.#hasAcross && columns.some((column) => this.#movedAcross.has(column))) this.#watching.mustReadAll()
+    this.#watching.mustProve ||= this.#proves
+    super.set(part, row, columns, values)
+  }
+  override touch(part: TablePart, row: number): void {
+    this.#watching.mustProve ||= this.#proves
+    super.touch(part, row)
+  }
+  override insert(part: TablePart, known: number): void {
+    this.#watching.mustProve ||= this.#proves
+    super.insert(part, known)
+  }
+}
+
 /** `tx.db.<table>`: on the rows as they stand, or ahead of its turn (speculative-handle.ts). */
 export interface TableAccess {
-  readonly index: Readonly<Record<string, IndexHandle>>
+  readonly index: Readonly<Record<string, AnyIndexHandle>>
   get(key: unknown): PlainRow | undefined
   row(key: unknown): object | undefined
   has(key: unknown): boolean
@@ -352,3 +407,28 @@ export class IndexHandle {
     return this.#table.indexScan(this.#plan, range)
   }
 }
+
+/** `tx.db.<table>.index.<name>` of a unique one: there is one row, or none. */
+export class UniqueIndexHandle {
+  readonly #table: IndexedTable
+  readonly #plan: TreePlan
+  constructor(table: IndexedTable, plan: TreePlan) {
+    this.#table = table
+    this.#plan = plan
+    Object.freeze(this)
+  }
+  get(values: unknown): PlainRow | undefined {
+    const rows = this.#table.indexGet(this.#plan, values)
+    return isNullAmong(values) ? undefined : rows[0]
+  }
+  row(values: unknown): object | undefined {
+    const rows = this.#table.indexRows(this.#plan, values)
+    if (isNullAmong(values)) return undefined
+    for (const row of rows) return row
+    return undefined
+  }
+  scan(range?: unknown): Iterable<PlainRow> {
+    return this.#table.indexScan(this.#plan, range)
+  }
+}
+export type AnyIndexHandle = IndexHandle | UniqueIndexHandle

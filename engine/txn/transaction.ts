@@ -23,6 +23,7 @@ import { compileRecordCodec, type PlainRecord, type RecordCodec } from '../schem
 import { type LaneLog, recordCostBytes } from '../shared/lane-log.js'
 import type { Store } from '../store/store.js'
 import type { TableStore } from '../store/table-store.js'
+import { proveEnd, type WrittenRows } from './end-checks.js'
 import { TransactionRandom } from './random.js'
 import type { RealmTransaction } from './realm.js'
 import { RowWriter } from './row-writer.js'
@@ -76,6 +77,10 @@ export class Transaction implements RealmTransaction {
   #isSeeded = false
   #depth = 0
   #rowsRead = 0
+  /** The transaction wrote to a table whose rows have something to prove at its end. */
+  mustProve = false
+  /** Who knows the rows that it wrote: the row writer, or a run ahead. */
+  written: WrittenRows
 
   /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
   constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram) => ServiceScope) {
@@ -83,6 +88,7 @@ export class Transaction implements RealmTransaction {
     this.store = store
     this.log = log
     this.writer = new RowWriter(store)
+    this.written = this.writer
     this.writer.writtenMax = limits.transactionBytesMax
     this.inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
@@ -106,6 +112,7 @@ export class Transaction implements RealmTransaction {
     this.#doom = undefined
     this.#depth = 0
     this.#rowsRead = 0
+    this.mustProve = false
     if (this.#emitted.length > 0) this.#emitted.length = 0 // a runtime call, also for nothing
     this.number += 1
     this.live = this.number
@@ -113,11 +120,12 @@ export class Transaction implements RealmTransaction {
     this.log.beginTransaction()
   }
 
-  /** Runs a procedure and the atomic handlers of what it emitted. Throws what dooms it. */
+  /** Runs a procedure, the atomic handlers of what it emitted, and what is checked at the end (R26, R28). Throws what dooms it. */
   run(procedure: number, input: PlainRecord): unknown {
     const result = this.#invoke(procedure, input)
     if (this.#emitted.length > 0) this.#runHandlers()
     this.mustBeOpen()
+    if (this.mustProve) proveEnd(this)
     return result
   }
 
@@ -223,6 +231,11 @@ export class Transaction implements RealmTransaction {
   }
   endChange(): void {
     this.live = this.number
+  }
+
+  /** The partition of the lane that it runs in, or `crossLane`. */
+  get partition(): number {
+    return this.#lane
   }
 
   /** R25: before the first look at a partition. */

@@ -4,6 +4,7 @@
  */
 import { limits } from '../base/limits.js'
 import type { Program } from '../schema/descriptor.js'
+import { withSequences } from '../schema/sequence-table.js'
 import { outcomeTable } from '../sequencer/outcome-table.js'
 import { BatchRecord } from '../shared/batch-record.js'
 import { sharedBuffer } from '../shared/buffers.js'
@@ -68,7 +69,7 @@ export interface SpeculationPlan {
 /** The program with the engine's own tables and its own procedure behind the user's. */
 export function withSystemTables(program: Program): Program {
   const withOwn = withTransact(program)
-  return { ...withOwn, tables: [...withOwn.tables, outcomeTable] }
+  return { ...withOwn, tables: [...withSequences(withOwn.tables), outcomeTable] }
 }
 
 export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes' | 'statistics' | 'speculation'> & {

@@ -537,8 +537,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
     return x
   }
   const rows: readonly (readonly [feature: string, define: () => unknown, words: string])[] = [
-    ['generated', () => ofColumn(c.int().generated()), "generated() of column 'f' of table 'x.a'"],
-    ['unique', () => ofColumn(text().unique()), "unique() of column 'f' of table 'x.a'"],
     [
       'references',
       () => {
@@ -555,9 +553,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
       },
       "reference 'r'",
     ],
-    ['checks', () => of({ checks: { sane: () => true } }), "row check 'sane' of table 'x.a'"],
-    ['unique indexes', () => of({ indexes: { by: { on: ['n'], unique: true } } }), "unique index 'by'"],
-    ['partial indexes', () => of({ indexes: { by: { on: ['n'], where: { n: 1 } } } }), "where of index 'by'"],
     ['readonly', () => procedure({ readonly: true }), "readonly: true of procedure 'x.p'"],
     ['partitions', () => procedure({ partitions: () => ['a'] }), "partitions of procedure 'x.p'"],
     [
@@ -584,11 +579,12 @@ describe('what is not in this version is refused by name, never ignored', () => 
   )
 
   test('all of it is listed at once, and the services stay open', () => {
-    const x = s('x', { tables: { a: t({ columns: { id: c.int().generated() }, key: ['id'] }) } })
-    x.procedure('p', { readonly: true }, () => {})
+    const of = c.int().nullable().references(() => x.tables.a)
+    const x: any = s('x', { tables: { a: t({ columns: { id: c.int(), of }, key: ['id'] }) } })
+    x.workflow('w', {}, async () => {})
     expect(() => a(here, [x])).toThrow(
       expect.objectContaining({
-        details: { features: ["generated() of column 'id' of table 'x.a'", "readonly: true of procedure 'x.p'"] },
+        details: { features: ["reference 'of' of table 'x.a'", "workflow 'x.w'"] },
       }),
     )
     x.procedure('q', {}, () => {})

@@ -12,7 +12,12 @@ const line = table({
   ordered: true,
   indexes: { byN: { on: ['n'], range: true } },
 })
-const shelf = service('shelf', { tables: { line } })
+const purse = table({
+  columns: { at: c.int(), n: c.int(), spent: c.int().default(0) },
+  key: ['at'],
+  checks: { covered: (row) => row.spent <= row.n },
+})
+const shelf = service('shelf', { tables: { line, purse } })
 type Body = (tx: TxOf<typeof shelf>) => unknown
 
 /** What the next call does, by number: the batches run in this thread. */
@@ -81,6 +86,22 @@ export const stories: Readonly<Record<string, () => void>> = {
       ],
     )
     mustSay(answers[0], 'ok [[1,0],[2,6]]')
+  },
+
+  // By a mutant that lived. An `add` reads only that the row exists, and two of them stay as they ran; what both add may break a check of the
+  // row, which neither has broken ahead of its turn.
+  'what two calls add, without looking, breaks a check of the row for the second one': () => {
+    const answers = told(
+      [(tx) => tx.db.purse.insert({ at: 1, n: 5 })],
+      [
+        (tx) => tx.db.purse.add(1, { spent: 3 }),
+        (tx) => tx.db.purse.add(1, { spent: 3 }),
+        (tx) => tx.db.purse.get(1)?.spent,
+      ],
+    )
+    mustSay(answers[0], 'ok')
+    mustSay(answers[1], 'CONSTRAINT')
+    mustSay(answers[2], 'ok 3')
   },
 
   // By reading. A value of more than 16 MiB is refused; a run ahead did not ask how long its value is, and was committed with it.

@@ -52,9 +52,33 @@ const world = table({ columns: { name: c.text(), n: c.int() }, key: ['name'], pa
 const pair = table({ columns: { at: c.int(), other: c.int() }, key: ['at', 'other'], ordered: true })
 /** What is drawn. */
 const drawn = table({ columns: { id: c.uuid(), at: c.int(), chance: c.f64(), time: c.timestamp() }, key: ['id'], indexes: { byTime: { on: ['time'], range: true } } })
+/** Keys that are drawn, values that are there once (in all places, in one, among some), rows that are checked as a whole. */
+const card = table({
+  columns: {
+    at: c.int(), id: c.int().generated(), tag: c.i32().nullable().unique(), spot: c.int().nullable(),
+    n: c.int().default(0), cap: c.int().default(9), state: c.enum(['open', 'shut']).default('open'),
+  },
+  key: ['at', 'id'],
+  partition: ['at'],
+  ordered: true,
+  indexes: {
+    bySpot: { on: ['at', 'spot'], unique: true, where: { state: 'open' } },
+    open: { on: ['n'], range: true, where: { state: 'open' } },
+    full: { on: ['at'], where: { n: 9, spot: null } },
+  },
+  checks: { withinCap: (row) => row.n <= row.cap },
+})
+/** Placed by what it draws. */
+const ticket = table({ columns: { id: c.int().generated(), at: c.int() }, key: ['id'], ordered: true })
+/** Everybody adds to these without looking, and what all of them add is checked. */
+const purse = table({
+  columns: { at: c.int(), n: c.int(), spent: c.int().default(0) },
+  key: ['at'],
+  checks: { covered: (row) => row.spent <= row.n },
+})
 
 export const stir = service('stir', {
-  tables: { cell, line, wide, huge, counter, world, pair, drawn },
+  tables: { cell, line, wide, huge, counter, world, pair, drawn, card, ticket, purse },
   events: { wrote: { at: c.int(), n: c.int(), text: c.text().nullable() } },
 })
 export const other = service('other', {
@@ -506,6 +530,94 @@ class Program {
     for (const row of this.#tx.db.drawn.index.byTime.scan({ limit: 3 })) if (this.#tx.db.drawn.delete(row.id)) n += row.at
     return n
   }
+  issue(): unknown {
+    const tag = this.#below(3) === 0 ? this.#below(30) : null
+    const state = this.#pick(['open', 'open', 'shut'] as const)
+    const [, id] = this.#tx.db.card.insert({ at: this.#at(), tag, spot: this.#below(2) === 0 ? this.#below(40) : null, n: this.#below(9), state })
+    return id
+  }
+  /** The first or the last card of a place. */
+  #someCard(): [number, number] | undefined {
+    const at = this.#at()
+    for (const row of this.#tx.db.card.scan({ prefix: [at], reverse: this.#below(2) === 0, limit: 1 })) return [row.at, row.id]
+    return undefined
+  }
+  punch(): unknown {
+    const key = this.#someCard()
+    if (key === undefined) return 'none'
+    const { card } = this.#tx.db
+    switch (this.#below(9)) {
+      case 0:
+        return void card.update(key, { tag: this.#below(30) })
+      case 1: {
+        const row = card.row(key)!
+        row.state = this.#pick(['open', 'shut'] as const)
+        return row.n
+      }
+      case 2:
+        return void card.add(key, { n: this.#below(4) })
+      case 3: {
+        const row = card.row(key)!
+        row.n = 9
+        row.cap = 8 + this.#below(3)
+        return row.spot
+      }
+      case 4:
+        return void card.put({ at: key[0], id: key[1], spot: this.#below(40), n: this.#below(3) })
+      case 5:
+        return card.delete(key)
+      case 6:
+        return void card.update(key, { spot: null, n: this.#below(10), tag: null })
+      case 7:
+        return void card.put({ at: key[0], id: key[1] + this.#below(60) })
+      default:
+        return card.get(key)
+    }
+  }
+  /** Cards by what is theirs alone, and some of them. */
+  trace(): unknown {
+    const { index } = this.#tx.db.card
+    switch (this.#below(6)) {
+      case 0: {
+        const row = this.#home === undefined ? index.tag.row(this.#below(30)) : undefined
+        if (row === undefined) return 'none'
+        row.tag = this.#below(2) === 0 ? null : this.#below(30)
+        return row.id
+      }
+      case 1:
+        return index.bySpot.get([this.#at(), this.#below(40)])?.id ?? 'none'
+      case 2:
+        return this.#home === undefined ? Array.from(index.open.scan({ reverse: true, limit: 3 }), (row) => row.id) : 'none'
+      case 3:
+        return index.full.get(this.#home ?? this.#at()).length
+      case 4:
+        return this.#home === undefined ? (index.tag.get(this.#below(30))?.n ?? 'none') : 'none'
+      default: {
+        let n = 0
+        for (const row of index.full.rows(this.#home ?? this.#at())) {
+          row.spot = 100 + row.id
+          n += 1
+        }
+        return n
+      }
+    }
+  }
+  ticket(): unknown {
+    return this.#below(4) === 0 ? Array.from(this.#tx.db.ticket.scan({ reverse: true, limit: 2 }), (row) => row.id) : this.#tx.db.ticket.insert({ at: this.#at() })
+  }
+  spend(): void {
+    const at = this.#at()
+    switch (this.#below(5)) {
+      case 0:
+        this.#tx.db.purse.put({ at, n: this.#below(12) })
+        break
+      case 1:
+        this.#tx.db.purse.add(at, { n: this.#below(4) })
+        break
+      default:
+        this.#tx.db.purse.add(at, { spent: this.#below(3) })
+    }
+  }
   emit(): void {
     this.#tx.emit('wrote', { at: this.#at(), n: this.#below(8), text: this.#pick(words) })
   }
@@ -553,11 +665,11 @@ class Program {
 type Action = Exclude<keyof Program, 'run' | 'stirred' | 'answers'>
 const repeated = (times: number, ...actions: Action[]): Action[] => actions.flatMap((action) => Array.from({ length: times }, () => action))
 const atHome: readonly Action[] = [
-  ...repeated(3, 'get', 'glance', 'put', 'set', 'scan', 'lay'),
+  ...repeated(3, 'get', 'glance', 'put', 'set', 'scan', 'lay', 'issue', 'punch'),
   ...repeated(2, 'has', 'add', 'update', 'updateBy', 'drop', 'widen', 'chase', 'append', 'keys', 'number', 'any', 'pop'),
-  ...repeated(1, 'insert', 'relay', 'layAndScan', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret'),
+  ...repeated(1, 'insert', 'relay', 'layAndScan', 'revive', 'twins', 'kept', 'peek', 'sweep', 'clear', 'rank', 'addLine', 'ranked', 'promote', 'found', 'pairs', 'large', 'draw', 'emit', 'call', 'quit', 'swallow', 'globe', 'regret', 'trace', 'ticket'),
 ]
-const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen', 'widen'), 'forget', 'draw']
+const everywhere: readonly Action[] = [...atHome, ...repeated(4, 'count'), ...repeated(2, 'addOnly', 'chase', 'found', 'globe', 'ranked', 'set', 'widen', 'widen'), ...repeated(2, 'issue', 'punch', 'punch', 'trace', 'spend', 'spend'), 'ticket', 'forget', 'draw']
 
 function programOf(tx: Tx, home: number | undefined, script: readonly number[]): unknown {
   const program = new Program(tx, home)

@@ -93,8 +93,8 @@ function serviceProgram(
 
 function procedurePrograms(service: ServiceDefinition, ordinal: number): readonly ProcedureProgram[] {
   const byName = [...service.procedures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return byName.map(({ name, input, placed, partition, run, handle }) => ({
-    descriptor: { name, columns: input.columns, placed },
+  return byName.map(({ name, input, placed, partition, readonly, run, handle }) => ({
+    descriptor: { name, columns: input.columns, placed, ...(readonly && { readonly }) },
     ...rules(input),
     handle: handle as object,
     service: ordinal,

@@ -155,13 +155,17 @@ class ServiceHandle {
     }
     const later: string[] = []
     if (partitions !== undefined) later.push('partitions')
-    if (checkFlag(readonly, `readonly of ${what}`)) later.push('readonly: true')
+    const isReadOnly = checkFlag(readonly, `readonly of ${what}`)
+    if (isReadOnly && (partition !== undefined || partitions !== undefined)) {
+      throw invalidDefinition(`${what} is read-only, so it runs on a snapshot of all partitions: leave ${partition !== undefined ? 'partition' : 'partitions'} out.`)
+    }
     const definition: ProcedureDefinition = {
       name: full,
       service: this.name,
       input: lowerColumns(input, `the input of ${what}`, 'record'),
       placed: partition !== undefined,
       partition,
+      readonly: isReadOnly,
       run,
       later,
       handle: undefined,

@@ -29,7 +29,7 @@ export function programText(program: Program): string {
     lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
   }
   for (const { descriptor, checks, json } of program.procedures) {
-    lines.push(`procedure ${descriptor.name} ${descriptor.placed ? 'placed' : 'cross-partition'}`)
+    lines.push(`procedure ${descriptor.name} ${descriptor.readonly === true ? 'read-only' : descriptor.placed ? 'placed' : 'cross-partition'}`)
     lines.push(...columnLines(`input ${descriptor.name}`, descriptor.columns, { checks, json }))
   }
   for (const { name, event } of program.atomicHandlers)

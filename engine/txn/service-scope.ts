@@ -7,13 +7,14 @@ import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
 import { engineScope } from './draft-commit.js'
+import { inReadOnlyProcedure, ReadOnlyTable } from './read-only-table.js'
 import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export type MakeTable = (transaction: Transaction, table: TableStore) => TableAccess
 
-/** `makeTable`: what a table is for the procedures of this transaction. */
-export function makeServiceScope(transaction: Transaction, service: ServiceProgram, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
+/** `isReadOnly`: for procedures with `readonly: true`. `makeTable`: what a table is for the procedures of this transaction. */
+export function makeServiceScope(transaction: Transaction, service: ServiceProgram, isReadOnly = false, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
   const own = engineScope(transaction, service, makeTable)
   if (own !== undefined) return own
   const aborts =
@@ -21,13 +22,17 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
       ? undefined
       : new Map([...service.aborts].map(([reason, record]) => [reason, compileRecordCodec(record, record, `the details of "${reason}"`)]))
   const db = Object.create(noNames) as Record<string, object>
-  for (const [name, table] of service.tables) db[name] = makeTable(transaction, transaction.store.tables[table]!)
+  for (const [name, ordinal] of service.tables) {
+    const table = transaction.store.tables[ordinal]!
+    const access = makeTable(transaction, table)
+    db[name] = isReadOnly ? new ReadOnlyTable(transaction, table, access, inReadOnlyProcedure) : access
+  }
   Object.freeze(db)
   let tx: ServiceTransaction | undefined
   return {
     aborts,
     get tx() {
-      return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, db, aborts))
+      return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, isReadOnly, db, aborts))
     },
   }
 }
@@ -36,13 +41,15 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
 class ServiceTransaction {
   readonly #transaction: Transaction
   readonly #service: ServiceProgram
+  readonly #isReadOnly: boolean
   readonly #db: Readonly<Record<string, object>>
   readonly #aborts: ReadonlyMap<string, RecordCodec> | undefined
   readonly #number: number
 
-  constructor(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, object>>, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
+  constructor(transaction: Transaction, service: ServiceProgram, isReadOnly: boolean, db: Readonly<Record<string, object>>, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
     this.#transaction = transaction
     this.#service = service
+    this.#isReadOnly = isReadOnly
     this.#db = db
     this.#aborts = aborts
     this.#number = transaction.number
@@ -75,6 +82,7 @@ class ServiceTransaction {
   get emit(): (event: string, payload?: unknown) => void {
     return (event, payload) => {
       this.#mustBeMine()
+      if (this.#isReadOnly) this.#refuse('tx.emit()')
       const service = this.#service
       const ordinal = service.events.get(event)
       if (ordinal === undefined) {
@@ -87,7 +95,7 @@ class ServiceTransaction {
   get call(): (procedure: unknown, input?: unknown) => unknown {
     return (procedure, input) => {
       this.#mustBeMine()
-      return this.#transaction.call(procedure, input)
+      return this.#transaction.call(procedure, input, this.#isReadOnly)
     }
   }
   get start(): () => never {
@@ -104,6 +112,10 @@ class ServiceTransaction {
     }
   }
 
+  #refuse(what: string): never {
+    this.#transaction.mustBeOpen()
+    return this.#transaction.fail(SluiceError.of('INVALID_USE', `${what} was called ${inReadOnlyProcedure}.`))
+  }
   #mustBeMine(): void {
     if (this.#number !== this.#transaction.number) this.#transaction.refuseKept()
   }

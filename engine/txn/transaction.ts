@@ -60,6 +60,8 @@ export class Transaction implements RealmTransaction {
   readonly inputs: readonly RecordCodec[]
   readonly #events: readonly RecordCodec[]
   readonly #scopes: readonly ServiceScope[]
+  /** Of each procedure: its service's, or what that is for procedures that only read. */
+  readonly #scopeOf: readonly ServiceScope[]
   readonly #procedureByHandle: ReadonlyMap<unknown, number>
   readonly #handlersByEvent: readonly (readonly number[])[]
   readonly #random = new TransactionRandom()
@@ -78,7 +80,7 @@ export class Transaction implements RealmTransaction {
   #rowsRead = 0
 
   /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
-  constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram) => ServiceScope) {
+  constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram, isReadOnly: boolean) => ServiceScope) {
     this.program = program
     this.store = store
     this.log = log
@@ -88,7 +90,11 @@ export class Transaction implements RealmTransaction {
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
     this.#procedureByHandle = new Map(program.procedures.map((p, n) => [p.handle, n]))
     this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.event === event ? [n] : [])))
-    this.#scopes = program.services.map((service) => scopeOf(this, service))
+    this.#scopes = program.services.map((service) => scopeOf(this, service, false))
+    const reading: (ServiceScope | undefined)[] = []
+    this.#scopeOf = program.procedures.map(({ descriptor, service }) =>
+      descriptor.readonly === true ? (reading[service] ??= scopeOf(this, program.services[service]!, true)) : this.#scopes[service]!,
+    )
   }
 
   beginBatch(batch: number, now: number, seed: number): void {
@@ -304,11 +310,13 @@ export class Transaction implements RealmTransaction {
     if (this.#handlersByEvent[event]!.length > 0) this.#emitted.push(event, at, writer.length)
   }
 
-  /** `handle`: what `service.procedure()` answered; a look-alike is none. */
-  call(handle: unknown, input: unknown): unknown {
+  /** `handle`: what `service.procedure()` answered; a look-alike is none. `mayOnlyRead`: the caller is read-only. */
+  call(handle: unknown, input: unknown, mayOnlyRead: boolean): unknown {
     this.mustBeOpen()
     const procedure = this.#procedureByHandle.get(handle)
     if (procedure === undefined) this.fail(SluiceError.of('INVALID_USE', 'tx.call(procedure, input) takes a procedure of a service that belongs to this application.'))
+    const { name, readonly: isReadOnly } = this.program.procedures[procedure]!.descriptor
+    if (mayOnlyRead && isReadOnly !== true) this.fail(SluiceError.of('INVALID_USE', `tx.call of "${name}", which writes, was called in a procedure with readonly: true: leave readonly out there, or call one that only reads.`))
     let record: PlainRecord
     try {
       record = this.inputs[procedure]!.normalize(input === undefined ? {} : input)
@@ -325,7 +333,7 @@ export class Transaction implements RealmTransaction {
     const depth = this.#depth
     this.#depth = depth + 1
     try {
-      const result = definition.run(this.#scopes[definition.service]!.tx as never, input as never)
+      const result = definition.run(this.#scopeOf[procedure]!.tx as never, input as never)
       this.#mustBeSynchronous(result, definition.descriptor.name)
       return result
     } finally {

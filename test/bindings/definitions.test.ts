@@ -558,7 +558,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
     ['checks', () => of({ checks: { sane: () => true } }), "row check 'sane' of table 'x.a'"],
     ['unique indexes', () => of({ indexes: { by: { on: ['n'], unique: true } } }), "unique index 'by'"],
     ['partial indexes', () => of({ indexes: { by: { on: ['n'], where: { n: 1 } } } }), "where of index 'by'"],
-    ['readonly', () => procedure({ readonly: true }), "readonly: true of procedure 'x.p'"],
     ['partitions', () => procedure({ partitions: () => ['a'] }), "partitions of procedure 'x.p'"],
     [
       'workflows',
@@ -585,10 +584,10 @@ describe('what is not in this version is refused by name, never ignored', () => 
 
   test('all of it is listed at once, and the services stay open', () => {
     const x = s('x', { tables: { a: t({ columns: { id: c.int().generated() }, key: ['id'] }) } })
-    x.procedure('p', { readonly: true }, () => {})
+    x.procedure('p', { partitions: () => ['a'] }, () => {})
     expect(() => a(here, [x])).toThrow(
       expect.objectContaining({
-        details: { features: ["generated() of column 'id' of table 'x.a'", "readonly: true of procedure 'x.p'"] },
+        details: { features: ["generated() of column 'id' of table 'x.a'", "partitions of procedure 'x.p'"] },
       }),
     )
     x.procedure('q', {}, () => {})

@@ -4,18 +4,29 @@
  * An accessor is made of a copy of its row: the snapshot does not change, so the copy is the row.
  */
 import { SluiceError } from './base/errors.js'
-import type { ReadTransaction } from './read-transaction.js'
+import type { SnapshotView } from './snapshot-view.js'
 import { boundsOf, boundsOfValues, type Bounds } from './store/range-bounds.js'
 import type { PlainRow } from './store/row-codec.js'
 import type { TableStore, TreePlan } from './store/table-store.js'
 import { noNames } from './txn/table-handle.js'
 
+/** What a table asks of its transaction. */
+export interface ReadScope {
+  readonly view: SnapshotView
+  mustBeOpen(): void
+  /** Runs an operation: whatever SluiceError it throws is the outcome. */
+  guard<T>(work: () => T): T
+  countReads(rows: number): void
+  fail(error: SluiceError): never
+  refuseWrite(what: string): never
+}
+
 export class ReadTable {
   readonly index: Readonly<Record<string, ReadIndex>>
-  readonly #transaction: ReadTransaction
+  readonly #transaction: ReadScope
   readonly #table: TableStore
 
-  constructor(transaction: ReadTransaction, table: TableStore) {
+  constructor(transaction: ReadScope, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
     const indexes = Object.create(noNames) as Record<string, ReadIndex>

@@ -20,7 +20,7 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Program, ServiceProgram } from './schema/descriptor.js'
 import type { PlainRecord, RecordCodec } from './schema/record-codec.js'
-import { ReadTable } from './read-table.js'
+import { type ReadScope, ReadTable } from './read-table.js'
 import type { SnapshotView } from './snapshot-view.js'
 import { errorOf } from './txn/outcome.js'
 import { TransactionRandom } from './txn/random.js'
@@ -47,7 +47,7 @@ export interface ReadMoment {
 /** Places of requests are below it: no run draws what a transaction draws. */
 const drawsApart = 2 ** 31
 
-export class ReadTransaction implements RealmTransaction {
+export class ReadTransaction implements RealmTransaction, ReadScope {
   readonly view: SnapshotView
   readonly now: number
   readonly #kit: ReadKit

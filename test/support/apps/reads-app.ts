@@ -81,8 +81,8 @@ export const ends = store.procedure('ends', { input: { how: c.text() }, readonly
   if (how === 'promise') return Promise.reject(new Error('later'))
   if (how === 'accessor') return { row: tx.db.item.row('a') }
   if (how === 'timer') return setTimeout(() => {}, 1)
-  if (how === 'reason') return (tx as any).abort('OTHER')
-  if (how === 'scan') return [...(tx as any).db.item.scan()]
+  if (how === 'reason') return (tx.abort as (reason: string) => never)('OTHER')
+  if (how === 'scan') return [...(tx.db.item as unknown as { scan(): Iterable<unknown> }).scan()]
   kept.tx = tx
   kept.row = tx.db.item.row('a')
   kept.scan = tx.db.move.scan()

@@ -9,7 +9,7 @@ export type {
   AbortError, AbortType, Accessor, AnyChange, AnyEvent, App, BackupOptions, BackupProgress, BackupResult, BigintColumn,
   CallManyOptions, CallOptions, Change, ChangeOf, CheckpointOptions, CheckpointResult, Clock, Column, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf, Consumer,
   Database, DatabaseStats, Delivered, Deltas, Draft, DraftTable, Durability, Duration, Emitted, EventOf, EventType, Frozen,
-  Get, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf,
+  Get, HandlerFailure, HandlerStats, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf,
   Later, Live, Messages, NewRow, NewRowOf, NumberColumn, OnDelete, OpenOptions, OpenProgress, OrderedDraftTable,
   OrderedReader, OrderedReadTable, OrderedTxTable, Outcome, OutputOf, PartitionKey, Patch, PayloadOf,
   Procedure, Put, QueueOptions, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, RetentionOptions, Retries, Row, RowOf, Run,

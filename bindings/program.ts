@@ -11,6 +11,7 @@ import type {
   AtomicHandlerProgram,
   ColumnRules,
   EventProgram,
+  HandlerProgram,
   ProcedureProgram,
   Program,
   RecordDescriptor,
@@ -20,7 +21,8 @@ import type {
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
 import { tableDefinitions, type ReferenceDefinition, type TableDefinition } from './schema/table.js'
-import { eventDefinitions } from './service/event.js'
+import { formatPosition } from './position.js'
+import { eventDefinitions, type EventDefinition } from './service/event.js'
 import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
 
 export function lowerServices(url: string, services: readonly ServiceDefinition[]): Program {
@@ -57,7 +59,8 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     tables: [...tables.values()],
     events: [...events.values()],
     procedures: services.flatMap(procedurePrograms),
-    atomicHandlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
+    atomicHandlers: services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals)),
+    handlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
   }
 }
 
@@ -103,12 +106,34 @@ function procedurePrograms(service: ServiceDefinition, ordinal: number): readonl
   }))
 }
 
+/** Those that run after the commit. What `run` gets is the event as `db.events` shows it. */
 function handlerPrograms(
   service: ServiceDefinition,
   ordinal: number,
   events: ReadonlyMap<string, number>,
+): readonly HandlerProgram[] {
+  const after = [...service.handlers.values()].filter(({ atomic }) => !atomic)
+  return after.map((handler) => {
+    const { name, run, partition } = handler
+    const type = (eventDefinitions.of(handler.event()) as EventDefinition).name
+    return {
+      name,
+      service: ordinal,
+      event: eventOf(handler, events),
+      partition: partition as HandlerProgram['partition'],
+      run: (tx, { batch, index, time, payload }) =>
+        run(tx, Object.freeze({ type, payload: Object.freeze(payload), position: formatPosition(batch, index), time }) as never),
+    }
+  })
+}
+
+function atomicHandlerPrograms(
+  service: ServiceDefinition,
+  ordinal: number,
+  events: ReadonlyMap<string, number>,
 ): readonly AtomicHandlerProgram[] {
-  return [...service.handlers.values()].map((handler) => ({
+  const atomic = [...service.handlers.values()].filter((handler) => handler.atomic)
+  return atomic.map((handler) => ({
     name: handler.name,
     service: ordinal,
     event: eventOf(handler, events),
@@ -174,9 +199,6 @@ function laterOf(service: ServiceDefinition): readonly string[] {
     later.push(...features.map((feature) => `${feature} of procedure '${name}'`))
   }
   for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
-  for (const { name, atomic } of service.handlers.values()) {
-    if (!atomic) later.push(`handler '${name}' without atomic: true`)
-  }
   return later
 }
 

@@ -19,6 +19,7 @@ import { type Caller, CallTable } from './call-table.js'
 import type { PartitionValue, Program } from './schema/descriptor.js'
 import { partitionOf, partitionOfOne } from './schema/placement.js'
 import { compileRecordCodec, type PlainRecord, type RecordCodec } from './schema/record-codec.js'
+import { enginePrefix, isEngineId } from './schema/handler-ids.js'
 import type { Control } from './shared/control.js'
 import { neverWithdrawn, noDeadline, type RequestRing, unplaced } from './shared/request-ring.js'
 import { lateError } from './txn/outcome.js'
@@ -37,6 +38,8 @@ export interface SubmitOptions {
   readonly signal?: AbortLike | undefined
   readonly timeoutMs?: number | undefined
   readonly whenFull?: WhenFull | undefined
+  /** The id is one of the engine's own. */
+  readonly isOwn?: true | undefined
   /** Where the call is placed, when its procedure does not say it: interactive transactions. */
   readonly partition?: number | undefined
 }
@@ -139,7 +142,7 @@ export class Admission {
     const place = this.#encode(procedure, input)
     const partition = options?.partition ?? place
     const timeoutMs = options?.timeoutMs
-    const id = options?.id === undefined ? undefined : idBytes(options.id)
+    const id = options?.id === undefined ? undefined : idBytes(options.id, options.isOwn)
     const isWatched = signal !== undefined || timeoutMs !== undefined
     const deadline = !isWatched ? neverWithdrawn : timeoutMs === undefined ? noDeadline : this.#parts.environment.monotonicMs() + timeoutMs
     if (!isFull && this.#write(procedure, partition, id, this.#writer.memory, this.#writer.length, caller, index, deadline)) {
@@ -388,12 +391,13 @@ function isPartitionValue(value: unknown): value is PartitionValue {
 }
 
 /** The bytes of a request id, or a refusal. */
-export function idBytes(id: unknown): Uint8Array {
+export function idBytes(id: unknown, isOwn = false): Uint8Array {
   if (typeof id !== 'string' || id === '') throw SluiceError.of('INVALID_INPUT', 'The id of a call is text, and not empty.')
   const bytes = Buffer.from(id, 'utf8')
   if (bytes.length > limits.requestIdBytesMax || bytes.toString('utf8') !== id) {
     throw SluiceError.of('INVALID_INPUT', `The id of a call is well-formed text of at most ${limits.requestIdBytesMax} bytes.`)
   }
+  if (!isOwn && isEngineId(bytes)) throw SluiceError.of('INVALID_INPUT', `Ids that begin with "${enginePrefix}" are the engine's own: begin the id of a call in another way.`)
   return bytes
 }
 

@@ -7,6 +7,8 @@ export { openEngine, type EngineOptions, type OpenEngine } from './open.js'
 export type { Draft } from './draft.js'
 export { DraftHost, type HandInOptions } from './draft-host.js'
 export { DraftTable } from './draft-table.js'
+export type { HandlerFailure, HandlerState } from './handler-queue.js'
+export { enginePrefix } from './schema/handler-ids.js'
 export { type ReadAnswer, ReadHost } from './read-host.js'
 export type { SnapshotView } from './snapshot-view.js'
 export { LogFollower, oldestInLog, type FollowerOptions } from './stream/log-follower.js'
@@ -21,7 +23,7 @@ export { programText } from './schema/program-text.js'
 export { workerMark } from './worker/worker-mark.js'
 export type {
   AtomicHandlerProgram, CatalogDescriptor, ColumnCheck, ColumnDescriptor, ColumnRules, ColumnType, EventDescriptor,
-  EventProgram, IndexDescriptor, JsonCheck, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, RecordDescriptor,
+  EventProgram, HandlerProgram, IndexDescriptor, JsonCheck, LoggedEvent, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, RecordDescriptor,
   ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
 export { transactName } from './schema/descriptor.js'

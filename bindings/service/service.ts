@@ -103,6 +103,7 @@ export interface HandlerDefinition {
   readonly name: string
   readonly event: () => unknown
   readonly atomic: boolean
+  readonly partition: ((payload: never) => unknown) | undefined
   readonly run: (tx: never, event: never) => unknown
 }
 
@@ -198,6 +199,7 @@ class ServiceHandle {
       name: full,
       event: typeof event === 'function' ? (event as () => unknown) : () => event,
       atomic: isAtomic,
+      partition,
       run,
     })
   }

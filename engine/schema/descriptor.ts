@@ -65,6 +65,9 @@ export interface EventDescriptor extends RecordDescriptor {
 /** The engine's own procedure, which ends interactive transactions; no user's can have this name (R64). */
 export const transactName = '$transact'
 
+/** The engine's own procedure that notes how far handlers have come. */
+export const cursorName = '$cursor'
+
 export interface ProcedureDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transfer'`. */
   readonly name: string
@@ -133,6 +136,27 @@ export interface AtomicHandlerProgram {
   readonly run: (tx: never, event: never) => unknown
 }
 
+/** An event as a handler gets it that runs after the commit, with its place in the log. */
+export interface LoggedEvent {
+  readonly batch: number
+  readonly index: number
+  readonly time: number
+  readonly payload: Readonly<Record<string, unknown>>
+}
+
+/** A handler that runs after the commit, in a transaction of its own. */
+export interface HandlerProgram {
+  /** Full name: `'bank.note'`. */
+  readonly name: string
+  /** Ordinal of the service whose tables `tx.db` shows. */
+  readonly service: number
+  /** Ordinal of the event. */
+  readonly event: number
+  /** Of the payload: where it runs, and its key. Undefined: in the cross-partition lane, all events one after the other. */
+  readonly partition: ProcedureProgram['partition']
+  readonly run: (tx: never, event: LoggedEvent) => unknown
+}
+
 export interface ServiceProgram {
   readonly name: string
   /** Names as the service says them, with ordinals into `Program.tables` and `Program.events`. */
@@ -150,4 +174,5 @@ export interface Program {
   readonly events: readonly EventProgram[]
   readonly procedures: readonly ProcedureProgram[]
   readonly atomicHandlers: readonly AtomicHandlerProgram[]
+  readonly handlers: readonly HandlerProgram[]
 }

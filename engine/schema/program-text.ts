@@ -34,6 +34,8 @@ export function programText(program: Program): string {
   }
   for (const { name, event } of program.atomicHandlers)
     lines.push(`handler ${name} on ${program.events[event]?.descriptor.name}`)
+  for (const { name, event, partition } of program.handlers)
+    lines.push(`handler ${name} after ${program.events[event]?.descriptor.name} ${partition === undefined ? 'cross-partition' : 'placed'}`)
   return lines.join('\n')
 }
 

@@ -568,15 +568,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
       },
       "workflow 'x.w'",
     ],
-    [
-      'handlers that are not atomic',
-      () => {
-        const x = s('x', { events: { e: {} } })
-        x.on(x.events.e, { name: 'h' }, () => {})
-        return x
-      },
-      "handler 'x.h' without atomic",
-    ],
   ]
   refuses(
     rows.map(([feature, define, words]): Bad => [feature, () => a(here, [define()]), 'Not in this version', words]),

@@ -28,7 +28,7 @@ export const stockOf = store.procedure('stockOf', { input: { id: c.text() }, rea
   return row.stock
 })
 export const overview = store.procedure('overview', { readonly: true }, (tx) => {
-  const items = [...tx.db.item.index.byStock.scan({ from: [0] })]
+  const items = [...tx.db.item.index.byStock.scan({ from: 0 })]
   return {
     items: tx.db.item.count(),
     moves: tx.db.move.count(),

@@ -18,6 +18,7 @@ import type {
   ServiceProgram,
   TableProgram,
 } from '../engine/schema/descriptor.js'
+import { refuseCircles } from './handler-circles.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
 import { tableDefinitions, type ReferenceDefinition, type TableDefinition } from './schema/table.js'
@@ -48,18 +49,21 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     for (const table of service.tables.values()) {
       for (const reference of table.references) checkReference(reference, table, definitions)
     }
-    for (const handler of service.handlers.values()) eventOf(handler, eventOrdinals)
+    for (const handler of service.handlers.values()) eventsOf(handler, eventOrdinals)
     later.push(...laterOf(service))
   }
   refuseLater(later)
 
+  const serviceHolders = services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals))
+  const atomicHandlers = services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals))
+  refuseCircles(atomicHandlers, [...events.values()], (service) => serviceHolders[service]!.events)
   return {
     url,
-    services: services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals)),
+    services: serviceHolders,
     tables: [...tables.values()],
     events: [...events.values()],
     procedures: services.flatMap(procedurePrograms),
-    atomicHandlers: services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals)),
+    atomicHandlers,
     handlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
   }
 }
@@ -115,11 +119,12 @@ function handlerPrograms(
   const after = [...service.handlers.values()].filter(({ atomic }) => !atomic)
   return after.map((handler) => {
     const { name, run, partition } = handler
-    const type = (eventDefinitions.of(handler.event()) as EventDefinition).name
+    const event = eventsOf(handler, events)[0]!
+    const type = (eventDefinitions.of(handler.events[0]!()) as EventDefinition).name
     return {
       name,
       service: ordinal,
-      event: eventOf(handler, events),
+      event,
       partition: partition as HandlerProgram['partition'],
       run: (tx, { batch, index, time, payload }) =>
         run(tx, Object.freeze({ type, payload: Object.freeze(payload), position: formatPosition(batch, index), time }) as never),
@@ -136,14 +141,35 @@ function atomicHandlerPrograms(
   return atomic.map((handler) => ({
     name: handler.name,
     service: ordinal,
-    event: eventOf(handler, events),
+    events: eventsOf(handler, events),
+    joins: handler.joins,
+    emits: emitsOf(handler, events),
     run: handler.run,
   }))
 }
 
-/** The ordinal of the event of a handler: arrows are followed here, when all modules have been loaded. */
-function eventOf(handler: HandlerDefinition, events: ReadonlyMap<string, number>): number {
-  const answer = follow(handler.event, `The arrow of handler '${handler.name}'`)
+/** The ordinals of the events of a handler: arrows are followed here, when all modules have been loaded. */
+function eventsOf(handler: HandlerDefinition, events: ReadonlyMap<string, number>): readonly number[] {
+  const ordinals = handler.events.map((arrow) => eventOf(handler, arrow, events))
+  const twice = ordinals.find((ordinal, n) => ordinals.indexOf(ordinal) !== n)
+  if (twice === undefined) return ordinals
+  throw invalidDefinition(`Handler '${handler.name}' waits for '${[...events.keys()][twice]}' twice: list each event once.`)
+}
+
+function emitsOf({ name, emits }: HandlerDefinition, events: ReadonlyMap<string, number>): readonly number[] | undefined {
+  if (emits === undefined) return undefined
+  const answer = follow(emits, `The arrow of emits of handler '${name}'`)
+  if (!Array.isArray(answer)) throw invalidDefinition(`emits of handler '${name}' is a list of events, not ${shown(answer)}.`)
+  return answer.map((one: unknown) => {
+    const definition = eventDefinitions.of(one)
+    const ordinal = definition && events.get(definition.name)
+    if (ordinal !== undefined) return ordinal
+    throw invalidDefinition(`emits of handler '${name}' lists ${definition === undefined ? shown(one) : `'${definition.name}'`}, which is no event of this application.`)
+  })
+}
+
+function eventOf(handler: HandlerDefinition, arrow: () => unknown, events: ReadonlyMap<string, number>): number {
+  const answer = follow(arrow, `The arrow of handler '${handler.name}'`)
   const definition = eventDefinitions.of(answer)
   if (definition === undefined) {
     throw invalidDefinition(

@@ -45,6 +45,10 @@ import {
 
 // ── what users see ──────────────────────────────────────────────────────────────────────────────────────
 
+type Emits = readonly EventType[] | (() => readonly EventType[])
+type EventSource = EventType | (() => EventType)
+type EmittedBy<E> = E extends () => infer T ? EmittedBy<T> : E extends EventType<infer N, infer C> ? Emitted<N, C> : never
+
 export interface Service<S extends ServiceShape> {
   readonly [shape]: S
   readonly name: S['name']
@@ -84,9 +88,21 @@ export interface Service<S extends ServiceShape> {
     options: {
       readonly name: string
       readonly atomic?: Atomic | undefined
+      /** Without `atomic`: events with the same value are handled in order, others beside each other. */
       readonly partition?: ((payload: Read<C>) => PartitionKey) | undefined
+      /** With `atomic`: all that it may emit, itself or by what it calls. Others are refused then. */
+      readonly emits?: Emits | undefined
     },
     run: (tx: Tx<S>, event: Atomic extends true ? Emitted<N, C> : Delivered<N, C>) => Sync<R>,
+  ): void
+  /**
+   * Reacts to several events of one transaction, inside it: once, when each of them has been emitted, with the first
+   * of each. If one is missing, it does not run.
+   */
+  on<const E extends readonly [EventSource, EventSource, ...EventSource[]], R>(
+    events: E,
+    options: { readonly name: string; readonly atomic: true; readonly emits?: Emits | undefined },
+    run: (tx: Tx<S>, events: { readonly [P in keyof E]: EmittedBy<E[P]> }) => Sync<R>,
   ): void
 
   workflow<I extends Columns = {}, R = void, M extends Messages = {}>(
@@ -101,8 +117,11 @@ export interface Service<S extends ServiceShape> {
 export interface HandlerDefinition {
   /** The full name, `'bank.book'`. */
   readonly name: string
-  readonly event: () => unknown
+  /** One, or all of several that it `joins`. */
+  readonly events: readonly (() => unknown)[]
+  readonly joins: boolean
   readonly atomic: boolean
+  readonly emits: (() => unknown) | undefined
   readonly partition: ((payload: never) => unknown) | undefined
   readonly run: (tx: never, event: never) => unknown
 }
@@ -176,18 +195,23 @@ class ServiceHandle {
   }
 
   on(event: unknown, options: unknown, run: unknown): void {
-    const { name, atomic, partition } = checkOptions(options, `on() of service '${this.name}'`, [
+    const { name, atomic, partition, emits } = checkOptions(options, `on() of service '${this.name}'`, [
       'name',
       'atomic',
       'partition',
+      'emits',
     ])
     const full = this.#claim(name, 'handler')
     const what = `handler '${full}'`
-    if (eventDefinitions.of(event) === undefined && typeof event !== 'function') {
-      throw invalidDefinition(
-        `The first argument of ${what} must be an event, or an arrow that answers one ` +
-          `(() => shop.events.paid), not ${shown(event)}.`,
-      )
+    const joins = Array.isArray(event)
+    const sources = joins ? (event as readonly unknown[]) : [event]
+    for (const source of sources) {
+      if (eventDefinitions.of(source) === undefined && typeof source !== 'function') {
+        throw invalidDefinition(
+          `The first argument of ${what} must be an event, or an arrow that answers one ` +
+            `(() => shop.events.paid), not ${shown(source)}.`,
+        )
+      }
     }
     checkFunction(run, `The third argument of ${what}`)
     if (partition !== undefined) checkFunction(partition, `partition of ${what}`)
@@ -195,10 +219,22 @@ class ServiceHandle {
     if (isAtomic && partition !== undefined) {
       throw invalidDefinition(`${what} is atomic, so it runs where its event is emitted: leave partition out.`)
     }
+    if (joins && (!isAtomic || sources.length < 2)) {
+      throw invalidDefinition(
+        isAtomic
+          ? `${what} waits for a list of ${sources.length}: give two events or more, or one without a list.`
+          : `${what} waits for several events, which only atomic: true can, for they are of one transaction.`,
+      )
+    }
+    if (emits !== undefined && !isAtomic) throw invalidDefinition(`${what} is not atomic, so it may emit anything: leave emits out.`)
+    if (emits !== undefined && !Array.isArray(emits)) checkFunction(emits, `emits of ${what}`)
+    const arrow = (source: unknown) => (typeof source === 'function' ? (source as () => unknown) : () => source)
     this.#definition.handlers.set(name as string, {
       name: full,
-      event: typeof event === 'function' ? (event as () => unknown) : () => event,
+      events: sources.map(arrow),
+      joins,
       atomic: isAtomic,
+      emits: emits === undefined ? undefined : arrow(emits),
       partition,
       run,
     })

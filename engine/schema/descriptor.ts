@@ -131,8 +131,12 @@ export interface AtomicHandlerProgram {
   readonly name: string
   /** Ordinal of the service whose tables `tx.db` shows. */
   readonly service: number
-  /** Ordinal of the event. */
-  readonly event: number
+  /** Ordinals of the events it waits for: one, or all of several that it `joins`. */
+  readonly events: readonly number[]
+  /** It gets a list, once, when each of its events has been emitted. */
+  readonly joins: boolean
+  /** Ordinals of the events that it may emit, itself or by what it calls; undefined: it has not said. */
+  readonly emits: readonly number[] | undefined
   readonly run: (tx: never, event: never) => unknown
 }
 

@@ -32,8 +32,11 @@ export function programText(program: Program): string {
     lines.push(`procedure ${descriptor.name} ${descriptor.readonly === true ? 'read-only' : descriptor.placed ? 'placed' : 'cross-partition'}`)
     lines.push(...columnLines(`input ${descriptor.name}`, descriptor.columns, { checks, json }))
   }
-  for (const { name, event } of program.atomicHandlers)
-    lines.push(`handler ${name} on ${program.events[event]?.descriptor.name}`)
+  const eventNames = (events: readonly number[]) => events.map((event) => program.events[event]?.descriptor.name).join(', ')
+  for (const { name, events, joins, emits } of program.atomicHandlers) {
+    const what = emits === undefined ? '' : ` emits ${eventNames(emits)}`
+    lines.push(`handler ${name} on ${joins ? 'all of ' : ''}${eventNames(events)}${what}`)
+  }
   for (const { name, event, partition } of program.handlers)
     lines.push(`handler ${name} after ${program.events[event]?.descriptor.name} ${partition === undefined ? 'cross-partition' : 'placed'}`)
   return lines.join('\n')

@@ -95,17 +95,37 @@ function serviceProgram(
     tables: own(service.tables.keys(), tables),
     events: own(service.events.keys(), events),
     aborts: aborts.size === 0 ? undefined : aborts,
+    ...(service.reads.size > 0 && { reads: grantsOf(service, tables) }),
   }
+}
+
+/** The ordinals of the tables of other services that a service reads. */
+function grantsOf(service: ServiceDefinition, tables: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  return new Map(
+    [...service.reads].map(([name, arrow]) => {
+      const what = `reads.${name} of service '${service.name}'`
+      const answer = follow(arrow, `The arrow of ${what}`)
+      const definition = tableDefinitions.of(answer)
+      if (definition === undefined) throw invalidDefinition(`The arrow of ${what} must answer a table, () => shop.tables.order, not ${shown(answer)}.`)
+      const ordinal = tables.get(definition.name)
+      if (ordinal === undefined) {
+        throw invalidDefinition(`${what} leads to ${definition.name === '' ? 'a table of no service' : `'${definition.name}'`}, which is not in this application: put its service into app().`)
+      }
+      if (definition.service === service.name) throw invalidDefinition(`${what} is a table of its own: leave it out, tx.db has it.`)
+      return [name, ordinal] as const
+    }),
+  )
 }
 
 function procedurePrograms(service: ServiceDefinition, ordinal: number): readonly ProcedureProgram[] {
   const byName = [...service.procedures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return byName.map(({ name, input, placed, partition, readonly, run, handle }) => ({
+  return byName.map(({ name, input, placed, partition, partitions, readonly, run, handle }) => ({
     descriptor: { name, columns: input.columns, placed, ...(readonly && { readonly }) },
     ...rules(input),
     handle: handle as object,
     service: ordinal,
     partition: partition as ProcedureProgram['partition'],
+    ...(partitions !== undefined && { partitions: partitions as NonNullable<ProcedureProgram['partitions']> }),
     run,
   }))
 }
@@ -221,9 +241,6 @@ function laterOf(service: ServiceDefinition): readonly string[] {
   const later: string[] = []
   for (const table of service.tables.values())
     later.push(...table.later.map((feature) => `${feature} of table '${table.name}'`))
-  for (const { name, later: features } of service.procedures.values()) {
-    later.push(...features.map((feature) => `${feature} of procedure '${name}'`))
-  }
   for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
   return later
 }

@@ -24,7 +24,7 @@ import { limits } from './base/limits.js'
 import type { Engine, Follower } from './database.js'
 import type { HandlerProgram, PartitionValue } from './schema/descriptor.js'
 import { cursorId, eventId, type HandlerCursor } from './schema/handler-ids.js'
-import { partitionOf, partitionOfOne } from './schema/placement.js'
+import { partitionOfAnswer } from './schema/placement.js'
 import type { RecordCodec } from './schema/record-codec.js'
 import { unplaced } from './shared/request-ring.js'
 import type { DecodedTransaction } from './stream/frame-decoder.js'
@@ -208,11 +208,12 @@ export class HandlerQueue implements Follower {
       throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" threw.`, { cause, details: { procedure: name } })
     }
     const { partitions } = engine.parts.plan
-    const values = (Array.isArray(value) ? value : [value]) as readonly PartitionValue[]
-    if (values.length === 0 || !values.every(isPartitionValue)) {
+    const partition = partitionOfAnswer(value, partitions)
+    if (partition < 0) {
       throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" answers text, numbers, bigints, booleans or bytes, or a list of them.`, { details: { procedure: name } })
     }
-    return { key: values.map(keyText).join('\0'), partition: values.length === 1 ? partitionOfOne(values[0]!, partitions) : partitionOf(values, partitions) }
+    const values = (Array.isArray(value) ? value : [value]) as readonly PartitionValue[]
+    return { key: values.map(keyText).join('\0'), partition }
   }
 
   // ── one after the other, by key ───────────────────────────────────────────────────────────────────────
@@ -359,9 +360,6 @@ export function noteCursor(engine: Engine, procedure: number, handler: string, {
 
 const isBehind = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
 
-function isPartitionValue(value: unknown): value is PartitionValue {
-  return (typeof value === 'number' && value === value) || ['string', 'bigint', 'boolean'].includes(typeof value) || value instanceof Uint8Array
-}
 /** Values that place a row alike are one key, so 5 and 5n are (schema/placement.ts). */
 function keyText(value: PartitionValue): string {
   if (value instanceof Uint8Array) return `bytes ${Buffer.from(value).toString('hex')}`

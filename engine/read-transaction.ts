@@ -195,7 +195,7 @@ export class ReadTransaction implements RealmTransaction, ReadScope {
 
   #tablesOf(service: ServiceProgram): object {
     const db = Object.create(noNames) as Record<string, object>
-    for (const [name, table] of service.tables) {
+    for (const [name, table] of [...service.tables, ...(service.reads ?? [])]) {
       let handle: ReadTable | undefined
       Object.defineProperty(db, name, { enumerable: true, get: () => (handle ??= new ReadTable(this, this.view.store.tables[table]!)) })
     }

@@ -45,6 +45,8 @@ import {
 
 // ── what users see ──────────────────────────────────────────────────────────────────────────────────────
 
+/** Tables as they are, whether they are given or answered by an arrow. */
+type Granted<R> = { readonly [G in keyof R]: Extract<R[G] extends () => infer T ? T : R[G], Table> }
 type Emits = readonly EventType[] | (() => readonly EventType[])
 type EventSource = EventType | (() => EventType)
 type EmittedBy<E> = E extends () => infer T ? EmittedBy<T> : E extends EventType<infer N, infer C> ? Emitted<N, C> : never
@@ -131,6 +133,8 @@ export interface ServiceDefinition {
   readonly tables: ReadonlyMap<string, TableDefinition>
   readonly events: ReadonlyMap<string, EventDefinition>
   readonly aborts: ReadonlyMap<string, LoweredColumns>
+  /** Tables of other services, by the names that this one gives them. */
+  readonly reads: ReadonlyMap<string, () => unknown>
   readonly procedures: Map<string, ProcedureDefinition>
   readonly workflows: Map<string, WorkflowDefinition>
   readonly handlers: Map<string, HandlerDefinition>
@@ -173,8 +177,6 @@ class ServiceHandle {
         `${what} has both partition and partitions: give the one that says where its rows are.`,
       )
     }
-    const later: string[] = []
-    if (partitions !== undefined) later.push('partitions')
     const isReadOnly = checkFlag(readonly, `readonly of ${what}`)
     if (isReadOnly && (partition !== undefined || partitions !== undefined)) {
       throw invalidDefinition(`${what} is read-only, so it runs on a snapshot of all partitions: leave ${partition !== undefined ? 'partition' : 'partitions'} out.`)
@@ -183,11 +185,11 @@ class ServiceHandle {
       name: full,
       service: this.name,
       input: lowerColumns(input, `the input of ${what}`, 'record'),
-      placed: partition !== undefined,
+      placed: partition !== undefined || partitions !== undefined,
       partition,
+      partitions,
       readonly: isReadOnly,
       run,
-      later,
       handle: undefined,
     }
     this.#definition.procedures.set(name as string, definition)
@@ -303,21 +305,27 @@ export function service<
   T extends Readonly<Record<string, Table>> = {},
   E extends Readonly<Record<string, Columns>> = {},
   A extends Readonly<Record<string, Columns>> = {},
+  R extends Readonly<Record<string, Table | (() => Table)>> = {},
 >(
   name: N,
   definition?: {
     readonly tables?: T | undefined
     readonly events?: E | undefined
     readonly aborts?: A | undefined
+    /**
+     * Tables of other services that its procedures and handlers may read, by the names they have in `tx.db`. A
+     * table, or an arrow where services import each other.
+     */
+    readonly reads?: R | undefined
   },
-): Service<{ name: N; tables: T; events: E; aborts: A }> {
-  return defineService(name, definition ?? {}) as unknown as Service<{ name: N; tables: T; events: E; aborts: A }>
+): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R> }> {
+  return defineService(name, definition ?? {}) as never
 }
 
 function defineService(name: unknown, definition: unknown): ServiceHandle {
   checkName(name, 'a service')
   const what = `service '${name}'`
-  const options = checkOptions(definition, what, ['tables', 'events', 'aborts'])
+  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads'])
   const events = new Map<string, EventDefinition>()
   for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
     checkName(event, `an event of ${what}`)
@@ -329,7 +337,17 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
     checkName(reason, `an abort reason of ${what}`)
     aborts.set(reason, lowerColumns(columns, `abort reason '${reason}' of ${what}`, 'record'))
   }
+  const reads = new Map<string, () => unknown>()
+  for (const [grant, source] of entriesOf(options['reads'], `The reads of ${what}`)) {
+    checkName(grant, `a table that ${what} reads`)
+    if (tableDefinitions.of(source) === undefined && typeof source !== 'function') {
+      throw invalidDefinition(`reads.${grant} of ${what} must be a table, or an arrow that answers one (() => shop.tables.order), not ${shown(source)}.`)
+    }
+    reads.set(grant, typeof source === 'function' ? (source as () => unknown) : () => source)
+  }
   const handles = new Map(entriesOf(options['tables'], `The tables of ${what}`))
+  const both = [...reads.keys()].find((grant) => handles.has(grant))
+  if (both !== undefined) throw invalidDefinition(`${what} has a table '${both}' and reads another one under this name: give one of them another name.`)
   const tables = takeTables(name, handles)
   return new ServiceHandle(
     {
@@ -337,6 +355,7 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
       tables,
       events,
       aborts,
+      reads,
       procedures: new Map(),
       workflows: new Map(),
       handlers: new Map(),

@@ -120,6 +120,8 @@ export interface ProcedureProgram extends ColumnRules {
   /** Ordinal of the service, in `Program.services`. */
   readonly service: number
   readonly partition: ((input: never) => PartitionValue | readonly PartitionValue[]) | undefined
+  /** Several places: where they are one partition, in its lane, else in the cross-partition lane. */
+  readonly partitions?: ((input: never) => readonly (PartitionValue | readonly PartitionValue[])[]) | undefined
   /** Calls with an id are one request whatever their input is: it is what one run of a body came to, and differs from run to run. */
   readonly isKnownByName?: true
   readonly run: (tx: never, input: never) => unknown
@@ -166,6 +168,8 @@ export interface ServiceProgram {
   /** Names as the service says them, with ordinals into `Program.tables` and `Program.events`. */
   readonly tables: ReadonlyMap<string, number>
   readonly events: ReadonlyMap<string, number>
+  /** Tables of other services that it may read, by the names that it gives them. */
+  readonly reads?: ReadonlyMap<string, number>
   /** Declared reasons of `tx.abort`; undefined when the service declares none, and any word will do. */
   readonly aborts: ReadonlyMap<string, RecordDescriptor & ColumnRules> | undefined
 }

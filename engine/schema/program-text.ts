@@ -12,6 +12,7 @@ export function programText(program: Program): string {
   const lines: string[] = []
   for (const service of program.services) {
     lines.push(`service ${service.name}`)
+    for (const [name, table] of service.reads ?? []) lines.push(`reads ${service.name}.${name} of ${program.tables[table]?.descriptor.name}`)
     for (const [reason, columns] of service.aborts ?? []) {
       const name = `${service.name}.${reason}`
       lines.push(`abort ${name}`, ...columnLines(`details ${name}`, columns.columns, columns))
@@ -28,8 +29,9 @@ export function programText(program: Program): string {
   for (const { descriptor, ...rules } of program.events) {
     lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
   }
-  for (const { descriptor, checks, json } of program.procedures) {
-    lines.push(`procedure ${descriptor.name} ${descriptor.readonly === true ? 'read-only' : descriptor.placed ? 'placed' : 'cross-partition'}`)
+  for (const { descriptor, checks, json, partitions } of program.procedures) {
+    const where = descriptor.readonly === true ? 'read-only' : partitions !== undefined ? 'in several partitions' : descriptor.placed ? 'placed' : 'cross-partition'
+    lines.push(`procedure ${descriptor.name} ${where}`)
     lines.push(...columnLines(`input ${descriptor.name}`, descriptor.columns, { checks, json }))
   }
   const eventNames = (events: readonly number[]) => events.map((event) => program.events[event]?.descriptor.name).join(', ')

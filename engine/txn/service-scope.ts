@@ -7,7 +7,7 @@ import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
 import { engineScope } from './draft-commit.js'
-import { inReadOnlyProcedure, ReadOnlyTable } from './read-only-table.js'
+import { inReadOnlyProcedure, ofAnotherService, ReadOnlyTable } from './read-only-table.js'
 import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
@@ -26,6 +26,10 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
     const table = transaction.store.tables[ordinal]!
     const access = makeTable(transaction, table)
     db[name] = isReadOnly ? new ReadOnlyTable(transaction, table, access, inReadOnlyProcedure) : access
+  }
+  for (const [name, ordinal] of service.reads ?? []) {
+    const table = transaction.store.tables[ordinal]!
+    db[name] = new ReadOnlyTable(transaction, table, makeTable(transaction, table), ofAnotherService)
   }
   Object.freeze(db)
   let tx: ServiceTransaction | undefined

@@ -29,8 +29,14 @@ import { RowWriter } from './row-writer.js'
 
 /** The lane of transactions that may touch every partition. */
 export const crossLane = -1
+/** The same lane, for a transaction that said which partitions it touches. */
+const declaredLane = -2
 
 const state = { closed: 0, open: 1, doomed: 2 } as const
+
+/** What is of no partition: a global table, which the cross-partition lane writes; and what needs them all. */
+const anyPartition = -1
+const allPartitions = -2
 
 /** Ints of `#emitted` for each event. */
 const emittedInts = 4
@@ -84,6 +90,9 @@ export class Transaction implements RealmTransaction {
   #doom: unknown
   #bug: AssertionError | undefined
   #lane = crossLane
+  #declared: readonly number[] = []
+  /** It has touched a partition that it had not declared, and went on as one that may touch all. */
+  hasLeftDeclared = false
   #seed = 0
   #batch = 0
   #place = 0
@@ -118,6 +127,7 @@ export class Transaction implements RealmTransaction {
 
   begin(lane: number, place: number): void {
     this.#lane = lane
+    this.hasLeftDeclared = false
     this.#place = place
     this.#isSeeded = false
     this.#state = state.open
@@ -129,6 +139,12 @@ export class Transaction implements RealmTransaction {
     this.live = this.number
     this.writer.begin()
     this.log.beginTransaction()
+  }
+
+  /** In the cross-partition lane: it is to touch these partitions only. */
+  declare(partitions: readonly number[]): void {
+    this.#lane = declaredLane
+    this.#declared = partitions
   }
 
   /** Runs a procedure and the atomic handlers of what it emitted. Throws what dooms it. */
@@ -245,7 +261,7 @@ export class Transaction implements RealmTransaction {
 
   /** R25: before the first look at a partition. */
   mayRead(table: TableStore, partition: number): void {
-    if (this.#lane !== crossLane && partition !== this.#lane && !table.isGlobal) this.stray()
+    if (this.#lane !== crossLane && partition !== this.#lane && !table.isGlobal) this.#outside(partition)
     this.countReads(1)
   }
   countReads(rows: number): void {
@@ -255,11 +271,21 @@ export class Transaction implements RealmTransaction {
     }
   }
   mayWrite(table: TableStore, partition: number): void {
-    if (this.#lane !== crossLane && (partition !== this.#lane || table.isGlobal)) this.stray()
+    if (this.#lane !== crossLane && (partition !== this.#lane || table.isGlobal)) this.#outside(table.isGlobal ? anyPartition : partition)
   }
   /** An access that no single partition can answer (R20). */
   mustReadAll(): void {
-    if (this.#lane !== crossLane) this.stray()
+    if (this.#lane !== crossLane) this.#outside(allPartitions)
+  }
+  /**
+   * A partition that is not the lane's. In the lane of a partition that is the end of this run. In the cross-partition lane it is found
+   * and promoted: the lane has every partition to itself, so the transaction goes on as one that has declared nothing.
+   */
+  #outside(partition: number): void {
+    if (this.#lane !== declaredLane) this.stray()
+    if (partition === anyPartition || this.#declared.includes(partition)) return
+    this.#lane = crossLane
+    this.hasLeftDeclared = true
   }
 
   // ── what tx does beside tables ────────────────────────────────────────────────────────────────────────

@@ -558,7 +558,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
     ['checks', () => of({ checks: { sane: () => true } }), "row check 'sane' of table 'x.a'"],
     ['unique indexes', () => of({ indexes: { by: { on: ['n'], unique: true } } }), "unique index 'by'"],
     ['partial indexes', () => of({ indexes: { by: { on: ['n'], where: { n: 1 } } } }), "where of index 'by'"],
-    ['partitions', () => procedure({ partitions: () => ['a'] }), "partitions of procedure 'x.p'"],
     [
       'workflows',
       () => {
@@ -575,10 +574,10 @@ describe('what is not in this version is refused by name, never ignored', () => 
 
   test('all of it is listed at once, and the services stay open', () => {
     const x = s('x', { tables: { a: t({ columns: { id: c.int().generated() }, key: ['id'] }) } })
-    x.procedure('p', { partitions: () => ['a'] }, () => {})
+    x.workflow('w', {}, async () => {})
     expect(() => a(here, [x])).toThrow(
       expect.objectContaining({
-        details: { features: ["generated() of column 'id' of table 'x.a'", "partitions of procedure 'x.p'"] },
+        details: { features: ["generated() of column 'id' of table 'x.a'", "workflow 'x.w'"] },
       }),
     )
     x.procedure('q', {}, () => {})

@@ -45,7 +45,7 @@ export function refuseCircles(handlers: readonly AtomicHandlerProgram[], events:
 }
 
 function writtenEvents({ run }: AtomicHandlerProgram, own: OwnEvents): readonly number[] {
-  const text = Function.prototype.toString.call(run)
+  const text = String(run)
   const names = Array.from(text.matchAll(/\bemit\s*\(\s*(?:'(\w+)'|"(\w+)"|`(\w+)`)/g), ([, one, two, three]) => one ?? two ?? three ?? '')
   return names.flatMap((name) => own.get(name) ?? [])
 }

@@ -67,7 +67,9 @@ export class OutcomeTable {
     this.#windowMs = windowMs
   }
 
+  /** What a repeat is answered with. A cursor has one id for good: each of its calls is a new one. */
   find(id: string): RecordedOutcome | undefined {
+    if (handlerOfCursor(id) !== undefined) return undefined
     this.#table.key.set(id)
     const row = this.#part.find()
     return row === 0 ? undefined : (this.#table.codec.decode(row) as PlainRow & RecordedOutcome)

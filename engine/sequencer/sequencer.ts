@@ -13,7 +13,6 @@ import { ByteWriter } from '../base/bytes.js'
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { Program } from '../schema/descriptor.js'
-import { handlerOfCursor } from '../schema/handler-ids.js'
 import { type BatchRecord, requestFlag } from '../shared/batch-record.js'
 import type { Control } from '../shared/control.js'
 import { requestHeaderBytes, type RequestRing, unplaced } from '../shared/request-ring.js'
@@ -317,8 +316,7 @@ export class Sequencer {
     const from = offset + requestHeaderBytes
     const id = requests.bytes.toString('utf8', from, from + idBytes)
     const request = requestHashOf(program, requests, offset)
-    // A cursor has one id for good: each of its calls is a new one.
-    if (this.#ids.has(id) || (handlerOfCursor(id) === undefined && this.#outcomes.find(id) !== undefined)) {
+    if (this.#ids.has(id) || this.#outcomes.find(id) !== undefined) {
       this.#duplicates.push({ counter, offset, id, request, isLate: false })
       return false
     }

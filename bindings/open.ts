@@ -10,7 +10,7 @@ import { mustBeLoadable, openEngine, workerMark, type EngineOptions } from '../e
 import { type App, programOf } from './app.js'
 import { SluiceDatabase } from './database.js'
 import type { Database, OpenOptions } from './database-types.js'
-import { failureListener } from './handler-failure.js'
+import { failureListener } from './failure-listener.js'
 import { shown } from './schema/definition.js'
 
 const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal', 'onHandlerError'])

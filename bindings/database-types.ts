@@ -2,6 +2,7 @@
 import type { Description } from './describe/description.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
+import type { HandlerFailure } from './handler-failure.js'
 import type { Position, Start } from './position.js'
 import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
@@ -46,6 +47,11 @@ export interface OpenOptions {
   readonly retention?: RetentionOptions | undefined
   /** Told now and then, while a long opening goes on. */
   readonly onProgress?: ((progress: OpenProgress) => void) | undefined
+  /**
+   * Told of every event that a handler without `atomic: true` has refused for good. Perhaps more than once: again after a restart, where
+   * the handler had not moved on durably. Default: a warning of the process, once for each handler.
+   */
+  readonly onHandlerError?: ((failure: HandlerFailure) => void) | undefined
   /** The module that workers load, where it is not the one that called `app()`: a bundle. */
   readonly module?: string | { readonly href: string } | undefined
   /** Gives up opening: `CANCELLED`. */

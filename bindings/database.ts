@@ -1,6 +1,7 @@
 /** The database as users hold it: the typed surface over the engine. */
 import { SluiceError } from '../engine/base/errors.js'
-import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, type SnapshotView, type Store, type SubmitOptions, type TableStore } from '../engine/index.js'
+import { limits } from '../engine/base/limits.js'
+import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, ReadHost, type SnapshotView, type Store, type SubmitOptions, type TableStore } from '../engine/index.js'
 import { type ReadSource, TableReader, ViewQueries } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
@@ -103,6 +104,7 @@ export class SluiceDatabase {
   readonly #transactor: Transactor
   #description: Description | undefined
   readonly #queries: ViewQueries
+  readonly #reads: ReadHost
 
   constructor(open: OpenEngine, program: Program) {
     this.#open = open
@@ -110,6 +112,7 @@ export class SluiceDatabase {
     const { engine } = open
     this.#transactor = new Transactor(engine, program)
     this.#queries = new ViewQueries(engine.parts.store)
+    this.#reads = new ReadHost(engine)
     this.#newest = {
       view: () => engine.reading(),
       lease: () => {
@@ -135,7 +138,9 @@ export class SluiceDatabase {
     const call = new SingleCall(resolveNoted, reject, durability)
     try {
       if (options !== undefined) checkCallOptions(options, callOptions)
-      this.#open.engine.submit(this.#ordinalOf(procedure), input, call, 0, options)
+      const ordinal = this.#ordinalOf(procedure)
+      if (this.#reads.runs(ordinal)) this.#read(ordinal, input, call, 0, options?.signal)
+      else this.#open.engine.submit(ordinal, input, call, 0, options)
     } catch (error) {
       reject(error as SluiceError)
     }
@@ -151,8 +156,35 @@ export class SluiceDatabase {
     if (inputs.length === 0) return []
     return await new Promise<readonly Outcome<unknown>[]>((resolve) => {
       const caller = new CallList(inputs.length, resolve, durability)
+      if (this.#reads.runs(ordinal)) {
+        this.#readMany(ordinal, inputs, caller, options.signal)
+        return
+      }
       engine.feed({ procedure: ordinal, inputs, idOf: options.id, signal: options.signal, caller })
     })
+  }
+
+  /** A procedure that only reads runs at once, on this thread (engine/read-host.ts). Its position is the end of what it has read. */
+  #read(procedure: number, input: unknown, caller: Caller, index: number, signal: SubmitOptions['signal']): void {
+    try {
+      if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The call was withdrawn by its signal before it ran.', { cause: signal.reason })
+      const { value, batch } = this.#reads.run(procedure, input)
+      caller.done(index, value, batch, this.#placeOf(batch).index, false)
+    } catch (error) {
+      caller.failed(index, error as SluiceError)
+    }
+  }
+
+  /** Many of them: the event loop turns in between, so that answers and commits go on. */
+  #readMany(procedure: number, inputs: readonly unknown[], caller: Caller, signal: SubmitOptions['signal']): void {
+    const { environment } = this.#open.engine
+    let next = 0
+    const step = (): void => {
+      const startedMs = environment.monotonicMs()
+      for (; next < inputs.length && environment.monotonicMs() - startedMs < limits.inlineMsMax; next += 1) this.#read(procedure, inputs[next], caller, next, signal)
+      if (next < inputs.length) environment.soon(step)
+    }
+    step()
   }
 
   /** The body begins at once; wrong options are a rejection, as with `call`. */

@@ -47,7 +47,8 @@ export type {
   Durability, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
 } from './database-types.js'
 
-export type { DatabaseStats, StageStats } from './statistics-types.js'
+export type { HandlerFailure } from './handler-failure.js'
+export type { DatabaseStats, HandlerStats, StageStats } from './statistics-types.js'
 
 export { app, isApp, programOf } from './app.js'
 export type { App } from './app.js'

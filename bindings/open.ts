@@ -10,9 +10,10 @@ import { mustBeLoadable, openEngine, workerMark, type EngineOptions } from '../e
 import { type App, programOf } from './app.js'
 import { SluiceDatabase } from './database.js'
 import type { Database, OpenOptions } from './database-types.js'
+import { failureListener } from './failure-listener.js'
 import { shown } from './schema/definition.js'
 
-const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal'])
+const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal', 'onHandlerError'])
 /** Tests open databases with a clock and a seed of their own. */
 const fixedOption = Symbol.for('sluicedb.fixed')
 
@@ -40,7 +41,7 @@ export async function open(application: App, options: OpenOptions = {}): Promise
 function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (typeof options !== 'object' || options === null) throw wrong(`The options of open() are an object, not ${shown(options)}.`)
   for (const name of Object.keys(options)) if (!optionNames.has(name)) throw wrong(`open() has no option "${name}"; it has ${[...optionNames].join(', ')}.`)
-  const { path, workers = 0, queue = {}, partitions, durability, memory, outcomes, history, checkpoint, retention, onProgress, module, signal } = options
+  const { path, workers = 0, queue = {}, partitions, durability, memory, outcomes, history, checkpoint, retention, onProgress, module, signal, onHandlerError } = options
   if (path !== undefined && (typeof path !== 'string' || path === '')) throw wrong(`The option path is the directory of the database, not ${shown(path)}.`)
   if (workers !== 'auto') whole('workers', workers, 0, limits.workersMax, "'auto' or ")
   if (typeof queue !== 'object' || queue === null) throw wrong(`The option queue is an object, not ${shown(queue)}.`)
@@ -57,6 +58,7 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (retention?.bytes !== undefined) whole('retention.bytes', retention.bytes, 0, Number.MAX_SAFE_INTEGER)
   for (const name of Object.keys(retention ?? {})) if (name !== 'age' && name !== 'bytes') throw wrong(`The option retention has no "${name}"; it has age and bytes.`)
   if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong(`The option onProgress is a function, not ${shown(onProgress)}.`)
+  if (onHandlerError !== undefined && typeof onHandlerError !== 'function') throw wrong(`The option onHandlerError is a function, not ${shown(onHandlerError)}.`)
   if (path === undefined && (checkpoint ?? retention) !== undefined) throw wrong('Checkpoints and retention need a path: without one the newest frames in memory are the log.')
   return {
     path,
@@ -70,6 +72,7 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
     checkpointLogBytes: checkpoint?.logBytes ?? limits.checkpointLogBytesDefault,
     retention: { ageMs: retention?.age === undefined ? undefined : durationMs('retention.age', retention.age), bytes: retention?.bytes },
     onProgress,
+    onHandlerFailure: failureListener(onHandlerError),
     module: module === undefined ? url : moduleUrl(module),
     signal,
     fixed: (options as Readonly<Record<symbol, EngineOptions['fixed']>>)[fixedOption],

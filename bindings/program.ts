@@ -11,17 +11,20 @@ import type {
   AtomicHandlerProgram,
   ColumnRules,
   EventProgram,
+  HandlerProgram,
   ProcedureProgram,
   Program,
   RecordDescriptor,
   ServiceProgram,
   TableProgram,
 } from '../engine/schema/descriptor.js'
+import { refuseCircles } from './handler-circles.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
 import { transactionQueries } from './query/query-definition.js'
 import { tableDefinitions, type ReferenceDefinition, type TableDefinition } from './schema/table.js'
-import { eventDefinitions } from './service/event.js'
+import { formatPosition } from './position.js'
+import { eventDefinitions, type EventDefinition } from './service/event.js'
 import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
 
 export function lowerServices(url: string, services: readonly ServiceDefinition[]): Program {
@@ -47,18 +50,22 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     for (const table of service.tables.values()) {
       for (const reference of table.references) checkReference(reference, table, definitions)
     }
-    for (const handler of service.handlers.values()) eventOf(handler, eventOrdinals)
+    for (const handler of service.handlers.values()) eventsOf(handler, eventOrdinals)
     later.push(...laterOf(service))
   }
   refuseLater(later)
 
+  const serviceHolders = services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals))
+  const atomicHandlers = services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals))
+  refuseCircles(atomicHandlers, [...events.values()], (service) => serviceHolders[service]!.events)
   return {
     url,
-    services: services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals)),
+    services: serviceHolders,
     tables: [...tables.values()],
     events: [...events.values()],
     procedures: services.flatMap(procedurePrograms),
-    atomicHandlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
+    atomicHandlers,
+    handlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
     runQuery: transactionQueries(),
   }
 }
@@ -94,37 +101,101 @@ function serviceProgram(
     tables: own(service.tables.keys(), tables),
     events: own(service.events.keys(), events),
     aborts: aborts.size === 0 ? undefined : aborts,
+    ...(service.reads.size > 0 && { reads: grantsOf(service, tables) }),
   }
+}
+
+/** The ordinals of the tables of other services that a service reads. */
+function grantsOf(service: ServiceDefinition, tables: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  return new Map(
+    [...service.reads].map(([name, arrow]) => {
+      const what = `reads.${name} of service '${service.name}'`
+      const answer = follow(arrow, `The arrow of ${what}`)
+      const definition = tableDefinitions.of(answer)
+      if (definition === undefined) throw invalidDefinition(`The arrow of ${what} must answer a table, () => shop.tables.order, not ${shown(answer)}.`)
+      const ordinal = tables.get(definition.name)
+      if (ordinal === undefined) {
+        throw invalidDefinition(`${what} leads to ${definition.name === '' ? 'a table of no service' : `'${definition.name}'`}, which is not in this application: put its service into app().`)
+      }
+      if (definition.service === service.name) throw invalidDefinition(`${what} is a table of its own: leave it out, tx.db has it.`)
+      return [name, ordinal] as const
+    }),
+  )
 }
 
 function procedurePrograms(service: ServiceDefinition, ordinal: number): readonly ProcedureProgram[] {
   const byName = [...service.procedures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return byName.map(({ name, input, placed, partition, run, handle }) => ({
-    descriptor: { name, columns: input.columns, placed },
+  return byName.map(({ name, input, placed, partition, partitions, readonly, run, handle }) => ({
+    descriptor: { name, columns: input.columns, placed, ...(readonly && { readonly }) },
     ...rules(input),
     handle: handle as object,
     service: ordinal,
     partition: partition as ProcedureProgram['partition'],
+    ...(partitions !== undefined && { partitions: partitions as NonNullable<ProcedureProgram['partitions']> }),
     run,
   }))
 }
 
+/** Those that run after the commit. What `run` gets is the event as `db.events` shows it. */
 function handlerPrograms(
   service: ServiceDefinition,
   ordinal: number,
   events: ReadonlyMap<string, number>,
+): readonly HandlerProgram[] {
+  const after = [...service.handlers.values()].filter(({ atomic }) => !atomic)
+  return after.map((handler) => {
+    const { name, run, partition } = handler
+    const event = eventsOf(handler, events)[0]!
+    const type = (eventDefinitions.of(handler.events[0]!()) as EventDefinition).name
+    return {
+      name,
+      service: ordinal,
+      event,
+      partition: partition as HandlerProgram['partition'],
+      run: (tx, { batch, index, time, payload }) =>
+        run(tx, Object.freeze({ type, payload: Object.freeze(payload), position: formatPosition(batch, index), time }) as never),
+    }
+  })
+}
+
+function atomicHandlerPrograms(
+  service: ServiceDefinition,
+  ordinal: number,
+  events: ReadonlyMap<string, number>,
 ): readonly AtomicHandlerProgram[] {
-  return [...service.handlers.values()].map((handler) => ({
+  const atomic = [...service.handlers.values()].filter((handler) => handler.atomic)
+  return atomic.map((handler) => ({
     name: handler.name,
     service: ordinal,
-    event: eventOf(handler, events),
+    events: eventsOf(handler, events),
+    joins: handler.joins,
+    emits: emitsOf(handler, events),
     run: handler.run,
   }))
 }
 
-/** The ordinal of the event of a handler: arrows are followed here, when all modules have been loaded. */
-function eventOf(handler: HandlerDefinition, events: ReadonlyMap<string, number>): number {
-  const answer = follow(handler.event, `The arrow of handler '${handler.name}'`)
+/** The ordinals of the events of a handler: arrows are followed here, when all modules have been loaded. */
+function eventsOf(handler: HandlerDefinition, events: ReadonlyMap<string, number>): readonly number[] {
+  const ordinals = handler.events.map((arrow) => eventOf(handler, arrow, events))
+  const twice = ordinals.find((ordinal, n) => ordinals.indexOf(ordinal) !== n)
+  if (twice === undefined) return ordinals
+  throw invalidDefinition(`Handler '${handler.name}' waits for '${[...events.keys()][twice]}' twice: list each event once.`)
+}
+
+function emitsOf({ name, emits }: HandlerDefinition, events: ReadonlyMap<string, number>): readonly number[] | undefined {
+  if (emits === undefined) return undefined
+  const answer = follow(emits, `The arrow of emits of handler '${name}'`)
+  if (!Array.isArray(answer)) throw invalidDefinition(`emits of handler '${name}' is a list of events, not ${shown(answer)}.`)
+  return answer.map((one: unknown) => {
+    const definition = eventDefinitions.of(one)
+    const ordinal = definition && events.get(definition.name)
+    if (ordinal !== undefined) return ordinal
+    throw invalidDefinition(`emits of handler '${name}' lists ${definition === undefined ? shown(one) : `'${definition.name}'`}, which is no event of this application.`)
+  })
+}
+
+function eventOf(handler: HandlerDefinition, arrow: () => unknown, events: ReadonlyMap<string, number>): number {
+  const answer = follow(arrow, `The arrow of handler '${handler.name}'`)
   const definition = eventDefinitions.of(answer)
   if (definition === undefined) {
     throw invalidDefinition(
@@ -176,13 +247,7 @@ function laterOf(service: ServiceDefinition): readonly string[] {
   const later: string[] = []
   for (const table of service.tables.values())
     later.push(...table.later.map((feature) => `${feature} of table '${table.name}'`))
-  for (const { name, later: features } of service.procedures.values()) {
-    later.push(...features.map((feature) => `${feature} of procedure '${name}'`))
-  }
   for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
-  for (const { name, atomic } of service.handlers.values()) {
-    if (!atomic) later.push(`handler '${name}' without atomic: true`)
-  }
   return later
 }
 

@@ -1,4 +1,5 @@
 /** What `db.stats()` answers. Everything counts since the database was opened, unless it says what it is now. */
+import type { ErrorCode } from '../engine/base/errors.js'
 import type { Position } from './position.js'
 
 /** Times of one stage, in milliseconds, one for each batch that was timed. Percentiles are told to 6 %. */
@@ -10,6 +11,27 @@ export interface StageStats {
   readonly p99Ms: number
   readonly p999Ms: number
   readonly maxMs: number
+}
+
+/** A handler that runs after the commit. */
+export interface HandlerStats {
+  /** Full name: `'bank.note'`. */
+  readonly name: string
+  /** The event, by its full name. */
+  readonly event: string
+  /** Events that it has handled, and that it has refused for good. */
+  readonly handled: number
+  readonly failed: number
+  /** Times that an event was tried again, because what stood in its way may pass. */
+  readonly retried: number
+  /** Events taken from the log and not done, now. */
+  readonly waiting: number
+  /** There is something durable that it has not handled, or not looked at. */
+  readonly isBehind: boolean
+  /** Up to here everything is done, durably: where it goes on after a restart. The log is kept from here. */
+  readonly position: Position
+  /** Why it does not go on: `HISTORY_GONE` where the log does not reach back to it any more. */
+  readonly stoppedBy: ErrorCode | undefined
 }
 
 export interface DatabaseStats {
@@ -94,6 +116,8 @@ export interface DatabaseStats {
     /** Streams that have not read all that is durable. */
     readonly behind: number
   }
+  /** Handlers without `atomic: true`. */
+  readonly handlers: readonly HandlerStats[]
   /** Snapshots that are open now. */
   readonly snapshots: number
 }

@@ -6,7 +6,7 @@
  */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type AbortLike, type DecodedTransaction, type LogFollower, type OpenEngine, transactName } from '../engine/index.js'
+import { type AbortLike, type DecodedTransaction, enginePrefix, type LogFollower, type OpenEngine, transactName } from '../engine/index.js'
 import { formatPosition, inPositions } from './position.js'
 
 export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposable {
@@ -143,7 +143,8 @@ export function commitOf(transaction: DecodedTransaction): object {
     time: transaction.time,
     // An interactive transaction has no procedure that a user could know.
     procedure: transaction.procedure === transactName ? undefined : transaction.procedure,
-    requestId: transaction.id,
+    // The ids of the engine's own calls are nobody's requests.
+    requestId: transaction.id?.startsWith(enginePrefix) === true ? undefined : transaction.id,
     changes: transaction.changes,
     events: transaction.events.map(({ type, payload }) => ({ type, payload, position, time: transaction.time })),
   }

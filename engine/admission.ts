@@ -16,9 +16,10 @@ import type { Environment } from './base/environment.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import { type Caller, CallTable } from './call-table.js'
-import type { PartitionValue, Program } from './schema/descriptor.js'
-import { partitionOf, partitionOfOne } from './schema/placement.js'
+import type { Program } from './schema/descriptor.js'
+import { partitionOfAnswer, partitionsOfAnswer } from './schema/placement.js'
 import { compileRecordCodec, type PlainRecord, type RecordCodec } from './schema/record-codec.js'
+import { enginePrefix, isEngineId } from './schema/handler-ids.js'
 import type { Control } from './shared/control.js'
 import { neverWithdrawn, noDeadline, type RequestRing, unplaced } from './shared/request-ring.js'
 import { lateError } from './txn/outcome.js'
@@ -37,6 +38,8 @@ export interface SubmitOptions {
   readonly signal?: AbortLike | undefined
   readonly timeoutMs?: number | undefined
   readonly whenFull?: WhenFull | undefined
+  /** The id is one of the engine's own. */
+  readonly isOwn?: true | undefined
   /** Where the call is placed, when its procedure does not say it: interactive transactions. */
   readonly partition?: number | undefined
 }
@@ -139,7 +142,7 @@ export class Admission {
     const place = this.#encode(procedure, input)
     const partition = options?.partition ?? place
     const timeoutMs = options?.timeoutMs
-    const id = options?.id === undefined ? undefined : idBytes(options.id)
+    const id = options?.id === undefined ? undefined : idBytes(options.id, options.isOwn)
     const isWatched = signal !== undefined || timeoutMs !== undefined
     const deadline = !isWatched ? neverWithdrawn : timeoutMs === undefined ? noDeadline : this.#parts.environment.monotonicMs() + timeoutMs
     if (!isFull && this.#write(procedure, partition, id, this.#writer.memory, this.#writer.length, caller, index, deadline)) {
@@ -155,13 +158,13 @@ export class Admission {
     this.#isEncoding = true
     const writer = this.#writer
     writer.reset()
-    const { partition, descriptor } = this.#parts.program.procedures[procedure]!
+    const { partition, partitions, descriptor } = this.#parts.program.procedures[procedure]!
     const given = input === undefined ? {} : input
     let place = unplaced
     try {
-      if (partition === undefined) this.#inputs[procedure]!.encode(given, writer)
+      if (partition === undefined && partitions === undefined) this.#inputs[procedure]!.encode(given, writer)
       // The function sees the input as the procedure will: checked, with defaults.
-      else place = this.#place(procedure, partition as (input: never) => unknown, this.#inputs[procedure]!.encodeRecord(given, writer))
+      else place = this.#place(procedure, this.#inputs[procedure]!.encodeRecord(given, writer))
     } finally {
       this.#isEncoding = false
     }
@@ -171,19 +174,27 @@ export class Admission {
     return place
   }
 
-  #place(procedure: number, partition: (input: never) => unknown, input: PlainRecord): number {
+  /** Where the functions of a procedure place it: in the lane of a partition, or `unplaced` where they name several. */
+  #place(procedure: number, input: PlainRecord): number {
     const { partitions, program } = this.#parts
-    let value: unknown
+    const { partition, partitions: several, descriptor } = program.procedures[procedure]!
+    const { name } = descriptor
+    let answer: unknown
     try {
-      value = partition(input as never)
+      answer = partition !== undefined ? partition(input as never) : several!(input as never)
     } catch (cause) {
-      const { name } = program.procedures[procedure]!.descriptor
       throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" threw.`, { cause, details: { procedure: name } })
     }
-    if (isPartitionValue(value)) return partitionOfOne(value, partitions)
-    if (Array.isArray(value) && value.length > 0 && value.every(isPartitionValue)) return partitionOf(value, partitions)
-    const { name } = program.procedures[procedure]!.descriptor
-    throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" answers text, numbers, bigints, booleans or bytes, or a list of them.`, { details: { procedure: name } })
+    if (partition !== undefined) {
+      const place = partitionOfAnswer(answer, partitions)
+      if (place >= 0) return place
+      throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" answers text, numbers, bigints, booleans or bytes, or a list of them.`, { details: { procedure: name } })
+    }
+    const places = partitionsOfAnswer(answer, partitions)
+    if (places === undefined) {
+      throw SluiceError.of('INVALID_INPUT', `The function partitions of "${name}" answers a list, one entry or more, each of which is what partition would answer.`, { details: { procedure: name } })
+    }
+    return places.every((place) => place === places[0]) ? places[0]! : unplaced
   }
 
   /** False when the ring has no room. */
@@ -381,19 +392,14 @@ export class Admission {
   }
 }
 
-function isPartitionValue(value: unknown): value is PartitionValue {
-  return (
-    (typeof value === 'number' && !Number.isNaN(value)) || typeof value === 'string' || typeof value === 'bigint' || typeof value === 'boolean' || value instanceof Uint8Array
-  )
-}
-
 /** The bytes of a request id, or a refusal. */
-export function idBytes(id: unknown): Uint8Array {
+export function idBytes(id: unknown, isOwn = false): Uint8Array {
   if (typeof id !== 'string' || id === '') throw SluiceError.of('INVALID_INPUT', 'The id of a call is text, and not empty.')
   const bytes = Buffer.from(id, 'utf8')
   if (bytes.length > limits.requestIdBytesMax || bytes.toString('utf8') !== id) {
     throw SluiceError.of('INVALID_INPUT', `The id of a call is well-formed text of at most ${limits.requestIdBytesMax} bytes.`)
   }
+  if (!isOwn && isEngineId(bytes)) throw SluiceError.of('INVALID_INPUT', `Ids that begin with "${enginePrefix}" are the engine's own: begin the id of a call in another way.`)
   return bytes
 }
 

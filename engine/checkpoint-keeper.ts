@@ -24,6 +24,8 @@ export interface KeeperOptions {
   readonly isUnsynced: boolean
   readonly logBytes: number
   readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined }
+  /** Who holds the log, and up to which batch each has read. */
+  readonly consumers: () => readonly { readonly name: string; readonly batch: number }[]
   /** Of the log behind the newest checkpoint, at open. */
   readonly logBytesAtOpen: number
 }
@@ -122,7 +124,7 @@ export class CheckpointKeeper {
     // Before the first frame of a database is in the files, its batch is that of replay.
     const newest = Math.min(control.durable, control.written)
     const upTo = newest > replayBatch ? newest : 0
-    const retention = { ...this.#options.retention, nowMs: environment.wallMs() }
+    const retention = { ...this.#options.retention, consumers: this.#options.consumers(), nowMs: environment.wallMs() }
     const job = threads.startJob({ kind, directory, databaseId, upTo, outcomeWindowMs, isUnsynced, retention, target }, isAwaited, options.onProgress)
     this.#stop = job.stop
     options.signal?.addEventListener('abort', job.stop)

@@ -63,6 +63,8 @@ export class Engine {
   #newsCount = 0
   #turnedMs = 0
   #isPumping = false
+  /** A read-only procedure runs on this thread. */
+  #isReadingHere = false
   #idleTurns = 0
   #seenDurable: number
   #closed: 'no' | 'closing' | 'closed' = 'no'
@@ -124,7 +126,11 @@ export class Engine {
   }
   /** A procedure that runs on this thread must not call the database. */
   mustBeOutside(): void {
-    if (this.#lanes?.isRunning === true) throw insideProcedure()
+    if (this.#isInside) throw insideProcedure()
+  }
+
+  get #isInside(): boolean {
+    return this.#isReadingHere || this.#lanes?.isRunning === true
   }
 
   /** The time of a batch that would begin now; never before that of a batch that can be read. */
@@ -137,7 +143,7 @@ export class Engine {
   #refusal(): SluiceError | undefined {
     if (this.#closed !== 'no') return closedError()
     if (this.#failure !== undefined) return this.#failure
-    if (this.#lanes?.isRunning === true) return insideProcedure()
+    if (this.#isInside) return insideProcedure()
     return this.parts.control.load('diskFull') === 0 ? undefined : diskFull()
   }
 
@@ -347,8 +353,22 @@ export class Engine {
   /** The newest durable batch for one read. */
   reading(): SnapshotView {
     this.#mustBeReadable()
-    if (this.parts.control.durable !== this.newest.batch) this.#collect(true)
+    if (this.parts.control.durable !== this.newest.batch && !this.#isReadingHere) this.#collect(true)
     return this.newest
+  }
+
+  /** Runs `work` over main's own view, which stays where it is until it has ended. `now`: the clock of the database at its beginning. */
+  readHere<T>(work: (view: SnapshotView, now: number) => T): T {
+    if (this.isClosed) throw closedError()
+    this.mustBeOutside()
+    const view = this.reading()
+    const now = this.now()
+    this.#isReadingHere = true
+    try {
+      return work(view, now)
+    } finally {
+      this.#isReadingHere = false
+    }
   }
 
   /** A view of its own on the newest durable batch, or on an older one that memory still holds (undefined: it does not). */

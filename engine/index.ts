@@ -7,6 +7,9 @@ export { openEngine, type EngineOptions, type OpenEngine } from './open.js'
 export type { Draft } from './draft.js'
 export { DraftHost, type HandInOptions } from './draft-host.js'
 export { DraftTable } from './draft-table.js'
+export type { HandlerFailure, HandlerState } from './handler-queue.js'
+export { enginePrefix } from './schema/handler-ids.js'
+export { type ReadAnswer, ReadHost } from './read-host.js'
 export type { SnapshotView } from './snapshot-view.js'
 export { LogFollower, oldestInLog, type FollowerOptions } from './stream/log-follower.js'
 export { openPast } from './stream/past.js'
@@ -22,8 +25,8 @@ export { programText } from './schema/program-text.js'
 export { workerMark } from './worker/worker-mark.js'
 export type {
   AtomicHandlerProgram, CatalogDescriptor, ColumnCheck, ColumnDescriptor, ColumnRules, ColumnType, EventDescriptor,
-  EventProgram, IndexDescriptor, JsonCheck, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, QueriedTable, RecordDescriptor,
-  RunQuery, ServiceProgram, TableDescriptor, TableProgram,
+  EventProgram, HandlerProgram, IndexCondition, IndexDescriptor, JsonCheck, LoggedEvent, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, QueriedTable,
+  RecordDescriptor, RunQuery, ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
 export { transactName } from './schema/descriptor.js'
 export { compileRecordCodec, type PlainRecord, type RecordCodec } from './schema/record-codec.js'

@@ -8,6 +8,8 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { QueueOptions } from './admission.js'
 import { Engine } from './database.js'
+import type { HandlerFailure } from './handler-queue.js'
+import { HandlerHost } from './handler-host.js'
 import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import type { SpeculationMode } from './partition/speculation-pace.js'
 import type { Program } from './schema/descriptor.js'
@@ -42,6 +44,8 @@ export interface EngineOptions {
   readonly onProgress: ((progress: RecoverProgress) => void) | undefined
   /** The module that workers load. */
   readonly module: string
+  /** Told of events that a handler could not handle. */
+  readonly onHandlerFailure?: ((failure: HandlerFailure) => void) | undefined
   readonly signal: { readonly aborted: boolean; readonly reason: unknown } | undefined
   /** 'auto': where there are two workers or more, and it pays. The rest is for tests. */
   readonly speculation?: SpeculationMode | undefined
@@ -61,6 +65,8 @@ export interface OpenEngine {
   readonly disk: DatabaseFiles | undefined
   /** Undefined without a path. */
   readonly keeper: CheckpointKeeper | undefined
+  /** Undefined where no handler runs after the commit. */
+  readonly handlers: HandlerHost | undefined
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -196,6 +202,7 @@ async function openLocked(
     await threads.close()
     throw error
   }
+  let handlers: HandlerHost | undefined
   const keeper =
     directory === undefined
       ? undefined
@@ -209,14 +216,17 @@ async function openLocked(
           isUnsynced: options.durability !== 'fsync',
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
+          consumers: () => handlers?.held ?? [],
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
   const opened = engine
   if (keeper !== undefined) engine.follow(keeper)
   for (const news of untold) news(engine)
+  const disk = directory === undefined ? undefined : { directory, databaseId }
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
+    handlers?.close()
     const kept = keeper?.close()
     await opened.drain()
     await kept
@@ -224,13 +234,20 @@ async function openLocked(
     await threads.close()
     await lock?.release()
   }
+  try {
+    handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
+  } catch (error) {
+    await close()
+    throw error
+  }
   return {
     engine,
     options,
     durability: options.durability,
     catalog,
-    disk: directory === undefined ? undefined : { directory, databaseId },
+    disk,
     keeper,
+    handlers,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }

@@ -11,7 +11,7 @@
  * them that is all that counts: `not(eq(a, b))` is `ne(a, b)`, and both say no to null.
  */
 import { limits } from '../engine/base/limits.js'
-import type { ColumnDescriptor, IndexDescriptor, TableDescriptor } from '../engine/index.js'
+import type { ColumnDescriptor, IndexCondition, IndexDescriptor, TableDescriptor } from '../engine/index.js'
 import type { Aggregation, Comparison, PlanCondition, PlanTerm, QueryPlan } from './logical-plan.js'
 import { invalidQuery, isOfKind, typeOfColumn, type ValueType } from './values.js'
 
@@ -80,12 +80,8 @@ export interface ResolvedQuery {
 }
 
 /** An index with a `where` holds the rows that have these values, and no others. */
-export interface IndexWhere {
-  readonly column: number
-  readonly value: unknown
-}
-export function whereOf(index: IndexDescriptor): readonly IndexWhere[] {
-  return (index as { readonly where?: readonly IndexWhere[] }).where ?? []
+export function whereOf(index: IndexDescriptor): readonly IndexCondition[] {
+  return index.where ?? []
 }
 
 /** R64: names of answers become properties in generated code. */

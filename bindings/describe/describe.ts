@@ -25,7 +25,7 @@ export function descriptionOf(program: Program): Description {
       name: event.descriptor.name,
       service: serviceOf(event.descriptor.name),
       columns: describeColumns(event.descriptor.columns, event),
-      atomicHandlers: program.atomicHandlers.filter((handler) => handler.event === ordinal).map(({ name }) => name),
+      atomicHandlers: program.atomicHandlers.filter(({ events }) => events.includes(ordinal)).map(({ name }) => name),
     })),
     procedures: program.procedures.map((procedure): ProcedureDescription => {
       const { name, columns, placed, readonly = false } = procedure.descriptor

@@ -23,9 +23,10 @@ export interface ProcedureDefinition {
   readonly input: LoweredColumns
   readonly placed: ProcedureDescriptor['placed']
   readonly partition: ((input: never) => unknown) | undefined
+  readonly partitions: ((input: never) => unknown) | undefined
+  /** Runs on a snapshot and is never sequenced. */
+  readonly readonly: boolean
   readonly run: (tx: never, input: never) => unknown
-  /** What this version cannot do yet; `app()` refuses it by name. */
-  readonly later: readonly string[]
   /** What the user holds; set when it is made. */
   handle: object | undefined
 }

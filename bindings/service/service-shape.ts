@@ -7,4 +7,6 @@ export interface ServiceShape {
   tables: Readonly<Record<string, Table>>
   events: Readonly<Record<string, Columns>>
   aborts: Readonly<Record<string, Columns>>
+  /** Tables of other services that it may read. */
+  reads?: Readonly<Record<string, Table>>
 }

@@ -45,6 +45,12 @@ import {
 
 // ── what users see ──────────────────────────────────────────────────────────────────────────────────────
 
+/** Tables as they are, whether they are given or answered by an arrow. */
+type Granted<R> = { readonly [G in keyof R]: Extract<R[G] extends () => infer T ? T : R[G], Table> }
+type Emits = readonly EventType[] | (() => readonly EventType[])
+type EventSource = EventType | (() => EventType)
+type EmittedBy<E> = E extends () => infer T ? EmittedBy<T> : E extends EventType<infer N, infer C> ? Emitted<N, C> : never
+
 export interface Service<S extends ServiceShape> {
   readonly [shape]: S
   readonly name: S['name']
@@ -84,9 +90,21 @@ export interface Service<S extends ServiceShape> {
     options: {
       readonly name: string
       readonly atomic?: Atomic | undefined
+      /** Without `atomic`: events with the same value are handled in order, others beside each other. */
       readonly partition?: ((payload: Read<C>) => PartitionKey) | undefined
+      /** With `atomic`: all that it may emit, itself or by what it calls. Others are refused then. */
+      readonly emits?: Emits | undefined
     },
     run: (tx: Tx<S>, event: Atomic extends true ? Emitted<N, C> : Delivered<N, C>) => Sync<R>,
+  ): void
+  /**
+   * Reacts to several events of one transaction, inside it: once, when each of them has been emitted, with the first
+   * of each. If one is missing, it does not run.
+   */
+  on<const E extends readonly [EventSource, EventSource, ...EventSource[]], R>(
+    events: E,
+    options: { readonly name: string; readonly atomic: true; readonly emits?: Emits | undefined },
+    run: (tx: Tx<S>, events: { readonly [P in keyof E]: EmittedBy<E[P]> }) => Sync<R>,
   ): void
 
   workflow<I extends Columns = {}, R = void, M extends Messages = {}>(
@@ -101,8 +119,12 @@ export interface Service<S extends ServiceShape> {
 export interface HandlerDefinition {
   /** The full name, `'bank.book'`. */
   readonly name: string
-  readonly event: () => unknown
+  /** One, or all of several that it `joins`. */
+  readonly events: readonly (() => unknown)[]
+  readonly joins: boolean
   readonly atomic: boolean
+  readonly emits: (() => unknown) | undefined
+  readonly partition: ((payload: never) => unknown) | undefined
   readonly run: (tx: never, event: never) => unknown
 }
 
@@ -111,6 +133,8 @@ export interface ServiceDefinition {
   readonly tables: ReadonlyMap<string, TableDefinition>
   readonly events: ReadonlyMap<string, EventDefinition>
   readonly aborts: ReadonlyMap<string, LoweredColumns>
+  /** Tables of other services, by the names that this one gives them. */
+  readonly reads: ReadonlyMap<string, () => unknown>
   readonly procedures: Map<string, ProcedureDefinition>
   readonly workflows: Map<string, WorkflowDefinition>
   readonly handlers: Map<string, HandlerDefinition>
@@ -153,17 +177,19 @@ class ServiceHandle {
         `${what} has both partition and partitions: give the one that says where its rows are.`,
       )
     }
-    const later: string[] = []
-    if (partitions !== undefined) later.push('partitions')
-    if (checkFlag(readonly, `readonly of ${what}`)) later.push('readonly: true')
+    const isReadOnly = checkFlag(readonly, `readonly of ${what}`)
+    if (isReadOnly && (partition !== undefined || partitions !== undefined)) {
+      throw invalidDefinition(`${what} is read-only, so it runs on a snapshot of all partitions: leave ${partition !== undefined ? 'partition' : 'partitions'} out.`)
+    }
     const definition: ProcedureDefinition = {
       name: full,
       service: this.name,
       input: lowerColumns(input, `the input of ${what}`, 'record'),
-      placed: partition !== undefined,
+      placed: partition !== undefined || partitions !== undefined,
       partition,
+      partitions,
+      readonly: isReadOnly,
       run,
-      later,
       handle: undefined,
     }
     this.#definition.procedures.set(name as string, definition)
@@ -171,18 +197,23 @@ class ServiceHandle {
   }
 
   on(event: unknown, options: unknown, run: unknown): void {
-    const { name, atomic, partition } = checkOptions(options, `on() of service '${this.name}'`, [
+    const { name, atomic, partition, emits } = checkOptions(options, `on() of service '${this.name}'`, [
       'name',
       'atomic',
       'partition',
+      'emits',
     ])
     const full = this.#claim(name, 'handler')
     const what = `handler '${full}'`
-    if (eventDefinitions.of(event) === undefined && typeof event !== 'function') {
-      throw invalidDefinition(
-        `The first argument of ${what} must be an event, or an arrow that answers one ` +
-          `(() => shop.events.paid), not ${shown(event)}.`,
-      )
+    const joins = Array.isArray(event)
+    const sources = joins ? (event as readonly unknown[]) : [event]
+    for (const source of sources) {
+      if (eventDefinitions.of(source) === undefined && typeof source !== 'function') {
+        throw invalidDefinition(
+          `The first argument of ${what} must be an event, or an arrow that answers one ` +
+            `(() => shop.events.paid), not ${shown(source)}.`,
+        )
+      }
     }
     checkFunction(run, `The third argument of ${what}`)
     if (partition !== undefined) checkFunction(partition, `partition of ${what}`)
@@ -190,10 +221,23 @@ class ServiceHandle {
     if (isAtomic && partition !== undefined) {
       throw invalidDefinition(`${what} is atomic, so it runs where its event is emitted: leave partition out.`)
     }
+    if (joins && (!isAtomic || sources.length < 2)) {
+      throw invalidDefinition(
+        isAtomic
+          ? `${what} waits for a list of ${sources.length}: give two events or more, or one without a list.`
+          : `${what} waits for several events, which only atomic: true can, for they are of one transaction.`,
+      )
+    }
+    if (emits !== undefined && !isAtomic) throw invalidDefinition(`${what} is not atomic, so it may emit anything: leave emits out.`)
+    if (emits !== undefined && !Array.isArray(emits)) checkFunction(emits, `emits of ${what}`)
+    const arrow = (source: unknown) => (typeof source === 'function' ? (source as () => unknown) : () => source)
     this.#definition.handlers.set(name as string, {
       name: full,
-      event: typeof event === 'function' ? (event as () => unknown) : () => event,
+      events: sources.map(arrow),
+      joins,
       atomic: isAtomic,
+      emits: emits === undefined ? undefined : arrow(emits),
+      partition,
       run,
     })
   }
@@ -261,21 +305,27 @@ export function service<
   T extends Readonly<Record<string, Table>> = {},
   E extends Readonly<Record<string, Columns>> = {},
   A extends Readonly<Record<string, Columns>> = {},
+  R extends Readonly<Record<string, Table | (() => Table)>> = {},
 >(
   name: N,
   definition?: {
     readonly tables?: T | undefined
     readonly events?: E | undefined
     readonly aborts?: A | undefined
+    /**
+     * Tables of other services that its procedures and handlers may read, by the names they have in `tx.db`. A
+     * table, or an arrow where services import each other.
+     */
+    readonly reads?: R | undefined
   },
-): Service<{ name: N; tables: T; events: E; aborts: A }> {
-  return defineService(name, definition ?? {}) as unknown as Service<{ name: N; tables: T; events: E; aborts: A }>
+): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R> }> {
+  return defineService(name, definition ?? {}) as never
 }
 
 function defineService(name: unknown, definition: unknown): ServiceHandle {
   checkName(name, 'a service')
   const what = `service '${name}'`
-  const options = checkOptions(definition, what, ['tables', 'events', 'aborts'])
+  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads'])
   const events = new Map<string, EventDefinition>()
   for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
     checkName(event, `an event of ${what}`)
@@ -287,7 +337,17 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
     checkName(reason, `an abort reason of ${what}`)
     aborts.set(reason, lowerColumns(columns, `abort reason '${reason}' of ${what}`, 'record'))
   }
+  const reads = new Map<string, () => unknown>()
+  for (const [grant, source] of entriesOf(options['reads'], `The reads of ${what}`)) {
+    checkName(grant, `a table that ${what} reads`)
+    if (tableDefinitions.of(source) === undefined && typeof source !== 'function') {
+      throw invalidDefinition(`reads.${grant} of ${what} must be a table, or an arrow that answers one (() => shop.tables.order), not ${shown(source)}.`)
+    }
+    reads.set(grant, typeof source === 'function' ? (source as () => unknown) : () => source)
+  }
   const handles = new Map(entriesOf(options['tables'], `The tables of ${what}`))
+  const both = [...reads.keys()].find((grant) => handles.has(grant))
+  if (both !== undefined) throw invalidDefinition(`${what} has a table '${both}' and reads another one under this name: give one of them another name.`)
   const tables = takeTables(name, handles)
   return new ServiceHandle(
     {
@@ -295,6 +355,7 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
       tables,
       events,
       aborts,
+      reads,
       procedures: new Map(),
       workflows: new Map(),
       handlers: new Map(),

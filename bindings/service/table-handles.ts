@@ -146,6 +146,8 @@ export interface OrderedTxTable<S extends TableShape> extends TxTable<S>, Scan<S
 /** A table inside a read-only procedure. */
 export interface ReadTable<S extends TableShape> extends Get<S> {
   readonly index: LiveIndexes<S, Frozen<S>>
+  /** How many rows there are. */
+  count(): number
   row(key: Key<S>): Frozen<S> | undefined
 }
 export interface OrderedReadTable<S extends TableShape> extends ReadTable<S>, Scan<S> {

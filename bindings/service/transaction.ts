@@ -21,13 +21,22 @@ type Abort<S extends ServiceShape> = keyof S['aborts'] extends never
   ? (reason: string, details?: Readonly<Record<string, unknown>>) => never
   : <A extends keyof S['aborts'] & string>(reason: A, ...details: Details<Write<S['aborts'][A]>>) => never
 
+type Tables = Readonly<Record<string, Table>>
+type TxTables<T extends Tables> = {
+  readonly [N in keyof T]: T[N][typeof shape]['ordered'] extends true
+    ? OrderedTxTable<T[N][typeof shape]>
+    : TxTable<T[N][typeof shape]>
+}
+type ReadTables<T extends Tables> = {
+  readonly [N in keyof T]: T[N][typeof shape]['ordered'] extends true
+    ? OrderedReadTable<T[N][typeof shape]>
+    : ReadTable<T[N][typeof shape]>
+}
+type Granted<S extends ServiceShape> = S['reads'] extends Tables ? S['reads'] : {}
+
 /** The transaction of a read-only procedure. */
-export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock {
-  readonly db: {
-    readonly [T in keyof S['tables']]: S['tables'][T][typeof shape]['ordered'] extends true
-      ? OrderedReadTable<S['tables'][T][typeof shape]>
-      : ReadTable<S['tables'][T][typeof shape]>
-  }
+export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
+  readonly db: ReadTables<S['tables']> & ReadTables<Granted<S>>
   call<I, O>(procedure: Procedure<I, O, 'read'>, ...input: Input<I>): O
   readonly abort: Abort<S>
 }
@@ -37,12 +46,8 @@ export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock {
  * not.
  */
 export interface Tx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
-  /** The tables of the service. */
-  readonly db: {
-    readonly [T in keyof S['tables']]: S['tables'][T][typeof shape]['ordered'] extends true
-      ? OrderedTxTable<S['tables'][T][typeof shape]>
-      : TxTable<S['tables'][T][typeof shape]>
-  }
+  /** The tables of the service, and read-only those of others that it `reads`. */
+  readonly db: TxTables<S['tables']> & ReadTables<Granted<S>>
   /** Announces an event of the service, if this commits. */
   emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<S['events'][E]>>): void
   /** Runs another procedure, of any service of the application, inside this transaction. */

@@ -64,6 +64,17 @@ export const limits = {
   /** Plans of one join for different sizes of its tables. */
   queryPlansMax: 64,
 
+  // handlers that run after the commit
+  /** Events of one handler that are taken from the log and not done: the ids that are kept beside its cursor. */
+  handlerEventsAheadMax: 1_024,
+  /** A cursor that is further behind moves though nothing else does. */
+  handlerCursorBatchesMax: 65_536,
+  /** What failed for want of memory is tried so often. */
+  handlerAttemptsMax: 10,
+  /** Before retry n a handler waits for this times 2^n, up to the second bound. */
+  handlerPauseMs: 5,
+  handlerPauseMsMax: 5_000,
+
   // speculation
   /** Runs of one batch on their way to the sequencer, for each worker; what finds no room runs in order. */
   speculationLogBytes: 32 * MiB,

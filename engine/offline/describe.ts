@@ -1,6 +1,5 @@
 /** `sluice info`: what a directory holds, in one walk over its log. */
 import type { LoggedCatalog } from '../schema/catalog.js'
-import { transactName } from '../schema/descriptor.js'
 import { FrameBodyReader } from '../../wal/index.js'
 import { type CheckpointState, OfflineCheckpoints } from './checkpoints.js'
 import { catalogIn, walkLog } from './log-walk.js'
@@ -51,7 +50,7 @@ export function describeDatabase(source: Source): DatabaseDescription {
     partitions: catalog?.partitions ?? 0,
     tables: catalog?.tables ?? [],
     events: catalog?.events ?? [],
-    procedures: (catalog?.procedures ?? []).filter((name) => name !== transactName),
+    procedures: (catalog?.procedures ?? []).filter((name) => !name.startsWith('$')),
     log: { segments, bytes, first, last, tornBytes, damage: damage && { segment, offset, why: damage.why } },
     checkpoints: OfflineCheckpoints.listed(source, databaseId),
   }

@@ -11,6 +11,8 @@ import { errorCodes, SluiceError } from '../base/errors.js'
 import { hash32 } from '../base/hash.js'
 import { limits } from '../base/limits.js'
 import type { Program } from '../schema/descriptor.js'
+import { partitionsOfAnswer } from '../schema/placement.js'
+import type { PlainRecord } from '../schema/record-codec.js'
 import { type BatchRecord, requestFlag } from '../shared/batch-record.js'
 import type { Control } from '../shared/control.js'
 import type { LaneLog } from '../shared/lane-log.js'
@@ -18,6 +20,7 @@ import { wordsFor } from '../shared/region.js'
 import { requestHeaderBytes, type RequestRing } from '../shared/request-ring.js'
 import type { ResponseRing } from '../shared/response-ring.js'
 import type { SpeculationLog } from '../shared/speculation-log.js'
+import type { Statistics } from '../shared/statistics.js'
 import type { Store } from '../store/store.js'
 import { outOfSpace } from '../store/domain.js'
 import { committed, encodeError, encodeShortError, errorOf, outcomeOfCode } from '../txn/outcome.js'
@@ -38,6 +41,7 @@ export interface LaneRunnerParts {
   readonly record: BatchRecord
   readonly realm: Realm
   readonly worker: number
+  readonly statistics: Statistics
 }
 
 /** It says that nothing was decided: a repeat with the same id runs, as if this one had never been. */
@@ -100,7 +104,7 @@ export class LaneRunner {
 
   /** `run`: where a run of it stands that still holds. */
   #runRequest(index: number, lane: number, run?: SpeculationLog): void {
-    const { record, requests, control, worker, log } = this.#parts
+    const { record, requests, control, worker, log, statistics } = this.#parts
     const flag = record.flag(index)
     const offset = record.offset(index)
     const at = offset >>> 2
@@ -130,6 +134,7 @@ export class LaneRunner {
       if (run === undefined) {
         this.#reader.seek(inputAt, inputAt + inputBytes)
         const input = transaction.inputs[procedure]!.decode(this.#reader)
+        if (lane === crossLane && flag !== requestFlag.stray) this.#declare(procedure, input)
         const result = transaction.run(procedure, input)
         this.#encodeResult(result, procedure)
       } else this.#takeRun(run)
@@ -168,6 +173,7 @@ export class LaneRunner {
       }
     }
     if (failure === undefined) {
+      if (transaction.hasLeftDeclared) statistics.add('strays', 1)
       transaction.commit()
       this.#ahead?.noteCommitted(transaction)
     } else {
@@ -177,6 +183,15 @@ export class LaneRunner {
     }
     this.#settle(slot, procedure, place, offset, idBytes, outcome, failure, long)
     control.noteRunning(worker, -1)
+  }
+
+  /** What a procedure said with `partitions`, so that leaving it is found. Its function has answered on main already. */
+  #declare(procedure: number, input: PlainRecord): void {
+    const { program, store } = this.#parts
+    const { partitions } = program.procedures[procedure]!
+    if (partitions === undefined) return
+    const places = partitionsOfAnswer(partitions(input as never), store.partitions)
+    if (places !== undefined) this.transaction.declare(places)
   }
 
   /** Does again what a run ahead has done, with its value. */

@@ -56,8 +56,8 @@ export class Speculator {
     const { store, scratch } = parts
     this.#speculation = new Speculation(store, new Scratch(scratch.at, scratch.words))
     this.#events = LaneLog.create({ lanes: 1, transactions: 1, changes: 1, events: limits.eventsPerTransactionMax + 1, bytes: 3 * limits.transactionBytesMax })
-    this.#transaction = new Transaction(parts.program, store, this.#events, (transaction, service) =>
-      makeServiceScope(transaction, service, (of, table) => new SpeculativeTableHandle(of, this.#speculation, table)),
+    this.#transaction = new Transaction(parts.program, store, this.#events, (transaction, service, isReadOnly) =>
+      makeServiceScope(transaction, service, isReadOnly, (of, table) => new SpeculativeTableHandle(of, this.#speculation, table)),
     )
     this.#speculation.transaction = this.#transaction
     this.#transaction.written = this.#speculation

@@ -5,7 +5,7 @@
  * What explains bytes may not change from opening to opening; where rows are placed and which indexes they have may, and stands
  * here so that a database can be read and checked without its application (`programOf`).
  */
-import { type ColumnDescriptor, type ColumnType, type IndexCondition, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
+import { cursorName, type ColumnDescriptor, type ColumnType, type IndexCondition, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
 export interface LoggedColumn {
@@ -46,7 +46,7 @@ export interface LoggedCatalog {
 
 const column = ({ name, type, nullable, values }: ColumnDescriptor): LoggedColumn => ({ name, type, nullable, ...(values && { values }) })
 
-/** `program` as the user made it: of the engine's own tables the counters are logged, where there are any; its own procedure comes last. */
+/** `program` as the user made it: of the engine's own tables the counters are logged, where there are any; its own procedures come last. */
 export function loggedCatalog(program: Program, database: { readonly seed: number; readonly partitions: number }): LoggedCatalog {
   return {
     format: 1,
@@ -54,8 +54,13 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
     partitions: database.partitions,
     tables: loggedTables(program).map(({ descriptor }) => loggedTable(descriptor)),
     events: program.events.map(({ descriptor: e }) => ({ name: e.name, columns: e.columns.map(column) })),
-    procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName],
+    procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName, ...handlerNames(program)],
   }
+}
+
+/** In the order of `withHandlers` (txn/handler-call.ts). */
+function handlerNames({ handlers }: Program): readonly string[] {
+  return handlers.length === 0 ? [] : [cursorName, ...handlers.map(({ name }) => name)]
 }
 
 function loggedTable(table: TableDescriptor): LoggedTable {
@@ -82,6 +87,7 @@ export function programOf(catalog: LoggedCatalog): Program {
     events: catalog.events.map((event) => ({ descriptor: { name: event.name, columns: event.columns }, checks: [], json: [] })),
     procedures: [],
     atomicHandlers: [],
+    handlers: [],
   }
 }
 

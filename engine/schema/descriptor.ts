@@ -73,6 +73,9 @@ export interface EventDescriptor extends RecordDescriptor {
 /** The engine's own procedure, which ends interactive transactions; no user's can have this name (R64). */
 export const transactName = '$transact'
 
+/** The engine's own procedure that notes how far handlers have come. */
+export const cursorName = '$cursor'
+
 export interface ProcedureDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transfer'`. */
   readonly name: string
@@ -133,6 +136,8 @@ export interface ProcedureProgram extends ColumnRules {
   /** Ordinal of the service, in `Program.services`. */
   readonly service: number
   readonly partition: ((input: never) => PartitionValue | readonly PartitionValue[]) | undefined
+  /** Several places: where they are one partition, in its lane, else in the cross-partition lane. */
+  readonly partitions?: ((input: never) => readonly (PartitionValue | readonly PartitionValue[])[]) | undefined
   /** Calls with an id are one request whatever their input is: it is what one run of a body came to, and differs from run to run. */
   readonly isKnownByName?: true
   readonly run: (tx: never, input: never) => unknown
@@ -144,9 +149,34 @@ export interface AtomicHandlerProgram {
   readonly name: string
   /** Ordinal of the service whose tables `tx.db` shows. */
   readonly service: number
+  /** Ordinals of the events it waits for: one, or all of several that it `joins`. */
+  readonly events: readonly number[]
+  /** It gets a list, once, when each of its events has been emitted. */
+  readonly joins: boolean
+  /** Ordinals of the events that it may emit, itself or by what it calls; undefined: it has not said. */
+  readonly emits: readonly number[] | undefined
+  readonly run: (tx: never, event: never) => unknown
+}
+
+/** An event as a handler gets it that runs after the commit, with its place in the log. */
+export interface LoggedEvent {
+  readonly batch: number
+  readonly index: number
+  readonly time: number
+  readonly payload: Readonly<Record<string, unknown>>
+}
+
+/** A handler that runs after the commit, in a transaction of its own. */
+export interface HandlerProgram {
+  /** Full name: `'bank.note'`. */
+  readonly name: string
+  /** Ordinal of the service whose tables `tx.db` shows. */
+  readonly service: number
   /** Ordinal of the event. */
   readonly event: number
-  readonly run: (tx: never, event: never) => unknown
+  /** Of the payload: where it runs, and its key. Undefined: in the cross-partition lane, all events one after the other. */
+  readonly partition: ProcedureProgram['partition']
+  readonly run: (tx: never, event: LoggedEvent) => unknown
 }
 
 export interface ServiceProgram {
@@ -154,6 +184,8 @@ export interface ServiceProgram {
   /** Names as the service says them, with ordinals into `Program.tables` and `Program.events`. */
   readonly tables: ReadonlyMap<string, number>
   readonly events: ReadonlyMap<string, number>
+  /** Tables of other services that it may read, by the names that it gives them. */
+  readonly reads?: ReadonlyMap<string, number>
   /** Declared reasons of `tx.abort`; undefined when the service declares none, and any word will do. */
   readonly aborts: ReadonlyMap<string, RecordDescriptor & ColumnRules> | undefined
 }
@@ -175,4 +207,5 @@ export interface Program {
   readonly procedures: readonly ProcedureProgram[]
   readonly atomicHandlers: readonly AtomicHandlerProgram[]
   readonly runQuery?: RunQuery
+  readonly handlers: readonly HandlerProgram[]
 }

@@ -54,6 +54,25 @@ export function partitionOfOne(value: PartitionValue, partitions: number): numbe
   return hashEnd(hashValue(hashStart, value)) % partitions
 }
 
+export function isPartitionValue(value: unknown): value is PartitionValue {
+  return (
+    (typeof value === 'number' && !Number.isNaN(value)) || typeof value === 'string' || typeof value === 'bigint' || typeof value === 'boolean' || value instanceof Uint8Array
+  )
+}
+
+/** The partition that the answer of a user's partition function means: one value, bare, or a tuple of them. -1: it means none. */
+export function partitionOfAnswer(answer: unknown, partitions: number): number {
+  if (isPartitionValue(answer)) return partitionOfOne(answer, partitions)
+  return Array.isArray(answer) && answer.length > 0 && answer.every(isPartitionValue) ? partitionOf(answer, partitions) : -1
+}
+
+/** The same for a function that names several places; undefined: it does not. */
+export function partitionsOfAnswer(answer: unknown, partitions: number): readonly number[] | undefined {
+  if (!Array.isArray(answer) || answer.length === 0) return undefined
+  const found = answer.map((one) => partitionOfAnswer(one, partitions))
+  return found.includes(-1) ? undefined : found
+}
+
 /** One value of a tuple that is hashed: begin with `hashStart`, finish with `hashEnd`. */
 export function hashValue(hash: number, value: PartitionValue): number {
   switch (typeof value) {

@@ -12,6 +12,7 @@ export function programText(program: Program): string {
   const lines: string[] = []
   for (const service of program.services) {
     lines.push(`service ${service.name}`)
+    for (const [name, table] of service.reads ?? []) lines.push(`reads ${service.name}.${name} of ${program.tables[table]?.descriptor.name}`)
     for (const [reason, columns] of service.aborts ?? []) {
       const name = `${service.name}.${reason}`
       lines.push(`abort ${name}`, ...columnLines(`details ${name}`, columns.columns, columns))
@@ -29,12 +30,18 @@ export function programText(program: Program): string {
   for (const { descriptor, ...rules } of program.events) {
     lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
   }
-  for (const { descriptor, checks, json } of program.procedures) {
-    lines.push(`procedure ${descriptor.name} ${descriptor.placed ? 'placed' : 'cross-partition'}`)
+  for (const { descriptor, checks, json, partitions } of program.procedures) {
+    const where = descriptor.readonly === true ? 'read-only' : partitions !== undefined ? 'in several partitions' : descriptor.placed ? 'placed' : 'cross-partition'
+    lines.push(`procedure ${descriptor.name} ${where}`)
     lines.push(...columnLines(`input ${descriptor.name}`, descriptor.columns, { checks, json }))
   }
-  for (const { name, event } of program.atomicHandlers)
-    lines.push(`handler ${name} on ${program.events[event]?.descriptor.name}`)
+  const eventNames = (events: readonly number[]) => events.map((event) => program.events[event]?.descriptor.name).join(', ')
+  for (const { name, events, joins, emits } of program.atomicHandlers) {
+    const what = emits === undefined ? '' : ` emits ${eventNames(emits)}`
+    lines.push(`handler ${name} on ${joins ? 'all of ' : ''}${eventNames(events)}${what}`)
+  }
+  for (const { name, event, partition } of program.handlers)
+    lines.push(`handler ${name} after ${program.events[event]?.descriptor.name} ${partition === undefined ? 'cross-partition' : 'placed'}`)
   return lines.join('\n')
 }
 

@@ -5,9 +5,15 @@
  *
  * A repeat finds its outcome here. Entries leave when they are older than the window, in batch time; when the table is full of
  * younger ones, calls with an id are `OVERLOADED`, never silently at-least-once.
+ *
+ * The engine's own ids (schema/handler-ids.ts) have no window: a cursor is replaced by the next one of its handler, which lets those of
+ * the events go that it has passed (R61).
  */
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
+import { decodeCanonical } from '../base/canonical.js'
+import { ByteReader } from '../base/bytes.js'
+import { enginePrefix, handlerOfCursor, keptForever, passedIds } from '../schema/handler-ids.js'
 import type { TableProgram } from '../schema/descriptor.js'
 import { boundsOf } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
@@ -61,7 +67,9 @@ export class OutcomeTable {
     this.#windowMs = windowMs
   }
 
+  /** What a repeat is answered with. A cursor has one id for good: each of its calls is a new one. */
   find(id: string): RecordedOutcome | undefined {
+    if (handlerOfCursor(id) !== undefined) return undefined
     this.#table.key.set(id)
     const row = this.#part.find()
     return row === 0 ? undefined : (this.#table.codec.decode(row) as PlainRow & RecordedOutcome)
@@ -75,33 +83,52 @@ export class OutcomeTable {
 
   /** Runs inside a batch, after its lanes. */
   add(batch: number, id: string, request: number, place: number, outcome: number, time: number, value: Uint8Array, ofBatch = batch): void {
+    const handler = id.startsWith(enginePrefix) ? handlerOfCursor(id) : undefined
+    if (handler !== undefined) {
+      this.#forget(batch, id)
+      const [toBatch, toIndex] = decodeCanonical(new ByteReader(value)) as readonly [number, number]
+      this.#forgetPassed(batch, passedIds(handler, { batch: toBatch, index: toIndex }))
+    }
     this.#writer.batch = batch
     this.#writer.begin()
     const { codec, key } = this.#table
     key.set(id)
     const known = this.#part.findAny()
     if (known !== 0 && this.#part.find() !== 0) return
-    codec.stage([id, request, ofBatch, place, outcome, time, value], this.#part.domain)
+    codec.stage([id, request, ofBatch, place, outcome, id.startsWith(enginePrefix) ? keptForever : time, value], this.#part.domain)
     this.#writer.insert(this.#part, known)
   }
 
   /** Recovery: the newest outcome of an id wins; an older one had left the window. */
   replace(batch: number, id: string, outcome: RecordedOutcome & { readonly time: number }): void {
-    this.#table.key.set(id)
-    const row = this.#part.find()
-    if (row !== 0) {
-      this.#writer.batch = batch
-      this.#writer.begin()
-      this.#writer.delete(this.#part, row)
-      this.#writer.settle()
-    }
+    this.#forget(batch, id)
     this.add(batch, id, outcome.request, outcome.place, outcome.outcome, outcome.time, outcome.value, outcome.batch)
   }
 
   /** Forgets what is older than the window, a bounded number each time. Runs inside a batch, after its lanes. */
   expire(batch: number, now: number): void {
-    const rows = this.#oldest(now - this.#windowMs, limits.outcomesExpiredPerBatchMax)
-    if (rows.length === 0) return
+    this.#deleteRows(batch, this.#oldest(now - this.#windowMs, limits.outcomesExpiredPerBatchMax))
+  }
+
+  #forget(batch: number, id: string): void {
+    this.#table.key.set(id)
+    const row = this.#part.find()
+    if (row === 0) return
+    this.#writer.batch = batch
+    this.#writer.begin()
+    this.#writer.delete(this.#part, row)
+    this.#writer.settle()
+  }
+
+  /** Ids of one time stand in the index in their own order. */
+  #forgetPassed(batch: number, [from, to]: readonly [string, string]): void {
+    const plan = this.#table.trees[0]!
+    const { range } = boundsOf(this.#table, plan, 2, { from: [keptForever, from], to: [keptForever, to] })
+    this.#deleteRows(batch, gatherRows([this.#part], plan, range, Infinity, (part) => part.trees[0]!.rootNow()))
+  }
+
+  /** As many as there is room for; the rest another time. */
+  #deleteRows(batch: number, rows: readonly number[]): void {
     this.#writer.batch = batch
     for (const row of rows) {
       this.#writer.begin()

@@ -15,11 +15,14 @@
  *       from would make the log look damaged.
  *   K2  Between two slices the environment equals no batch. It has no manifest then; only `finish` gives it one.
  */
+import { ByteReader } from '../base/bytes.js'
+import { decodeCanonical } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type KnownPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
 import { ChangedRows } from './changed-rows.js'
-import { decodeMeta, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
+import { handlerOfCursor, handlerOfEvent, isEngineId, passedIds } from '../schema/handler-ids.js'
+import { decodeMeta, decodeOutcome, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
 
 export interface CheckpointSource {
   readonly log: LogStorage
@@ -122,13 +125,18 @@ class Forward {
     this.records = body.transactionCount
   }
 
-  /** R57: those that have left the window. They are few where the log is short, and looked for when all others are there. */
+  /**
+   * R57: those that have left the window, and events that the cursor of their handler has passed (R61). They are few where the log is
+   * short, and looked for when all others are there. Cursors come before events.
+   */
   #forgetOldOutcomes(): void {
     const oldest = this.#now - this.#goal.outcomeWindowMs
+    const passed = new PassedEvents()
     for (const block of this.#checkpoint.blocks(Uint8Array.of(outcomesPlace >>> 8, outcomesPlace & 0xff))) {
       const { bytes, rows } = block
       for (let row = 0; row < block.count * rowWords && !this.#changes.isFull; row += rowWords) {
-        if (outcomeTime(bytes, rows[row + 2]!) < oldest) this.#changes.deletePart(bytes, rows[row]!, rows[row + 1]!)
+        const isPassed = (): boolean => passed.has(bytes.subarray(rows[row]! + 2, rows[row]! + rows[row + 1]!), () => decodeOutcome(bytes, rows[row + 2]!, rows[row + 3]!).value)
+        if (outcomeTime(bytes, rows[row + 2]!) < oldest || isPassed()) this.#changes.deletePart(bytes, rows[row]!, rows[row + 1]!)
       }
     }
     if (this.#changes.count > 0) this.#apply()
@@ -160,5 +168,24 @@ class Forward {
 
   #mustGoOn(): void {
     if (this.#goal.shouldStop()) throw SluiceError.of('CANCELLED', 'The checkpoint was stopped; the one before it is untouched.')
+  }
+}
+
+/** Walks outcomes in order of their ids, and knows which events the cursors that it has met have passed. */
+class PassedEvents {
+  readonly #ends = new Map<string, string>()
+
+  has(idBytes: Uint8Array, valueOf: () => Uint8Array): boolean {
+    if (!isEngineId(idBytes)) return false
+    const id = Buffer.from(idBytes).toString('utf8')
+    const moved = handlerOfCursor(id)
+    if (moved !== undefined) {
+      const [batch, index] = decodeCanonical(new ByteReader(valueOf())) as readonly [number, number]
+      this.#ends.set(moved, passedIds(moved, { batch, index })[1])
+      return false
+    }
+    const handler = handlerOfEvent(id)
+    const end = handler === undefined ? undefined : this.#ends.get(handler)
+    return end !== undefined && id < end
   }
 }

@@ -1,5 +1,6 @@
 /** R57: the transactions of a frame are the contents of the outcome table. Who keeps them reads them here. */
 import { type FrameBodyReader, transactionField, transactionWords } from '../../wal/index.js'
+import { isEngineId, keptForever } from '../schema/handler-ids.js'
 import type { OutcomeRow } from './checkpoint-rows.js'
 
 /** Every recorded call with an id, in order. The id (UTF-8) and the value are views of the body. */
@@ -12,10 +13,11 @@ export function forEachOutcome(body: FrameBodyReader, visit: (id: Uint8Array, ou
       const idBytes = words[at + transactionField.idBytes]!
       if (idBytes === 0) continue
       const idAt = lane.bytesAt + words[at + transactionField.id]!
+      const id = bytes.subarray(idAt, idAt + idBytes)
       const valueAt = lane.bytesAt + words[at + transactionField.result]!
-      visit(bytes.subarray(idAt, idAt + idBytes), {
+      visit(id, {
         batch: body.batch,
-        time: body.now,
+        time: isEngineId(id) ? keptForever : body.now,
         request: words[at + transactionField.resultHash]! >>> 0,
         place,
         outcome: words[at + transactionField.outcome]! >>> 0,

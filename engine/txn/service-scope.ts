@@ -3,18 +3,20 @@
  * new for every transaction, so that one that was kept does not act inside a later one.
  */
 import { didYouMean } from '../schema/closest-name.js'
-import type { QueriedTable, ServiceProgram } from '../schema/descriptor.js'
+import type { ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
 import { engineScope } from './draft-commit.js'
+import { queriedTables, type TableOf } from './queried-tables.js'
+import { inReadOnlyProcedure, ofAnotherService, ReadOnlyTable } from './read-only-table.js'
 import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export type MakeTable = (transaction: Transaction, table: TableStore) => TableAccess
 
-/** `makeTable`: what a table is for the procedures of this transaction. */
-export function makeServiceScope(transaction: Transaction, service: ServiceProgram, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
+/** `isReadOnly`: for procedures with `readonly: true`. `makeTable`: what a table is for the procedures of this transaction. */
+export function makeServiceScope(transaction: Transaction, service: ServiceProgram, isReadOnly = false, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
   const own = engineScope(transaction, service, makeTable)
   if (own !== undefined) return own
   const aborts =
@@ -22,32 +24,23 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
       ? undefined
       : new Map([...service.aborts].map(([reason, record]) => [reason, compileRecordCodec(record, record, `the details of "${reason}"`)]))
   const db = Object.create(noNames) as Record<string, object>
-  for (const [name, table] of service.tables) db[name] = makeTable(transaction, transaction.store.tables[table]!)
+  for (const [name, ordinal] of service.tables) {
+    const table = transaction.store.tables[ordinal]!
+    const access = makeTable(transaction, table)
+    db[name] = isReadOnly ? new ReadOnlyTable(transaction, table, access, inReadOnlyProcedure) : access
+  }
+  for (const [name, ordinal] of service.reads ?? []) {
+    const table = transaction.store.tables[ordinal]!
+    db[name] = new ReadOnlyTable(transaction, table, makeTable(transaction, table), ofAnotherService)
+  }
   Object.freeze(db)
-  const tableOf = queriedTables(transaction, service, db)
+  const tableOf = queriedTables(transaction.store, service, db)
   let tx: ServiceTransaction | undefined
   return {
     aborts,
     get tx() {
-      return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, db, tableOf, aborts))
+      return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, isReadOnly, db, tableOf, aborts))
     },
-  }
-}
-
-type TableOf = (name: string) => QueriedTable
-
-/** The tables that queries of a service may read: its own, by full name. */
-function queriedTables(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, object>>): TableOf {
-  const tables = new Map<string, QueriedTable>()
-  for (const [name, table] of service.tables) {
-    const { descriptor } = transaction.store.tables[table]!
-    tables.set(descriptor.name, { descriptor, handle: db[name]! })
-  }
-  return (name) => {
-    const table = tables.get(name)
-    if (table !== undefined) return table
-    const own = [...tables.keys()]
-    throw SluiceError.of('INVALID_USE', `Service "${service.name}" cannot query "${name}", which is not its own${didYouMean(name, own)}: call a procedure of the service that has it.`)
   }
 }
 
@@ -55,14 +48,19 @@ function queriedTables(transaction: Transaction, service: ServiceProgram, db: Re
 class ServiceTransaction {
   readonly #transaction: Transaction
   readonly #service: ServiceProgram
+  readonly #isReadOnly: boolean
   readonly #db: Readonly<Record<string, object>>
   readonly #tableOf: TableOf
   readonly #aborts: ReadonlyMap<string, RecordCodec> | undefined
   readonly #number: number
 
-  constructor(transaction: Transaction, service: ServiceProgram, db: Readonly<Record<string, object>>, tableOf: TableOf, aborts: ReadonlyMap<string, RecordCodec> | undefined) {
+  constructor(
+    transaction: Transaction, service: ServiceProgram, isReadOnly: boolean, db: Readonly<Record<string, object>>, tableOf: TableOf,
+    aborts: ReadonlyMap<string, RecordCodec> | undefined,
+  ) {
     this.#transaction = transaction
     this.#service = service
+    this.#isReadOnly = isReadOnly
     this.#db = db
     this.#tableOf = tableOf
     this.#aborts = aborts
@@ -109,6 +107,7 @@ class ServiceTransaction {
   get emit(): (event: string, payload?: unknown) => void {
     return (event, payload) => {
       this.#mustBeMine()
+      if (this.#isReadOnly) this.#refuse('tx.emit()')
       const service = this.#service
       const ordinal = service.events.get(event)
       if (ordinal === undefined) {
@@ -121,7 +120,7 @@ class ServiceTransaction {
   get call(): (procedure: unknown, input?: unknown) => unknown {
     return (procedure, input) => {
       this.#mustBeMine()
-      return this.#transaction.call(procedure, input)
+      return this.#transaction.call(procedure, input, this.#isReadOnly)
     }
   }
   get start(): () => never {
@@ -138,6 +137,10 @@ class ServiceTransaction {
     }
   }
 
+  #refuse(what: string): never {
+    this.#transaction.mustBeOpen()
+    return this.#transaction.fail(SluiceError.of('INVALID_USE', `${what} was called ${inReadOnlyProcedure}.`))
+  }
   #mustBeMine(): void {
     if (this.#number !== this.#transaction.number) this.#transaction.refuseKept()
   }

@@ -59,6 +59,12 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     return this.#find(key) !== 0
   }
 
+  /** How many rows there are is no group of columns and no range: in order it is known. */
+  count(): number {
+    this.#transaction.mustBeOpen()
+    return this.#speculation.giveUp()
+  }
+
   insert(row: unknown): unknown {
     const values = this.#checkedRow(row)
     if (this.#locateRow(values) !== 0) this.#speculation.giveUp()

@@ -110,6 +110,18 @@ export class TableHandle implements IndexedTable, TableAccess {
     return true
   }
 
+  /** All partitions together, so that it runs in the cross-partition lane unless the table is global. */
+  count(): number {
+    const transaction = this.#transaction
+    const table = this.#table
+    transaction.mustBeOpen()
+    if (table.isGlobal) transaction.mayRead(table, 0)
+    else transaction.mustReadAll()
+    let count = 0
+    for (let p = 0; p < table.partitions; p += 1) count += table.part(p).countNow()
+    return count
+  }
+
   scan(range?: unknown): Iterable<PlainRow> {
     return this.#plain(this.gatherPrimary(range))
   }
@@ -377,6 +389,7 @@ export interface TableAccess {
   update(key: unknown, patch: unknown): void
   add(key: unknown, deltas: unknown): void
   delete(key: unknown): boolean
+  count(): number
   scan(range?: unknown): Iterable<PlainRow>
   rows(range?: unknown): Iterable<object>
 }

@@ -30,8 +30,19 @@ import { RowWriter } from './row-writer.js'
 
 /** The lane of transactions that may touch every partition. */
 export const crossLane = -1
+/** The same lane, for a transaction that said which partitions it touches. */
+const declaredLane = -2
 
 const state = { closed: 0, open: 1, doomed: 2 } as const
+
+/** What is of no partition: a global table, which the cross-partition lane writes; and what needs them all. */
+const anyPartition = -1
+const allPartitions = -2
+
+/** Ints of `#emitted` for each event. */
+const emittedInts = 4
+/** Events that the body emits have no cause among handlers. */
+const noRun = -1
 
 /** Not an error of the user's: see above. */
 export const straySignal: unique symbol = Symbol('this transaction left its partition')
@@ -61,16 +72,28 @@ export class Transaction implements RealmTransaction {
   readonly inputs: readonly RecordCodec[]
   readonly #events: readonly RecordCodec[]
   readonly #scopes: readonly ServiceScope[]
+  /** Of each procedure: its service's, or what that is for procedures that only read. */
+  readonly #scopeOf: readonly ServiceScope[]
   readonly #procedureByHandle: ReadonlyMap<unknown, number>
   readonly #handlersByEvent: readonly (readonly number[])[]
   readonly #random = new TransactionRandom()
   readonly #payloads = new ByteWriter(1_024)
   readonly #reader = new ByteReader(new Uint8Array(0))
+  /** Events that handlers wait for: event, place and length of the payload, and the run of a handler that emitted it (-1: the body). */
   readonly #emitted: number[] = []
+  /** Runs of handlers: which handler, and the runs that emitted what it waited for. */
+  readonly #runHandlers: number[] = []
+  readonly #runCauses: (number | readonly number[])[] = []
+  #run = noRun
+  /** By handler that waits for several events: where the first of each stands in `#emitted`. */
+  readonly #joins = new Map<number, number[]>()
   #state: number = state.closed
   #doom: unknown
   #bug: AssertionError | undefined
   #lane = crossLane
+  #declared: readonly number[] = []
+  /** It has touched a partition that it had not declared, and went on as one that may touch all. */
+  hasLeftDeclared = false
   #seed = 0
   #batch = 0
   #place = 0
@@ -83,7 +106,7 @@ export class Transaction implements RealmTransaction {
   written: WrittenRows
 
   /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
-  constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram) => ServiceScope) {
+  constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram, isReadOnly: boolean) => ServiceScope) {
     this.program = program
     this.store = store
     this.log = log
@@ -93,8 +116,12 @@ export class Transaction implements RealmTransaction {
     this.inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
     this.#procedureByHandle = new Map(program.procedures.map((p, n) => [p.handle, n]))
-    this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.event === event ? [n] : [])))
-    this.#scopes = program.services.map((service) => scopeOf(this, service))
+    this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.events.includes(event) ? [n] : [])))
+    this.#scopes = program.services.map((service) => scopeOf(this, service, false))
+    const reading: (ServiceScope | undefined)[] = []
+    this.#scopeOf = program.procedures.map(({ descriptor, service }) =>
+      descriptor.readonly === true ? (reading[service] ??= scopeOf(this, program.services[service]!, true)) : this.#scopes[service]!,
+    )
   }
 
   beginBatch(batch: number, now: number, seed: number): void {
@@ -106,6 +133,7 @@ export class Transaction implements RealmTransaction {
 
   begin(lane: number, place: number): void {
     this.#lane = lane
+    this.hasLeftDeclared = false
     this.#place = place
     this.#isSeeded = false
     this.#state = state.open
@@ -113,17 +141,23 @@ export class Transaction implements RealmTransaction {
     this.#depth = 0
     this.#rowsRead = 0
     this.mustProve = false
-    if (this.#emitted.length > 0) this.#emitted.length = 0 // a runtime call, also for nothing
+    if (this.#emitted.length > 0) this.#forgetEvents() // a runtime call, also for nothing
     this.number += 1
     this.live = this.number
     this.writer.begin()
     this.log.beginTransaction()
   }
 
+  /** In the cross-partition lane: it is to touch these partitions only. */
+  declare(partitions: readonly number[]): void {
+    this.#lane = declaredLane
+    this.#declared = partitions
+  }
+
   /** Runs a procedure, the atomic handlers of what it emitted, and what is checked at the end (R26, R28). Throws what dooms it. */
   run(procedure: number, input: PlainRecord): unknown {
     const result = this.#invoke(procedure, input)
-    if (this.#emitted.length > 0) this.#runHandlers()
+    if (this.#emitted.length > 0) this.#handleEvents()
     this.mustBeOpen()
     if (this.mustProve) proveEnd(this)
     return result
@@ -240,7 +274,7 @@ export class Transaction implements RealmTransaction {
 
   /** R25: before the first look at a partition. */
   mayRead(table: TableStore, partition: number): void {
-    if (this.#lane !== crossLane && partition !== this.#lane && !table.isGlobal) this.stray()
+    if (this.#lane !== crossLane && partition !== this.#lane && !table.isGlobal) this.#outside(partition)
     this.countReads(1)
   }
   countReads(rows: number): void {
@@ -250,11 +284,21 @@ export class Transaction implements RealmTransaction {
     }
   }
   mayWrite(table: TableStore, partition: number): void {
-    if (this.#lane !== crossLane && (partition !== this.#lane || table.isGlobal)) this.stray()
+    if (this.#lane !== crossLane && (partition !== this.#lane || table.isGlobal)) this.#outside(table.isGlobal ? anyPartition : partition)
   }
   /** An access that no single partition can answer (R20). */
   mustReadAll(): void {
-    if (this.#lane !== crossLane) this.stray()
+    if (this.#lane !== crossLane) this.#outside(allPartitions)
+  }
+  /**
+   * A partition that is not the lane's. In the lane of a partition that is the end of this run. In the cross-partition lane it is found
+   * and promoted: the lane has every partition to itself, so the transaction goes on as one that has declared nothing.
+   */
+  #outside(partition: number): void {
+    if (this.#lane !== declaredLane) this.stray()
+    if (partition === anyPartition || this.#declared.includes(partition)) return
+    this.#lane = crossLane
+    this.hasLeftDeclared = true
   }
 
   // ── what tx does beside tables ────────────────────────────────────────────────────────────────────────
@@ -297,6 +341,7 @@ export class Transaction implements RealmTransaction {
 
   emit(event: number, payload: unknown): void {
     this.mustBeOpen()
+    if (this.#run !== noRun) this.#mustBeDeclared(event)
     if (this.log.eventsOfTransaction >= limits.eventsPerTransactionMax) {
       this.fail(SluiceError.of('OUT_OF_SPACE', `A transaction may emit ${limits.eventsPerTransactionMax} events: is there a circle of handlers?`))
     }
@@ -314,14 +359,16 @@ export class Transaction implements RealmTransaction {
     }
     const at = this.log.putBytes(writer.memory, writer.length)
     this.log.addEvent(event, at, writer.length)
-    if (this.#handlersByEvent[event]!.length > 0) this.#emitted.push(event, at, writer.length)
+    if (this.#handlersByEvent[event]!.length > 0) this.#emitted.push(event, at, writer.length, this.#run)
   }
 
-  /** `handle`: what `service.procedure()` answered; a look-alike is none. */
-  call(handle: unknown, input: unknown): unknown {
+  /** `handle`: what `service.procedure()` answered; a look-alike is none. `mayOnlyRead`: the caller is read-only. */
+  call(handle: unknown, input: unknown, mayOnlyRead: boolean): unknown {
     this.mustBeOpen()
     const procedure = this.#procedureByHandle.get(handle)
     if (procedure === undefined) this.fail(SluiceError.of('INVALID_USE', 'tx.call(procedure, input) takes a procedure of a service that belongs to this application.'))
+    const { name, readonly: isReadOnly } = this.program.procedures[procedure]!.descriptor
+    if (mayOnlyRead && isReadOnly !== true) this.fail(SluiceError.of('INVALID_USE', `tx.call of "${name}", which writes, was called in a procedure with readonly: true: leave readonly out there, or call one that only reads.`))
     let record: PlainRecord
     try {
       record = this.inputs[procedure]!.normalize(input === undefined ? {} : input)
@@ -338,7 +385,7 @@ export class Transaction implements RealmTransaction {
     const depth = this.#depth
     this.#depth = depth + 1
     try {
-      const result = definition.run(this.#scopes[definition.service]!.tx as never, input as never)
+      const result = definition.run(this.#scopeOf[procedure]!.tx as never, input as never)
       this.#mustBeSynchronous(result, definition.descriptor.name)
       return result
     } finally {
@@ -347,20 +394,86 @@ export class Transaction implements RealmTransaction {
   }
 
   /** R28: handlers run in order of emit and declaration; what they emit is handled after what was emitted before. */
-  #runHandlers(): void {
-    for (let n = 0; n < this.#emitted.length; n += 3) {
-      const event = this.#emitted[n]!
-      for (const handler of this.#handlersByEvent[event]!) {
-        const { service, run, name } = this.program.atomicHandlers[handler]!
-        const at = this.log.absoluteOffset(this.#emitted[n + 1]!)
-        const bytes = this.log.bytes.slice(at, at + this.#emitted[n + 2]!)
-        this.#reader.reset(bytes)
-        const payload = Object.freeze(this.#events[event]!.decode(this.#reader))
-        this.mustBeOpen()
-        const result = run(this.#scopes[service]!.tx as never, Object.freeze({ type: this.program.events[event]!.descriptor.name, payload }) as never)
-        this.#mustBeSynchronous(result, name)
+  #handleEvents(): void {
+    for (let n = 0; n < this.#emitted.length; n += emittedInts) {
+      for (const handler of this.#handlersByEvent[this.#emitted[n]!]!) {
+        const { joins } = this.program.atomicHandlers[handler]!
+        if (!joins) this.#runHandler(handler, this.#emittedAt(n), this.#emitted[n + 3]!)
+        else if (this.#completes(handler, n)) {
+          const places = this.#joins.get(handler)!
+          this.#runHandler(
+            handler,
+            places.map((place) => this.#emittedAt(place)),
+            places.map((place) => this.#emitted[place + 3]!),
+          )
+        }
       }
     }
+    this.#run = noRun
+  }
+
+  #runHandler(handler: number, events: unknown, causes: number | readonly number[]): void {
+    const { service, run, name } = this.program.atomicHandlers[handler]!
+    if (this.#isCausedBy(causes, handler)) this.#refuseCircle(handler, causes)
+    this.#run = this.#runHandlers.push(handler) - 1
+    this.#runCauses.push(causes)
+    this.mustBeOpen()
+    const result = run(this.#scopes[service]!.tx as never, events as never)
+    this.#mustBeSynchronous(result, name)
+  }
+
+  #emittedAt(n: number): unknown {
+    const event = this.#emitted[n]!
+    const at = this.log.absoluteOffset(this.#emitted[n + 1]!)
+    const bytes = this.log.bytes.slice(at, at + this.#emitted[n + 2]!)
+    this.#reader.reset(bytes)
+    const payload = Object.freeze(this.#events[event]!.decode(this.#reader))
+    return Object.freeze({ type: this.program.events[event]!.descriptor.name, payload })
+  }
+
+  /** Notes the first event of each kind that a handler waits for; true for the one that was missing. */
+  #completes(handler: number, n: number): boolean {
+    const { events } = this.program.atomicHandlers[handler]!
+    let places = this.#joins.get(handler)
+    if (places === undefined) this.#joins.set(handler, (places = events.map(() => -1)))
+    const which = events.indexOf(this.#emitted[n]!)
+    if (places[which] !== -1) return false
+    places[which] = n
+    return !places.includes(-1)
+  }
+
+  #forgetEvents(): void {
+    this.#emitted.length = 0
+    this.#runHandlers.length = 0
+    this.#runCauses.length = 0
+    this.#run = noRun
+    if (this.#joins.size > 0) this.#joins.clear()
+  }
+
+  /** Has this handler run among the causes? Then it would go round in a circle, which definitions have not shown (bindings/handler-circles.ts). */
+  #isCausedBy(causes: number | readonly number[], handler: number): boolean {
+    if (typeof causes !== 'number') return causes.some((cause) => this.#isCausedBy(cause, handler))
+    return causes !== noRun && (this.#runHandlers[causes] === handler || this.#isCausedBy(this.#runCauses[causes]!, handler))
+  }
+  #refuseCircle(handler: number, causes: number | readonly number[]): never {
+    const { name } = this.program.atomicHandlers[handler]!
+    const between: string[] = []
+    const last = typeof causes === 'number' ? causes : causes.find((cause) => this.#isCausedBy(cause, handler))!
+    for (let run = last; this.#runHandlers[run] !== handler; ) {
+      between.unshift(this.program.atomicHandlers[this.#runHandlers[run]!]!.name)
+      const before = this.#runCauses[run]!
+      run = typeof before === 'number' ? before : before.find((cause) => this.#isCausedBy(cause, handler))!
+    }
+    const circle = [name, ...between]
+    return this.fail(
+      SluiceError.of('INVALID_USE', `Handlers with atomic: true went round in a circle: ${[...circle, name].join(' → ')}. Let one of them run after the commit (leave atomic out).`, { details: { circle } }),
+    )
+  }
+  #mustBeDeclared(event: number): void {
+    const { emits, name } = this.program.atomicHandlers[this.#runHandlers[this.#run]!]!
+    if (emits === undefined || emits.includes(event)) return
+    const { name: type } = this.program.events[event]!.descriptor
+    this.fail(SluiceError.of('INVALID_USE', `Handler "${name}" emitted "${type}", itself or by what it called, which its emits does not list: add it there.`, { details: { event: type } }))
   }
 
   /** R32: a promise would go on after the transaction has ended. */

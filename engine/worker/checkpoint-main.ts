@@ -24,7 +24,7 @@ export interface CheckpointJob {
   readonly upTo: number
   readonly outcomeWindowMs: number
   readonly isUnsynced: boolean
-  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly nowMs: number }
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly nowMs: number; readonly consumers: readonly { readonly name: string; readonly batch: number }[] }
   /** Of a backup. */
   readonly target: string
   /** See stop-flag.ts. */
@@ -56,8 +56,8 @@ async function run(): Promise<void> {
     return send({ kind: 'ended', report: { batch, bytes, rows: 0, records: 0, changedRows: 0 } })
   }
   const report = await bringForward({ log, checkpoints, databaseId }, { upTo, outcomeWindowMs, isUnsynced, shouldStop })
-  const { ageMs, bytes, nowMs } = retention
-  applyRetention(log, { olderCheckpoint: checkpoints.olderBatch(), consumers: [], consumerBytes: 0, ageMs, bytes, nowMs })
+  const { ageMs, bytes, nowMs, consumers } = retention
+  applyRetention(log, { olderCheckpoint: checkpoints.olderBatch(), consumers, consumerBytes: Infinity, ageMs, bytes, nowMs })
   send({ kind: 'ended', report })
 }
 

@@ -19,6 +19,7 @@ import { Store, type StorePlan } from '../store/store.js'
 import { laneCostMax } from '../partition/lane-runner.js'
 import type { SpeculationMode } from '../partition/speculation-pace.js'
 import { withTransact } from '../txn/draft-commit.js'
+import { withHandlers } from '../txn/handler-call.js'
 
 export interface ClockPlan {
   /** Milliseconds: wall clock at open, or the last logged time if that is later (R56). */
@@ -66,9 +67,9 @@ export interface SpeculationPlan {
   readonly mode: SpeculationMode
 }
 
-/** The program with the engine's own tables and its own procedure behind the user's. */
+/** The program with the engine's own tables and its own procedures behind the user's. */
 export function withSystemTables(program: Program): Program {
-  const withOwn = withTransact(program)
+  const withOwn = withHandlers(withTransact(program), program.services.length)
   return { ...withOwn, tables: [...withSequences(withOwn.tables), outcomeTable] }
 }
 

@@ -28,6 +28,7 @@ export function makeRunner(parts: EngineParts, worker: number, realm: Realm): La
     record: parts.record,
     realm,
     worker,
+    statistics: parts.statistics,
   })
 }
 

@@ -553,8 +553,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
       },
       "reference 'r'",
     ],
-    ['readonly', () => procedure({ readonly: true }), "readonly: true of procedure 'x.p'"],
-    ['partitions', () => procedure({ partitions: () => ['a'] }), "partitions of procedure 'x.p'"],
     [
       'workflows',
       () => {
@@ -563,15 +561,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
         return x
       },
       "workflow 'x.w'",
-    ],
-    [
-      'handlers that are not atomic',
-      () => {
-        const x = s('x', { events: { e: {} } })
-        x.on(x.events.e, { name: 'h' }, () => {})
-        return x
-      },
-      "handler 'x.h' without atomic",
     ],
   ]
   refuses(

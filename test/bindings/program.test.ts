@@ -153,7 +153,7 @@ describe('a program', () => {
       partition: place,
       run,
     })
-    const handlers = program.atomicHandlers.map(({ name, service, event }) => [name, service, event])
+    const handlers = program.atomicHandlers.map(({ name, service, events }) => [name, service, ...events])
     expect(handlers, 'R28: in the order of declaration').toEqual([
       ['bank.second', 1, 0],
       ['bank.first', 1, 2],
@@ -232,7 +232,7 @@ describe('an application', () => {
     const lateService = service('late', { events: { said: {} } })
     heard = lateService
     const program = programOf(app(here, [early, lateService]))
-    expect(program.events[program.atomicHandlers[0]!.event]!.descriptor.name).toBe('late.said')
+    expect(program.events[program.atomicHandlers[0]!.events[0]!]!.descriptor.name).toBe('late.said')
   })
 })
 

@@ -137,6 +137,11 @@ const elsewhere: Partial<Record<Limit, string>> = {
   draftBytesMax: 'test/contract/transact.test.ts: bounds',
   draftAnswerBytesMax: 'test/contract/transact.test.ts: bounds',
   draftRetriesMax: 'test/contract/transact.test.ts: bounds',
+  handlerEventsAheadMax: 'how far ahead of its cursor a handler looks: nobody is refused by it',
+  handlerCursorBatchesMax: 'how far a cursor may fall behind before it moves by itself: nobody is refused by it',
+  handlerAttemptsMax: 'test/contract/handlers.test.ts has a memory that was full, and is not any more',
+  handlerPauseMs: 'a time, not a bound of data',
+  handlerPauseMsMax: 'a time, not a bound of data',
   draftPauseMs: 'a time, not a bound of data',
   draftPauseMsMax: 'a time, not a bound of data',
   queryTablesMax: 'test/query/wrong-uses.test.ts: too many tables',
@@ -288,7 +293,7 @@ async function across(run: FaultRun, counter: number, firstBatch: number): Promi
   parts.control.durable = 1
   const threads = new ThreadHost(parts.control, { look: () => undefined, logFailed: () => undefined, workerLost: () => undefined })
   const engine = new Engine(program, parts, threads, nodeEnvironment)
-  const opened = { engine, options: { memoryBytes: 64 * MiB }, durability: 'memory', catalog: loggedCatalog(program, { seed: run.seed, partitions }), disk: undefined, keeper: undefined, firstBatch: 1, close: () => engine.drain() }
+  const opened = { engine, options: { memoryBytes: 64 * MiB }, durability: 'memory', catalog: loggedCatalog(program, { seed: run.seed, partitions }), disk: undefined, keeper: undefined, handlers: undefined, firstBatch: 1, close: () => engine.drain() }
   const db = new SluiceDatabase(opened as unknown as OpenEngine, program) as unknown as Database
   const told = new Told()
   const seen: number[] = []

@@ -48,7 +48,7 @@ export function randomTable(random: Random, name: string): TableProgram {
 }
 
 export function programWith(tables: readonly TableProgram[]): Program {
-  return { url: '', services: [], tables, events: [], procedures: [], atomicHandlers: [] }
+  return { url: '', services: [], tables, events: [], procedures: [], atomicHandlers: [], handlers: [] }
 }
 
 export function storeOf(program: Program, partitions: number, bytes = 64 * 2 ** 20): Store {

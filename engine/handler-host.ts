@@ -1,0 +1,92 @@
+/**
+ * The handlers of a program that run after the commit (`atomic: false`): one queue for each (handler-queue.ts).
+ *
+ * Where a handler begins: at its cursor. A handler that has none is new to this database; it sees what is emitted from now on, and its
+ * cursor is noted, durably, before the database is handed to anybody: what is emitted then cannot be missed after a crash. A handler
+ * that was taken out of the application and comes back goes on where it was, as long as the log reaches back so far.
+ */
+import { decodeCanonical } from './base/canonical.js'
+import { ByteReader } from './base/bytes.js'
+import type { Engine } from './database.js'
+import { HandlerQueue, type HandlerFailure, type HandlerState, noteCursor } from './handler-queue.js'
+import type { LoggedCatalog } from './schema/catalog.js'
+import { cursorName } from './schema/descriptor.js'
+import { cursorId, type HandlerCursor } from './schema/handler-ids.js'
+import { outcomeTableName } from './sequencer/outcome-table.js'
+import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
+
+export interface HandlerHostParts {
+  readonly engine: Engine
+  readonly catalog: LoggedCatalog
+  readonly disk: DatabaseFiles | undefined
+  readonly onFailure: (failure: HandlerFailure) => void
+}
+
+export class HandlerHost {
+  readonly #queues: readonly HandlerQueue[]
+
+  private constructor(queues: readonly HandlerQueue[]) {
+    this.#queues = queues
+  }
+
+  /** Notes the cursors of new handlers, then starts all. Undefined where the program has none. */
+  static async start(parts: HandlerHostParts): Promise<HandlerHost | undefined> {
+    const { engine, onFailure } = parts
+    const { handlers } = engine.program
+    if (handlers.length === 0) return undefined
+    const { procedures } = engine.parts.program
+    const ordinalOf = (name: string): number => procedures.findIndex(({ descriptor }) => descriptor.name === name)
+    const cursorProcedure = ordinalOf(cursorName)
+    const now: HandlerCursor = { batch: engine.durable, index: endOfBatch }
+    const known = handlers.map(({ name }) => knownCursor(engine, name))
+    await Promise.all(handlers.map(({ name }, n) => (known[n] === undefined ? noteCursor(engine, cursorProcedure, name, now) : undefined)))
+    const host = new HandlerHost(
+      handlers.map((handler, n) => {
+        const follow = (event: string, after: HandlerCursor): LogFollower => followerOf(parts, event, after)
+        return new HandlerQueue({ engine, handler, procedure: ordinalOf(handler.name), cursorProcedure, cursor: known[n] ?? now, follow, onFailure })
+      }),
+    )
+    for (const queue of host.#queues) queue.start()
+    return host
+  }
+
+  get states(): readonly HandlerState[] {
+    return this.#queues.map((queue) => queue.state)
+  }
+
+  /** What each has seen and noted: the log is kept from there (R60). */
+  get held(): readonly { readonly name: string; readonly batch: number }[] {
+    // A batch that was seen in part is needed whole.
+    return this.#queues.map(({ name, cursor }) => ({ name, batch: cursor.index === endOfBatch ? cursor.batch : cursor.batch - 1 }))
+  }
+
+  /** Nothing new is handed in; what is in flight ends. */
+  close(): void {
+    for (const queue of this.#queues) queue.close()
+  }
+}
+
+const endOfBatch = 2 ** 32 - 1
+
+function followerOf({ engine, catalog, disk }: HandlerHostParts, event: string, { batch, index }: HandlerCursor): LogFollower {
+  return new LogFollower({
+    frames: engine.parts.frames,
+    catalog,
+    disk,
+    durable: () => engine.durable,
+    written: () => engine.parts.control.written,
+    filter: { tables: new Set(), events: new Set([event]), outcomes: false },
+    afterBatch: batch,
+    afterIndex: index === endOfBatch ? -1 : index,
+  })
+}
+
+/** The cursor that is durable, if there is one. */
+function knownCursor(engine: Engine, handler: string): HandlerCursor | undefined {
+  const { store } = engine.parts
+  const table = store.tables.find((one) => one.name === outcomeTableName)!
+  const found = engine.reading().get(table, cursorId(handler)) as { readonly value: Uint8Array } | undefined
+  if (found === undefined) return undefined
+  const [batch, index] = decodeCanonical(new ByteReader(found.value)) as readonly [number, number]
+  return { batch, index }
+}

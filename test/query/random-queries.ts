@@ -24,6 +24,8 @@ export interface RandomTable {
   readonly leading: ReadonlySet<string>
   readonly table: Table
   readonly rows: readonly Readonly<Record<string, unknown>>[]
+  /** Names of its indexes of some rows only, and of those that are unique. */
+  readonly special: readonly string[]
 }
 
 const words = ['low', 'middle', 'high'] as const
@@ -56,21 +58,30 @@ export function randomTable(random: Random, name: string): RandomTable {
   const columns: RandomColumn[] = Array.from({ length: 3 + random.below(5) }, (_, n) => ({ name: `${name}${n}`, type: random.pick(types), nullable: n > 1 && random.chance(0.4) }))
   const key = columns.slice(0, 1 + random.below(2)).map((one) => one.name)
   if (random.chance(0.3)) key.reverse()
-  const indexes = Object.fromEntries(
-    Array.from({ length: random.below(4) }, (_, n) => {
-      const on = Array.from({ length: 1 + random.below(2) }, () => random.pick(columns).name)
-      return [`x${n}`, { on: [...new Set(on)], range: random.chance(0.6) }]
-    }),
-  )
-  const definition = { columns: Object.fromEntries(columns.map((one) => [one.name, columnOf(one)])), key, ordered: random.chance(0.6), indexes, ...(random.chance(0.2) ? { partition: 'global' } : {}) }
   const rows = new Map<string, Record<string, unknown>>()
   const size = random.pick([0, 1, 8, 30, 60])
   for (let n = 0; n < size; n += 1) {
     const row = Object.fromEntries(columns.map((one) => [one.name, one.nullable && random.chance(0.3) ? null : random.pick(values[one.type])]))
     rows.set(key.map((column) => toText(row[column])).join('|'), row)
   }
+  const kept = [...rows.values()]
+  const indexes: Record<string, { readonly on: readonly string[]; readonly range: boolean; readonly unique?: boolean; readonly where?: object }> = Object.fromEntries(
+    Array.from({ length: random.below(4) }, (_, n) => {
+      const on = [...new Set(Array.from({ length: 1 + random.below(2) }, () => random.pick(columns).name))]
+      const range = random.chance(0.6)
+      if (random.chance(0.5)) return [`x${n}`, { on, range, unique: random.chance(0.7) && areUnique(kept, on) }]
+      const { name: column, type, nullable } = random.pick(columns)
+      return [`x${n}`, { on, range, where: { [column]: nullable && random.chance(0.3) ? null : random.pick(values[type]) } }]
+    }),
+  )
+  const definition = { columns: Object.fromEntries(columns.map((one) => [one.name, columnOf(one)])), key, ordered: random.chance(0.6), indexes, ...(random.chance(0.2) ? { partition: 'global' } : {}) }
   const leading = new Set([key[0]!, ...Object.values(indexes).map(({ on }) => on[0]!)])
-  return { name, columns, key, leading, table: table(definition as never) as unknown as Table, rows: [...rows.values()] }
+  return { name, columns, key, leading, table: table(definition as never) as unknown as Table, rows: kept, special: Object.keys(indexes).filter((index) => indexes[index]!.unique === true || indexes[index]!.where !== undefined) }
+}
+/** Rows with a null among the values are equal to none. */
+function areUnique(rows: readonly Readonly<Record<string, unknown>>[], on: readonly string[]): boolean {
+  const entries = rows.filter((row) => on.every((column) => row[column] !== null)).map((row) => on.map((column) => toText(row[column])).join('|'))
+  return new Set(entries).size === entries.length
 }
 const toText = (value: unknown): string => (value instanceof Uint8Array ? `bytes ${value.join()}` : `${typeof value} ${String(value)}`)
 

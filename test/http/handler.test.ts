@@ -7,6 +7,7 @@ import { limits } from '../../engine/base/limits.js'
 import { errorResponse, statusByCode } from '../../bindings/adapters/http-error.js'
 import bankApp, { bank, deposit, openAccount, transfer } from '../support/apps/bank-app.js'
 import columnsApp, { columns, spin } from '../support/apps/columns-app.js'
+import readsApp, { put } from '../support/apps/reads-app.js'
 import { openFor, refused, thrown } from '../support/fixture.js'
 import { post, refusal, ways, type Client, type Refused } from '../support/http.js'
 
@@ -60,6 +61,20 @@ describe.each(ways)('%s', (_, way) => {
       const wrong = await post(client, '/call/bank/transfer', { from: 'ann', to: 'bob', amount: 0, n: 1 })
       expect([wrong.status, (await json<Refused>(wrong)).error.details]).toEqual([400, expect.objectContaining({ field: 'amount', rule: 'min' })])
       expect(db.table(bank.tables.account).get('ann')?.balance).toBe(10)
+    })
+
+    test('that only read are answered by GET and POST, never sequenced, and see what was answered before', async () => {
+      const db = await openFor(readsApp, { partitions: 4 })
+      const client = await way(httpHandler(db))
+      const address = `/call/store/stockOf?input=${encodeURIComponent(JSON.stringify({ id: 'a' }))}`
+      expect(await refusal(await client.send(address))).toBe('422 ABORTED')
+      await db.call(put, { id: 'a', kind: 'tea', stock: 10 })
+      const sequenced = db.stats().batches.requests
+      expect((await json(await client.send(address)))['value']).toBe(10)
+      expect((await json(await post(client, '/call/store/stockOf', { id: 'a' })))['value']).toBe(10)
+      expect(await refusal(await client.send('/call/store/stockOf?input=nonsense'))).toBe('400 INVALID_INPUT')
+      expect(await refusal(await client.send('/call/store/put?input=%7B%7D'))).toBe('405 INVALID_USE')
+      expect(db.stats().batches.requests).toBe(sequenced)
     })
 
     test('that failed inside say their code, and their words only to onError', async () => {

@@ -1,13 +1,10 @@
 /** docs/rules.md names, for each rule, the test or assertion that keeps it. Here: the page is complete, and what it names exists. */
-import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { mustBeThere, namedTests, readPage } from './support/named-tests.js'
 
-const root = new URL('../', import.meta.url)
-const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
-
-const rows = [...read('docs/rules.md').matchAll(/^\| R(\d+) \| (.+?) \| (.+) \|$/gm)].map(([, number, , keptBy]) => ({
+const rows = [...readPage('docs/rules.md').matchAll(/^\| R(\d+) \| (.+?) \| (.+) \|$/gm)].map(([, number, , keptBy]) => ({
   rule: Number(number),
-  references: [...keptBy!.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, path, words]) => ({ path: path!, words: words! })),
+  references: namedTests(keptBy!),
   isLater: /later: S\d/.test(keptBy!),
   keptBy: keptBy!,
 }))
@@ -23,15 +20,12 @@ test('a rule is kept by something, or the page says which step of the work bring
 })
 
 describe.each(rows.filter(({ references }) => references.length > 0))('R$rule', ({ references }) => {
-  test.each(references)('$path has "$words"', ({ path, words }) => {
-    expect(existsSync(new URL(path, root)), `${path} exists`).toBe(true)
-    expect(read(path).includes(words), `"${words}" stands in ${path}`).toBe(true)
-  })
+  test.each(references)('$path has "$words"', mustBeThere)
 })
 
 test('a rule that a test names exists', () => {
   const named = rows.flatMap(({ references }) => references.map(({ path }) => path)).filter((path) => path.startsWith('test/'))
   for (const path of new Set(named)) {
-    for (const [, number] of read(path).matchAll(/\bR(\d+)\b/g)) expect(Number(number), `R${number} in ${path}`).toBeLessThanOrEqual(66)
+    for (const [, number] of readPage(path).matchAll(/\bR(\d+)\b/g)) expect(Number(number), `R${number} in ${path}`).toBeLessThanOrEqual(66)
   }
 })

@@ -14,6 +14,7 @@ import { ReplicaHost } from './replica-host.js'
 import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import type { SpeculationMode } from './partition/speculation-pace.js'
 import type { Program } from './schema/descriptor.js'
+import { hasCopies } from './schema/replica-tables.js'
 import { programText } from './schema/program-text.js'
 import { databaseState } from './shared/control.js'
 import { CheckpointKeeper } from './checkpoint-keeper.js'
@@ -68,7 +69,8 @@ export interface OpenEngine {
   readonly keeper: CheckpointKeeper | undefined
   /** Undefined where no handler runs after the commit. */
   readonly handlers: HandlerHost | undefined
-  readonly replicas: ReplicaHost
+  /** Undefined where no replica has rows of its own. */
+  readonly replicas: ReplicaHost | undefined
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -240,7 +242,7 @@ async function openLocked(
   }
   try {
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
-    replicas = new ReplicaHost({ engine: opened, catalog, disk })
+    if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
   } catch (error) {
     await close()
     throw error

@@ -1,6 +1,6 @@
 /** Replicas of tables of other services: what each strength shows, that none is written, and how rows of their own follow. docs/services.md. */
 import { describe, expect, test } from 'vitest'
-import { app, column as c, replica, service, table, type Database, type OpenOptions } from 'sluicedb'
+import { app, column as c, describe as describeApp, replica, service, table, type Database, type OpenOptions } from 'sluicedb'
 import { positionParts } from '../../bindings/position.js'
 import replicasApp, {
   attempt, attemptLater, board, cart, catalog, drop, everyWay, keep, overview, rate, rename, seeBoth, seeLast, seeLater, seeNow, set, setAndSee, setRate, tries, useKept,
@@ -341,4 +341,58 @@ describe('across openings', () => {
     expect(third.stats().replicas[0]!.copied, 'it was compared as a whole').toBeGreaterThanOrEqual(52)
     await third.close()
   })
+})
+
+describe('what is refused', () => {
+  const shop = service('shop', { tables: { thing: table({ columns: { id: c.int(), a: c.int(), b: c.text() }, key: ['id'] }) } })
+  const { thing } = shop.tables
+  const one = () => replica(() => thing, { columns: ['a'], strength: 'strong' })
+  let services = 0
+  const withReplica = (given: unknown, more: object = {}) => service(`other${(services += 1)}`, { ...more, replicas: { thing: given as never } })
+  const made = (given: unknown) => app(import.meta.url, [shop, withReplica(given)])
+  const wrong: readonly (readonly [string, () => unknown, RegExp])[] = [
+    ['no table', () => replica(5 as never, { columns: [], strength: 'strong' }), /must be a table, or an arrow/],
+    ['no columns', () => replica(() => thing, { strength: 'strong' } as never), /columns of replica\(\) is a list of names/],
+    ['a column twice', () => replica(() => thing, { columns: ['a', 'a'], strength: 'strong' }), /names 'a' twice/],
+    ['no strength', () => replica(() => thing, { columns: ['a'], strength: 'weak' as never }), /'strong', 'batch' or 'eventual'/],
+    ['an unknown option', () => replica(() => thing, { columns: ['a'], strength: 'strong', more: 1 } as never), /has no option 'more'/],
+    ['something that is no replica', () => withReplica(thing), /must be made by replica\(\)/],
+    ['the name of a table', () => withReplica(one(), { tables: { thing: table({ columns: { id: c.int() }, key: ['id'] }) } }), /a replica 'thing' and a table of this name/],
+    ['the name of a table it reads', () => withReplica(one(), { reads: { thing } }), /a replica 'thing' and a table of this name/],
+    ['an unknown column', () => made(replica(() => thing, { columns: ['no' as never], strength: 'strong' })), /names 'no', which is no column of 'shop.thing'; there are a, b/],
+    ['a column of the key', () => made(replica(() => thing, { columns: ['id' as never], strength: 'strong' })), /in the key of 'shop.thing'/],
+    ['an arrow to nothing', () => made(replica((() => undefined) as never, { columns: [], strength: 'strong' })), /must answer a table/],
+    ['an arrow that throws', () => made(replica((() => { throw new Error('no') }) as never, { columns: [], strength: 'strong' })), /threw: see cause/],
+    ['a service that is not there', () => app(import.meta.url, [withReplica(one())]), /'shop.thing', which is not in this application/],
+    ['a table of no service', () => made(replica(table({ columns: { id: c.int() }, key: ['id'] }), { columns: [], strength: 'strong' })), /a table of no service/],
+  ]
+  test.each(wrong)('%s', (_, define, message) => void expect(thrown(define, 'INVALID_DEFINITION').message).toMatch(message))
+
+  test('a table of its own service, and a replica that has a service', () => {
+    const mine = table({ columns: { id: c.int(), a: c.int() }, key: ['id'] })
+    const own = service('own', { tables: { mine }, replicas: { again: replica(() => mine, { columns: ['a'], strength: 'strong' }) } })
+    expect(thrown(() => app(import.meta.url, [own]), 'INVALID_DEFINITION').message).toMatch(/of a table of its own service/)
+    const taken = one()
+    withReplica(taken)
+    expect(thrown(() => withReplica(taken), 'INVALID_DEFINITION').message).toMatch(/is 'other\d+.thing' already: call replica\(\) again/)
+    expect(thrown(() => service('two', { replicas: { a: taken, b: taken } as never }), 'INVALID_DEFINITION').message).toMatch(/already/)
+  })
+
+  test('a replica of another application', async () => {
+    const elsewhere = withReplica(one())
+    const db = await openFor(app(import.meta.url, [shop]))
+    expect(thrown(() => db.table(elsewhere.replicas.thing), 'INVALID_USE').message).toMatch(/The replica 'other\d+.thing' is not in this application/)
+    expect(thrown(() => db.table(one()), 'INVALID_USE').message).toMatch(/belongs to no service: put it into service\(name, \{ replicas/)
+  })
+})
+
+test('a description names source, columns and strength, and no table of a replica', () => {
+  const { tables, replicas } = describeApp(replicasApp)
+  expect(tables.map(({ name }) => name)).toEqual(['catalog.product', 'catalog.rate', 'cart.seen'])
+  expect(replicas.map(({ name, service: of, source, key, strength, columns }) => ({ name, of, source, key, strength, columns: columns.map((column) => column.name) }))).toEqual([
+    ...(['now', 'last'] as const).map((name) => ({ name: `cart.${name}`, of: 'cart', source: 'catalog.product', key: ['seller', 'id'], strength: name === 'now' ? 'strong' : 'batch', columns: ['seller', 'id', 'name', 'kind', 'price', 'version', 'tags'] })),
+    { name: 'cart.rates', of: 'cart', source: 'catalog.rate', key: ['code'], strength: 'batch', columns: ['code', 'value'] },
+    { name: 'board.later', of: 'board', source: 'catalog.product', key: ['seller', 'id'], strength: 'eventual', columns: ['seller', 'id', 'name', 'kind', 'price', 'version', 'tags'] },
+    { name: 'board.rates', of: 'board', source: 'catalog.rate', key: ['code'], strength: 'eventual', columns: ['code', 'value'] },
+  ])
 })

@@ -289,8 +289,8 @@ describe('across openings', () => {
     })
   })
 
-  const things = service('things', { tables: { thing: table({ columns: { id: c.int(), a: c.int(), b: c.int() }, key: ['id'] }) } })
-  const put = things.procedure('put', { input: { id: c.int(), a: c.int(), b: c.int() }, partition: (it) => it.id }, (tx, it) => tx.db.thing.put(it))
+  const things = service('things', { tables: { thing: table({ columns: { id: c.int(), a: c.int(), b: c.text() }, key: ['id'] }) } })
+  const put = things.procedure('put', { input: { id: c.int(), a: c.int(), b: c.text() }, partition: (it) => it.id }, (tx, it) => tx.db.thing.put(it))
   const remove = things.procedure('remove', { input: { id: c.int() }, partition: (it) => it.id }, (tx, { id }) => tx.db.thing.delete(id))
   const shows = service('shows', { replicas: { thing: replica(() => things.tables.thing, { columns: ['a'], strength: 'eventual' }) } })
   const without = app(import.meta.url, [things])
@@ -299,10 +299,10 @@ describe('across openings', () => {
   test('a new one is filled from the rows that are there', async () => {
     const path = await newFolder()
     const first = await openOnce(without, { path })
-    await first.submitMany(put, Array.from({ length: 3_000 }, (_, id) => ({ id, a: id, b: 0 })))
+    await first.submitMany(put, Array.from({ length: 3_000 }, (_, id) => ({ id, a: id, b: '' })))
     await first.close()
     const second = await openOnce(withIt, { path })
-    await Promise.all([second.call(put, { id: 5, a: 50, b: 0 }), second.call(remove, { id: 6 })]) // while it is filled
+    await Promise.all([second.call(put, { id: 5, a: 50, b: '' }), second.call(remove, { id: 6 })]) // while it is filled
     await settled(second)
     const wanted = Array.from({ length: 3_000 }, (_, id) => ({ id, a: id === 5 ? 50 : id })).filter(({ id }) => id !== 6)
     expect(rowsOf(second.table(shows.replicas.thing))).toEqual(rowsOf(wanted))
@@ -310,7 +310,7 @@ describe('across openings', () => {
     await second.close()
     // Filled once: what it has noted is what it begins with.
     const third = await openOnce(withIt, { path })
-    await third.call(put, { id: 7, a: 70, b: 0 })
+    await third.call(put, { id: 7, a: 70, b: '' })
     await settled(third)
     expect(third.table(shows.replicas.thing).get(7)).toEqual({ id: 7, a: 70 })
     expect(third.stats().replicas[0]!.copied).toBeLessThan(3_000)
@@ -321,16 +321,17 @@ describe('across openings', () => {
     const path = await newFolder()
     const options: OpenOptions = { path, durability: 'os', retention: { bytes: 0 } }
     const first = await openOnce(withIt, options)
-    await first.submitMany(put, Array.from({ length: 50 }, (_, id) => ({ id, a: id, b: 0 })))
+    await first.submitMany(put, Array.from({ length: 50 }, (_, id) => ({ id, a: id, b: '' })))
     await settled(first)
     await first.close()
     // A program that has the rows as a plain table copies nothing: changes go by, and the log is cut off behind them.
     const plain = service('shows', { tables: { thing: table({ columns: { id: c.int(), a: c.int() }, key: ['id'] }) } })
     const second = await openOnce(app(import.meta.url, [things, plain]), options)
-    await second.submitMany(put, Array.from({ length: 50 }, (_, id) => ({ id, a: id + 100, b: 0 })))
+    const long = 'x'.repeat(100_000)
+    await second.submitMany(put, Array.from({ length: 90 }, (_, n) => ({ id: n % 5, a: n + 100, b: long })))
     await second.call(remove, { id: 3 })
     for (let n = 0; n < 3; n += 1) {
-      await second.call(put, { id: 1_000 + n, a: 0, b: 0 })
+      await second.call(put, { id: 1_000 + n, a: 0, b: '' })
       await second.checkpoint()
     }
     await second.close()

@@ -1,7 +1,8 @@
 /** The catalog of a program, and how handles are found in it. */
 import { SluiceError } from '../engine/base/errors.js'
-import type { CatalogDescriptor, Program } from '../engine/schema/descriptor.js'
+import type { CatalogDescriptor, Program, ReplicaProgram } from '../engine/schema/descriptor.js'
 import { shown } from './schema/definition.js'
+import { replicaDefinitions } from './schema/replica.js'
 import { tableDefinitions } from './schema/table.js'
 import { eventDefinitions } from './service/event.js'
 import { procedureDefinitions } from './service/procedure.js'
@@ -43,6 +44,15 @@ export function tableOrdinal(program: Program, handle: unknown): number {
   return ordinalOf(ordinalsOf(program).tables, tableDefinitions.of(handle), handle, 'table')
 }
 
+/** The replica that a handle stands for; undefined where it is no replica. */
+export function replicaOf(program: Program, handle: unknown): ReplicaProgram | undefined {
+  const definition = replicaDefinitions.of(handle)
+  if (definition === undefined) return undefined
+  const found = program.replicas?.find(({ descriptor }) => descriptor.name === definition.name)
+  if (found === undefined) throw SluiceError.of('INVALID_USE', whyUnknown(definition, handle, 'replica'))
+  return found
+}
+
 export function eventOrdinal(program: Program, handle: unknown): number {
   return ordinalOf(ordinalsOf(program).events, eventDefinitions.of(handle), handle, 'event')
 }
@@ -73,12 +83,12 @@ function whyUnknown(
     return `${passed} was passed where a definition of kind '${noun}' belongs: pass what that definition answered.`
   }
   if (definition.service === undefined)
-    return `This ${noun} belongs to no service: put it into service(name, { tables: { ... } }).`
+    return `This ${noun} belongs to no service: put it into service(name, { ${noun}s: { ... } }).`
   return `The ${noun} '${definition.name}' is not in this application: add service '${definition.service}' to app().`
 }
 
 function otherNoun(handle: unknown): string | undefined {
-  return [tableDefinitions, eventDefinitions, procedureDefinitions, workflowDefinitions].find((kind) =>
+  return [tableDefinitions, replicaDefinitions, eventDefinitions, procedureDefinitions, workflowDefinitions].find((kind) =>
     kind.of(handle),
   )?.noun
 }

@@ -6,6 +6,7 @@ import type { HandlerFailure } from './handler-failure.js'
 import type { Position, Start } from './position.js'
 import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
+import type { Replica } from './schema/replica.js'
 import type { Table, TableShape } from './schema/table.js'
 import type { EventType } from './service/event.js'
 import type { Procedure } from './service/procedure.js'
@@ -149,7 +150,7 @@ export interface Snapshot extends Disposable, Queryable {
   /** Milliseconds since the epoch: the time of its batch. */
   readonly time: number
   /** Reading may be refused with `SNAPSHOT_TOO_OLD` where memory has run short. */
-  table<S extends TableShape>(table: Table<S>): ReaderOf<S>
+  table<S extends TableShape>(table: Table<S> | Replica<S>): ReaderOf<S>
   close(): void
 }
 
@@ -181,7 +182,7 @@ export interface Database extends AsyncDisposable, Queryable {
   ): Promise<R>
 
   /** Reads on this thread, synchronously, at the newest durable batch. */
-  table<S extends TableShape>(table: Table<S>): ReaderOf<S>
+  table<S extends TableShape>(table: Table<S> | Replica<S>): ReaderOf<S>
   /** Several reads of one moment: the newest durable batch. */
   snapshot(): Snapshot
   /** How `db.query` would answer a query now, as text; `query.explain()` tells it for transactions. */

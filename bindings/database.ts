@@ -1,13 +1,14 @@
 /** The database as users hold it: the typed surface over the engine. */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, ReadHost, type SnapshotView, type Store, type SubmitOptions, type TableStore } from '../engine/index.js'
-import { type ReadSource, TableReader, ViewQueries } from '../query/index.js'
+import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, ReadHost, type SnapshotView, type Store, type SubmitOptions } from '../engine/index.js'
+import { type ReadSource, ViewQueries } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
 import { descriptionOf } from './describe/describe.js'
 import type { Description } from './describe/description.js'
 import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
+import { type AnyReader, readerOf } from './replica-reader.js'
 import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
 import type { DatabaseStats } from './statistics-types.js'
@@ -93,7 +94,7 @@ function receiptOf(value: unknown, batch: number, place: number, durability: Dur
 export class SluiceDatabase {
   readonly #open: OpenEngine
   readonly #program: Program
-  readonly #readers = new Map<object, TableReader>()
+  readonly #readers = new Map<object, AnyReader>()
   readonly #procedures = new Map<unknown, number>()
   /** The same procedure is called again and again. */
   #lastProcedure: unknown = this
@@ -207,10 +208,10 @@ export class SluiceDatabase {
 
   // ── reading ───────────────────────────────────────────────────────────────────────────────────────────
 
-  table(table: object): TableReader {
+  table(table: object): AnyReader {
     let reader = this.#readers.get(table)
     if (reader === undefined) {
-      reader = new TableReader(this.#newest, this.#tableOf(table))
+      reader = readerOf(this.#program, this.#open.engine.parts.store, this.#newest, table)
       this.#readers.set(table, reader)
     }
     return reader
@@ -248,13 +249,9 @@ export class SluiceDatabase {
 
   #handle(view: SnapshotView, place: Moment): SnapshotHandle {
     const queries = view.store === this.#open.engine.parts.store ? this.#queries : new ViewQueries(view.store)
-    const handle = new SnapshotHandle(view, place, queries, (table) => this.#tableOf(table).ordinal, () => this.#snapshots.delete(handle))
+    const handle = new SnapshotHandle(view, place, queries, this.#program, () => this.#snapshots.delete(handle))
     this.#snapshots.add(handle)
     return handle
-  }
-
-  #tableOf(table: unknown): TableStore {
-    return this.#open.engine.parts.store.tables[tableOrdinal(this.#program, table)]!
   }
 
   /** The end of a batch: where it stands in the log, and when it was. */
@@ -466,25 +463,25 @@ class SnapshotHandle implements Disposable {
   readonly time: number
   readonly #view: SnapshotView
   readonly #queries: ViewQueries
-  readonly #ordinalOf: (table: object) => number
+  readonly #program: Program
   readonly #onClose: () => void
-  readonly #readers = new Map<object, TableReader>()
+  readonly #readers = new Map<object, AnyReader>()
   readonly #source: ReadSource
 
-  constructor(view: SnapshotView, place: Moment, queries: ViewQueries, ordinalOf: (table: object) => number, onClose: () => void) {
+  constructor(view: SnapshotView, place: Moment, queries: ViewQueries, program: Program, onClose: () => void) {
     this.position = formatPosition(place.batch, place.index)
     this.time = place.time
     this.#view = view
     this.#queries = queries
-    this.#ordinalOf = ordinalOf
+    this.#program = program
     this.#onClose = onClose
     this.#source = { view: () => view, lease: () => ({ view, end: () => undefined }) }
   }
 
-  table(table: object): TableReader {
+  table(table: object): AnyReader {
     let reader = this.#readers.get(table)
     if (reader === undefined) {
-      reader = new TableReader(this.#source, this.#view.store.tables[this.#ordinalOf(table)]!)
+      reader = readerOf(this.#program, this.#view.store, this.#source, table)
       this.#readers.set(table, reader)
     }
     return reader

@@ -5,6 +5,8 @@ export type {
   StandardSchema, TextColumn,
 } from './schema/column.js'
 export type { Columns, PartitionKey, Read, Scalar, Write } from './schema/infer.js'
+export { replica } from './schema/replica.js'
+export type { Replica, ReplicaStrength } from './schema/replica.js'
 export { table } from './schema/table.js'
 export type { IndexShape, Key, NewRow, Row, Table, TableShape } from './schema/table.js'
 export type { InputOf, KeyOf, NewRowOf, OutputOf, ParamsOf, PayloadOf, RowOf, TxOf } from './inferred-names.js'
@@ -48,7 +50,7 @@ export type {
 } from './database-types.js'
 
 export type { HandlerFailure } from './handler-failure.js'
-export type { DatabaseStats, HandlerStats, StageStats } from './statistics-types.js'
+export type { DatabaseStats, HandlerStats, ReplicaStats, StageStats } from './statistics-types.js'
 
 export { app, isApp, programOf } from './app.js'
 export type { App } from './app.js'
@@ -59,6 +61,6 @@ export {
 export { describe } from './describe/describe.js'
 export type {
   AbortDescription, ColumnDescription, Description, EventDescription, IndexDescription, ProcedureDescription, ReferenceDescription,
-  TableDescription,
+  ReplicaDescription, TableDescription,
 } from './describe/description.js'
 export { open } from './open.js'

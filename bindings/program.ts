@@ -22,6 +22,7 @@ import { refuseCircles } from './handler-circles.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
 import { transactionQueries } from './query/query-definition.js'
+import { replicaPrograms } from './replica-program.js'
 import { tableDefinitions, type ReferenceDefinition, type TableDefinition } from './schema/table.js'
 import { formatPosition } from './position.js'
 import { eventDefinitions, type EventDefinition } from './service/event.js'
@@ -39,6 +40,8 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
       })
     }
   }
+  const replicas = replicaPrograms(services, tables)
+  const replicaOrdinals = ordinalsOf(replicas)
   const tableOrdinals = ordinalsOf(tables)
   const eventOrdinals = ordinalsOf(events)
   const definitions = new Map(
@@ -55,7 +58,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
   }
   refuseLater(later)
 
-  const serviceHolders = services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals))
+  const serviceHolders = services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals, replicaOrdinals))
   const atomicHandlers = services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals))
   refuseCircles(atomicHandlers, [...events.values()], (service) => serviceHolders[service]!.events)
   return {
@@ -67,6 +70,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     atomicHandlers,
     handlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
     runQuery: transactionQueries(),
+    ...(replicas.size > 0 && { replicas: [...replicas.values()] }),
   }
 }
 
@@ -90,6 +94,7 @@ function serviceProgram(
   service: ServiceDefinition,
   tables: ReadonlyMap<string, number>,
   events: ReadonlyMap<string, number>,
+  replicas: ReadonlyMap<string, number>,
 ): ServiceProgram {
   const own = (names: Iterable<string>, ordinals: ReadonlyMap<string, number>) =>
     new Map([...names].map((name) => [name, ordinals.get(`${service.name}.${name}`) ?? -1]))
@@ -102,6 +107,7 @@ function serviceProgram(
     events: own(service.events.keys(), events),
     aborts: aborts.size === 0 ? undefined : aborts,
     ...(service.reads.size > 0 && { reads: grantsOf(service, tables) }),
+    ...(service.replicas.size > 0 && { replicas: own(service.replicas.keys(), replicas) }),
   }
 }
 

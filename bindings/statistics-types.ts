@@ -34,6 +34,24 @@ export interface HandlerStats {
   readonly stoppedBy: ErrorCode | undefined
 }
 
+/** A replica with `strength: 'eventual'`. */
+export interface ReplicaStats {
+  /** Full name: `'cart.product'`. */
+  readonly name: string
+  /** The table that it shows, by its full name. */
+  readonly source: string
+  /** Rows that were looked at because they had changed, or when it was filled. */
+  readonly copied: number
+  /** Rows on their way, now. */
+  readonly waiting: number
+  /** There is something durable that it does not show yet, or has not looked at. */
+  readonly isBehind: boolean
+  /** It shows everything up to here, durably; undefined while it is filled. */
+  readonly position: Position | undefined
+  /** Why it does not go on. */
+  readonly stoppedBy: ErrorCode | undefined
+}
+
 export interface DatabaseStats {
   /** Partition workers; with 0 everything runs on the caller's thread. */
   readonly workers: number
@@ -118,6 +136,8 @@ export interface DatabaseStats {
   }
   /** Handlers without `atomic: true`. */
   readonly handlers: readonly HandlerStats[]
+  /** Replicas that hold rows of their own. */
+  readonly replicas: readonly ReplicaStats[]
   /** Snapshots that are open now. */
   readonly snapshots: number
 }

@@ -1,7 +1,7 @@
 /** Gathers what `db.stats()` answers from where it is kept. Nothing of it is summed up before somebody asks. */
 import { limits } from '../engine/base/limits.js'
 import type { OpenEngine } from '../engine/index.js'
-import { formatPosition, type Position } from './position.js'
+import { formatPosition, indexMax, type Position } from './position.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { CommitStream } from './stream.js'
 
@@ -12,7 +12,7 @@ export interface OpenReaders {
   readonly snapshots: number
 }
 
-export function statsOf({ engine, durability, handlers }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
+export function statsOf({ engine, durability, handlers, replicas }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
   const { plan, statistics, store, control, requests } = engine.parts
   const count = statistics.count.bind(statistics)
   const stage = statistics.summary.bind(statistics)
@@ -68,6 +68,11 @@ export function statsOf({ engine, durability, handlers }: OpenEngine, position: 
     handlers: (handlers?.states ?? []).map(({ cursor, stopped, ...state }) => ({
       ...state,
       position: formatPosition(cursor.batch, cursor.index),
+      stoppedBy: stopped?.code,
+    })),
+    replicas: (replicas?.states ?? []).map(({ reached, stopped, ...state }) => ({
+      ...state,
+      position: reached < 0 ? undefined : formatPosition(reached, indexMax),
       stoppedBy: stopped?.code,
     })),
     snapshots,

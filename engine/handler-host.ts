@@ -11,7 +11,7 @@ import type { Engine } from './database.js'
 import { HandlerQueue, type HandlerFailure, type HandlerState, noteCursor } from './handler-queue.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import { cursorName } from './schema/descriptor.js'
-import { cursorId, type HandlerCursor } from './schema/handler-ids.js'
+import { cursorId, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { outcomeTableName } from './sequencer/outcome-table.js'
 import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
 
@@ -66,8 +66,6 @@ export class HandlerHost {
   }
 }
 
-const endOfBatch = 2 ** 32 - 1
-
 function followerOf({ engine, catalog, disk }: HandlerHostParts, event: string, { batch, index }: HandlerCursor): LogFollower {
   return new LogFollower({
     frames: engine.parts.frames,
@@ -82,7 +80,7 @@ function followerOf({ engine, catalog, disk }: HandlerHostParts, event: string, 
 }
 
 /** The cursor that is durable, if there is one. */
-function knownCursor(engine: Engine, handler: string): HandlerCursor | undefined {
+export function knownCursor(engine: Engine, handler: string): HandlerCursor | undefined {
   const { store } = engine.parts
   const table = store.tables.find((one) => one.name === outcomeTableName)!
   const found = engine.reading().get(table, cursorId(handler)) as { readonly value: Uint8Array } | undefined

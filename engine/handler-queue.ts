@@ -23,7 +23,7 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine, Follower } from './database.js'
 import type { HandlerProgram, PartitionValue } from './schema/descriptor.js'
-import { cursorId, eventId, type HandlerCursor } from './schema/handler-ids.js'
+import { cursorId, endOfBatch, eventId, type HandlerCursor } from './schema/handler-ids.js'
 import { partitionOfAnswer } from './schema/placement.js'
 import type { RecordCodec } from './schema/record-codec.js'
 import { unplaced } from './shared/request-ring.js'
@@ -81,7 +81,6 @@ interface Delivery {
   isDone: boolean
 }
 
-const endOfBatch = 2 ** 32 - 1
 /** Errors that say that this database handles nothing any more. */
 const isTheEnd = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
 

@@ -8,9 +8,10 @@ export type { Draft } from './draft.js'
 export { DraftHost, type HandInOptions } from './draft-host.js'
 export { DraftTable } from './draft-table.js'
 export type { HandlerFailure, HandlerState } from './handler-queue.js'
+export type { ReplicaState } from './replica-follower.js'
 export { enginePrefix } from './schema/handler-ids.js'
 export { type ReadAnswer, ReadHost } from './read-host.js'
-export type { SnapshotView } from './snapshot-view.js'
+export type { SnapshotView } from './store/snapshot-view.js'
 export { LogFollower, oldestInLog, type FollowerOptions } from './stream/log-follower.js'
 export { openPast } from './stream/past.js'
 export type { DecodedChange, DecodedEvent, DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
@@ -26,7 +27,7 @@ export { workerMark } from './worker/worker-mark.js'
 export type {
   AtomicHandlerProgram, CatalogDescriptor, ColumnCheck, ColumnDescriptor, ColumnRules, ColumnType, EventDescriptor,
   EventProgram, HandlerProgram, IndexCondition, IndexDescriptor, JsonCheck, LoggedEvent, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, QueriedTable,
-  RecordDescriptor, RunQuery, ServiceProgram, TableDescriptor, TableProgram,
+  RecordDescriptor, ReplicaProgram, ReplicaStrength, RunQuery, ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
 export { transactName } from './schema/descriptor.js'
 export { compileRecordCodec, type PlainRecord, type RecordCodec } from './schema/record-codec.js'

@@ -10,9 +10,11 @@ import type { QueueOptions } from './admission.js'
 import { Engine } from './database.js'
 import type { HandlerFailure } from './handler-queue.js'
 import { HandlerHost } from './handler-host.js'
+import { ReplicaHost } from './replica-host.js'
 import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import type { SpeculationMode } from './partition/speculation-pace.js'
 import type { Program } from './schema/descriptor.js'
+import { hasCopies } from './schema/replica-tables.js'
 import { programText } from './schema/program-text.js'
 import { databaseState } from './shared/control.js'
 import { CheckpointKeeper } from './checkpoint-keeper.js'
@@ -67,6 +69,8 @@ export interface OpenEngine {
   readonly keeper: CheckpointKeeper | undefined
   /** Undefined where no handler runs after the commit. */
   readonly handlers: HandlerHost | undefined
+  /** Undefined where no replica has rows of its own. */
+  readonly replicas: ReplicaHost | undefined
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -225,8 +229,10 @@ async function openLocked(
   for (const news of untold) news(engine)
   const disk = directory === undefined ? undefined : { directory, databaseId }
   let closing: Promise<void> | undefined
+  let replicas: ReplicaHost | undefined
   const close = async (): Promise<void> => {
     handlers?.close()
+    replicas?.close()
     const kept = keeper?.close()
     await opened.drain()
     await kept
@@ -236,6 +242,7 @@ async function openLocked(
   }
   try {
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
+    if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
   } catch (error) {
     await close()
     throw error
@@ -248,6 +255,7 @@ async function openLocked(
     disk,
     keeper,
     handlers,
+    replicas,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }

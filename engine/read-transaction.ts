@@ -18,12 +18,14 @@
 import { CanonicalError, copyCanonical } from './base/canonical.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import type { Program, ServiceProgram } from './schema/descriptor.js'
+import type { Program, ReplicaProgram, ServiceProgram } from './schema/descriptor.js'
 import type { PlainRecord, RecordCodec } from './schema/record-codec.js'
-import { type ReadScope, ReadTable } from './read-table.js'
-import type { SnapshotView } from './snapshot-view.js'
+import { isCopied } from './schema/replica-tables.js'
+import { type ReadScope, ReadTable } from './txn/read-table.js'
+import type { SnapshotView } from './store/snapshot-view.js'
 import { errorOf } from './txn/outcome.js'
 import { queriedTables } from './txn/queried-tables.js'
+import { ReplicaTable } from './txn/replica-table.js'
 import { TransactionRandom } from './txn/random.js'
 import type { RealmTransaction } from './txn/realm.js'
 import { noNames } from './txn/table-handle.js'
@@ -86,6 +88,11 @@ export class ReadTransaction implements RealmTransaction, ReadScope {
   mustBeOpen(): void {
     if (this.#doom !== undefined) throw this.#doom
     if (this.#hasEnded) throw SluiceError.of('INVALID_USE', 'This transaction has ended: tx, its tables and its rows are of use only inside the procedure they were given to.')
+  }
+  /** One object for each run. */
+  readonly number = 0
+  mustBeOf(): void {
+    this.mustBeOpen()
   }
   fail(error: SluiceError): never {
     this.#doom ??= error
@@ -203,7 +210,17 @@ export class ReadTransaction implements RealmTransaction, ReadScope {
       let handle: ReadTable | undefined
       Object.defineProperty(db, name, { enumerable: true, get: () => (handle ??= new ReadTable(this, this.view.store.tables[table]!)) })
     }
+    for (const [name, ordinal] of service.replicas ?? []) {
+      let handle: object | undefined
+      Object.defineProperty(db, name, { enumerable: true, get: () => (handle ??= this.#replicaOf(this.#kit.program.replicas![ordinal]!)) })
+    }
     return Object.freeze(db)
+  }
+
+  /** A snapshot stands behind its batch, so what that left is what it shows, as is what stands: one view for both strengths. */
+  #replicaOf(replica: ReplicaProgram): object {
+    const table = new ReadTable(this, this.view.store.tables[replica.table ?? replica.source]!)
+    return isCopied(replica) ? table : new ReplicaTable(this, replica, table)
   }
 
   /** R32. */

@@ -49,6 +49,7 @@ function exposedPart(description: Description, exposed: Exposed): Description {
     services: description.services,
     procedures: description.procedures.filter(({ name }) => exposed.procedures.has(name)),
     tables: description.tables.filter(({ name }) => exposed.tables.has(name) || exposed.changes.has(name)),
+    replicas: [],
     events: description.events.filter(({ name }) => exposed.events.has(name)),
     aborts: description.aborts.filter(({ service }) => services.has(service)),
   }

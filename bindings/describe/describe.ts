@@ -3,7 +3,7 @@ import { SluiceError } from '../../engine/base/errors.js'
 import type { ColumnDescriptor, ColumnRules, IndexDescriptor, Program, TableDescriptor, TableProgram } from '../../engine/schema/descriptor.js'
 import { type App, applicationOf, programOf } from '../app.js'
 import { tableDefinitions, type ReferenceDefinition } from '../schema/table.js'
-import type { AbortDescription, ColumnDescription, Description, EventDescription, IndexDescription, ProcedureDescription, ReferenceDescription, TableDescription } from './description.js'
+import type { AbortDescription, ColumnDescription, Description, EventDescription, IndexDescription, ProcedureDescription, ReferenceDescription, ReplicaDescription, TableDescription } from './description.js'
 
 /**
  * An application as data, without opening a database: tables, events and procedures with their columns, rules, keys and indexes, and
@@ -17,10 +17,22 @@ export function describe(application: App): Description {
   return descriptionOf(programOf(application))
 }
 
+const noRules: ColumnRules = { checks: [], json: [] }
+
 export function descriptionOf(program: Program): Description {
+  const { replicas = [] } = program
   return {
     services: program.services.map(({ name }) => name),
-    tables: program.tables.map((table) => describeTable(table, program)),
+    // The tables of replicas stand behind all others (replica-program.ts), and are described as replicas.
+    tables: program.tables.filter((_, ordinal) => !replicas.some(({ table }) => table === ordinal)).map((table) => describeTable(table, program)),
+    replicas: replicas.map(({ descriptor, source, strength }): ReplicaDescription => ({
+      name: descriptor.name,
+      service: serviceOf(descriptor.name),
+      source: program.tables[source]!.descriptor.name,
+      columns: describeColumns(descriptor.columns, noRules),
+      key: descriptor.key.map((ordinal) => descriptor.columns[ordinal]!.name),
+      strength,
+    })),
     events: program.events.map((event, ordinal): EventDescription => ({
       name: event.descriptor.name,
       service: serviceOf(event.descriptor.name),

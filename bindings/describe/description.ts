@@ -4,7 +4,7 @@
  * Plain objects, frozen by their types only: they can be cloned, compared and sent anywhere. Names are full (`'bank.account'`), columns
  * are named and not counted. JSON Schema, OpenAPI and the HTTP handler are made of this and of nothing else.
  */
-import type { ColumnType } from '../../engine/schema/descriptor.js'
+import type { ColumnType, ReplicaStrength } from '../../engine/schema/descriptor.js'
 import type { OnDelete } from '../schema/column.js'
 
 export interface ColumnDescription {
@@ -74,6 +74,17 @@ export interface TableDescription {
   readonly crossPartitionWrites: boolean
 }
 
+export interface ReplicaDescription {
+  readonly name: string
+  readonly service: string
+  /** The full name of the table that it shows. */
+  readonly source: string
+  /** What it shows of it, the key included. */
+  readonly columns: readonly ColumnDescription[]
+  readonly key: readonly string[]
+  readonly strength: ReplicaStrength
+}
+
 export interface EventDescription {
   readonly name: string
   readonly service: string
@@ -102,6 +113,7 @@ export interface AbortDescription {
 export interface Description {
   readonly services: readonly string[]
   readonly tables: readonly TableDescription[]
+  readonly replicas: readonly ReplicaDescription[]
   readonly events: readonly EventDescription[]
   readonly procedures: readonly ProcedureDescription[]
   readonly aborts: readonly AbortDescription[]

@@ -1,4 +1,5 @@
 import type { Columns } from '../schema/infer.js'
+import type { Replica } from '../schema/replica.js'
 import type { Table } from '../schema/table.js'
 
 /** What a service is made of, at the level of types. */
@@ -9,4 +10,5 @@ export interface ServiceShape {
   aborts: Readonly<Record<string, Columns>>
   /** Tables of other services that it may read. */
   reads?: Readonly<Record<string, Table>>
+  replicas?: Readonly<Record<string, Replica>>
 }

@@ -22,6 +22,7 @@ import {
 import type { Columns, PartitionKey, Read, Write } from '../schema/infer.js'
 import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
 import type { shape } from '../schema/shape.js'
+import { checkReplicas, type Replica, type ReplicaDefinition, takeReplicas } from '../schema/replica.js'
 import { tableDefinitions, type Table, type TableDefinition } from '../schema/table.js'
 import {
   abortHandle,
@@ -57,6 +58,12 @@ export interface Service<S extends ServiceShape> {
   /** The tables, with their full names. */
   readonly tables: {
     readonly [T in keyof S['tables'] & string]: Table<S['tables'][T][typeof shape], `${S['name']}.${T}`>
+  }
+  /** The replicas, with their full names. */
+  readonly replicas: {
+    readonly [P in keyof S['replicas'] & string]: S['replicas'][P] extends Replica<infer R>
+      ? Replica<R, `${S['name']}.${P}`>
+      : never
   }
   readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, S['events'][E]> }
   /** The reasons of `tx.abort`: `bank.aborts.INSUFFICIENT_FUNDS.is(error)`. */
@@ -135,6 +142,7 @@ export interface ServiceDefinition {
   readonly aborts: ReadonlyMap<string, LoweredColumns>
   /** Tables of other services, by the names that this one gives them. */
   readonly reads: ReadonlyMap<string, () => unknown>
+  readonly replicas: ReadonlyMap<string, ReplicaDefinition>
   readonly procedures: Map<string, ProcedureDefinition>
   readonly workflows: Map<string, WorkflowDefinition>
   readonly handlers: Map<string, HandlerDefinition>
@@ -147,14 +155,16 @@ export const serviceDefinitions = new DefinitionKind<ServiceDefinition>('service
 class ServiceHandle {
   readonly name: string
   readonly tables: Readonly<Record<string, unknown>>
+  readonly replicas: Readonly<Record<string, unknown>>
   readonly events: Readonly<Record<string, EventType>>
   readonly aborts: Readonly<Record<string, AbortType>>
   readonly #definition: ServiceDefinition
 
-  constructor(definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>) {
+  constructor(definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>, replicas: ReadonlyMap<string, unknown>) {
     this.#definition = definition
     this.name = definition.name
     this.tables = byName(tables)
+    this.replicas = byName(replicas)
     this.events = byName([...definition.events].map(([name, event]) => [name, eventHandle(event)]))
     this.aborts = byName([...definition.aborts.keys()].map((name) => [name, abortHandle(name)]))
     Object.freeze(serviceDefinitions.attach(this, definition))
@@ -306,6 +316,7 @@ export function service<
   E extends Readonly<Record<string, Columns>> = {},
   A extends Readonly<Record<string, Columns>> = {},
   R extends Readonly<Record<string, Table | (() => Table)>> = {},
+  P extends Readonly<Record<string, Replica>> = {},
 >(
   name: N,
   definition?: {
@@ -317,15 +328,17 @@ export function service<
      * table, or an arrow where services import each other.
      */
     readonly reads?: R | undefined
+    /** Columns of tables of other services, by the names they have in `tx.db`. */
+    readonly replicas?: P | undefined
   },
-): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R> }> {
+): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R>; replicas: P }> {
   return defineService(name, definition ?? {}) as never
 }
 
 function defineService(name: unknown, definition: unknown): ServiceHandle {
   checkName(name, 'a service')
   const what = `service '${name}'`
-  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads'])
+  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads', 'replicas'])
   const events = new Map<string, EventDefinition>()
   for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
     checkName(event, `an event of ${what}`)
@@ -348,7 +361,12 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
   const handles = new Map(entriesOf(options['tables'], `The tables of ${what}`))
   const both = [...reads.keys()].find((grant) => handles.has(grant))
   if (both !== undefined) throw invalidDefinition(`${what} has a table '${both}' and reads another one under this name: give one of them another name.`)
+  const copies = new Map(entriesOf(options['replicas'], `The replicas of ${what}`))
+  const taken = [...copies.keys()].find((replica) => handles.has(replica) || reads.has(replica))
+  if (taken !== undefined) throw invalidDefinition(`${what} has a replica '${taken}' and a table of this name: give one of them another name.`)
+  checkReplicas(name, copies)
   const tables = takeTables(name, handles)
+  const replicas = takeReplicas(name, copies)
   return new ServiceHandle(
     {
       name,
@@ -356,12 +374,14 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
       events,
       aborts,
       reads,
+      replicas,
       procedures: new Map(),
       workflows: new Map(),
       handlers: new Map(),
       sealedBy: undefined,
     },
     handles,
+    copies,
   )
 }
 

@@ -2,6 +2,7 @@
 import type { Queryable } from '../query/select.js'
 import type { CallWith, Columns, Details, Input, Payload, Write } from '../schema/infer.js'
 import type { shape } from '../schema/shape.js'
+import type { Replica } from '../schema/replica.js'
 import type { Table, TableShape } from '../schema/table.js'
 import type { Clock } from './clock.js'
 import type { EventType } from './event.js'
@@ -27,16 +28,17 @@ type TxTables<T extends Tables> = {
     ? OrderedTxTable<T[N][typeof shape]>
     : TxTable<T[N][typeof shape]>
 }
-type ReadTables<T extends Tables> = {
+type ReadTables<T extends Readonly<Record<string, Table | Replica>>> = {
   readonly [N in keyof T]: T[N][typeof shape]['ordered'] extends true
     ? OrderedReadTable<T[N][typeof shape]>
     : ReadTable<T[N][typeof shape]>
 }
 type Granted<S extends ServiceShape> = S['reads'] extends Tables ? S['reads'] : {}
+type Replicas<S extends ServiceShape> = S['replicas'] extends Readonly<Record<string, Replica>> ? S['replicas'] : {}
 
 /** The transaction of a read-only procedure. */
 export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
-  readonly db: ReadTables<S['tables']> & ReadTables<Granted<S>>
+  readonly db: ReadTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
   call<I, O>(procedure: Procedure<I, O, 'read'>, ...input: Input<I>): O
   readonly abort: Abort<S>
 }
@@ -46,8 +48,8 @@ export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Qu
  * not.
  */
 export interface Tx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
-  /** The tables of the service, and read-only those of others that it `reads`. */
-  readonly db: TxTables<S['tables']> & ReadTables<Granted<S>>
+  /** The tables of the service, and read-only those of others that it `reads`, and its replicas. */
+  readonly db: TxTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
   /** Announces an event of the service, if this commits. */
   emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<S['events'][E]>>): void
   /** Runs another procedure, of any service of the application, inside this transaction. */

@@ -75,6 +75,13 @@ export const limits = {
   handlerPauseMs: 5,
   handlerPauseMsMax: 5_000,
 
+  // replicas that follow
+  /** Transactions that one takes from the log at a time, about; their keys are copied before it takes more. */
+  replicaTransactionsAheadMax: 1_024,
+  /** Keys that one call copies, and bytes of keys. */
+  replicaKeysMax: 256,
+  replicaKeysBytesMax: 256 * KiB,
+
   // speculation
   /** Runs of one batch on their way to the sequencer, for each worker; what finds no room runs in order. */
   speculationLogBytes: 32 * MiB,

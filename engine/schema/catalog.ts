@@ -5,7 +5,8 @@
  * What explains bytes may not change from opening to opening; where rows are placed and which indexes they have may, and stands
  * here so that a database can be read and checked without its application (`programOf`).
  */
-import { cursorName, type ColumnDescriptor, type ColumnType, type IndexCondition, type Program, type RecordDescriptor, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
+import { cursorName, type ColumnDescriptor, type ColumnType, type IndexCondition, type Program, type RecordDescriptor, replicateName, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
+import { hasCopies } from './replica-tables.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
 export interface LoggedColumn {
@@ -54,13 +55,15 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
     partitions: database.partitions,
     tables: loggedTables(program).map(({ descriptor }) => loggedTable(descriptor)),
     events: program.events.map(({ descriptor: e }) => ({ name: e.name, columns: e.columns.map(column) })),
-    procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName, ...handlerNames(program)],
+    procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName, ...ownNames(program)],
   }
 }
 
-/** In the order of `withHandlers` (txn/handler-call.ts). */
-function handlerNames({ handlers }: Program): readonly string[] {
-  return handlers.length === 0 ? [] : [cursorName, ...handlers.map(({ name }) => name)]
+/** In the order of `withHandlers` and `withReplicas` (txn/handler-call.ts, txn/replica-copy.ts). */
+function ownNames(program: Program): readonly string[] {
+  const names = program.handlers.map(({ name }) => name)
+  if (hasCopies(program)) names.push(replicateName)
+  return names.length === 0 ? [] : [cursorName, ...names]
 }
 
 function loggedTable(table: TableDescriptor): LoggedTable {

@@ -73,8 +73,11 @@ export interface EventDescriptor extends RecordDescriptor {
 /** The engine's own procedure, which ends interactive transactions; no user's can have this name (R64). */
 export const transactName = '$transact'
 
-/** The engine's own procedure that notes how far handlers have come. */
+/** The engine's own procedure that notes how far handlers and replicas have come. */
 export const cursorName = '$cursor'
+
+/** The engine's own procedure that copies rows into replicas. */
+export const replicateName = '$replicate'
 
 export interface ProcedureDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transfer'`. */
@@ -186,8 +189,26 @@ export interface ServiceProgram {
   readonly events: ReadonlyMap<string, number>
   /** Tables of other services that it may read, by the names that it gives them. */
   readonly reads?: ReadonlyMap<string, number>
+  /** Its replicas, by the names that it gives them, with ordinals into `Program.replicas`. */
+  readonly replicas?: ReadonlyMap<string, number>
   /** Declared reasons of `tx.abort`; undefined when the service declares none, and any word will do. */
   readonly aborts: ReadonlyMap<string, RecordDescriptor & ColumnRules> | undefined
+}
+
+/**
+ * What a replica shows: the source as it stands in this transaction, as the last batch left it, or as rows of its own that follow.
+ */
+export type ReplicaStrength = 'strong' | 'batch' | 'eventual'
+
+/** Some columns of a table of another service, as a service reads them. */
+export interface ReplicaProgram {
+  /** The table that it is to its readers: full name (`'cart.product'`), the key and the chosen columns, in the order of the source. */
+  readonly descriptor: TableDescriptor
+  /** Ordinal of the table that it shows. */
+  readonly source: number
+  readonly strength: ReplicaStrength
+  /** Ordinal of the table that holds its rows: `eventual` only. */
+  readonly table?: number
 }
 
 /** A table as a query inside of a procedure reads it: through the handle that the procedure itself has. */
@@ -207,5 +228,6 @@ export interface Program {
   readonly procedures: readonly ProcedureProgram[]
   readonly atomicHandlers: readonly AtomicHandlerProgram[]
   readonly runQuery?: RunQuery
+  readonly replicas?: readonly ReplicaProgram[]
   readonly handlers: readonly HandlerProgram[]
 }

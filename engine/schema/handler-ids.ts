@@ -29,6 +29,9 @@ export interface HandlerCursor {
   readonly index: number
 }
 
+/** As an index: all of the batch. */
+export const endOfBatch = 2 ** 32 - 1
+
 const hexadecimal = (value: number, digits: number): string => value.toString(16).padStart(digits, '0')
 
 export const cursorId = (handler: string): string => cursorPrefix + handler

@@ -35,6 +35,8 @@ export function programText(program: Program): string {
     lines.push(`procedure ${descriptor.name} ${where}`)
     lines.push(...columnLines(`input ${descriptor.name}`, descriptor.columns, { checks, json }))
   }
+  for (const { descriptor, source, strength } of program.replicas ?? [])
+    lines.push(`replica ${descriptor.name} of ${program.tables[source]?.descriptor.name} ${textOf({ strength, columns: descriptor.columns.map(({ name }) => name) })}`)
   const eventNames = (events: readonly number[]) => events.map((event) => program.events[event]?.descriptor.name).join(', ')
   for (const { name, events, joins, emits } of program.atomicHandlers) {
     const what = emits === undefined ? '' : ` emits ${eventNames(emits)}`

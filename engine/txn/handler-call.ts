@@ -11,6 +11,7 @@ import { ByteReader } from '../base/bytes.js'
 import { type ColumnDescriptor, cursorName, type EventProgram, type HandlerProgram, type ProcedureProgram, type Program } from '../schema/descriptor.js'
 import type { HandlerCursor } from '../schema/handler-ids.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
+import { hasCopies } from '../schema/replica-tables.js'
 
 /** The input of a handler's procedure. */
 export interface HandlerInput {
@@ -37,9 +38,9 @@ export function payloadCodec({ descriptor }: EventProgram): RecordCodec {
   return compileRecordCodec({ columns: descriptor.columns.map(plain) }, noRules, `the payload of "${descriptor.name}"`)
 }
 
-/** A program and the procedures of its handlers, behind all others, so that they take none of their numbers. */
+/** A program and the procedures of its handlers, behind all others, so that they take none of their numbers. Replicas note cursors, too. */
 export function withHandlers(program: Program, engineService: number): Program {
-  if (program.handlers.length === 0) return program
+  if (program.handlers.length === 0 && !hasCopies(program)) return program
   const cursor: ProcedureProgram = {
     descriptor: { name: cursorName, columns: [f64('batch'), u32('index')], placed: true },
     ...noRules,

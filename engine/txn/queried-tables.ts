@@ -1,4 +1,4 @@
-/** Which tables `tx.query` of a service may read: its own and those that it declares in `reads`, each through the handle that `tx.db` has. */
+/** Which tables `tx.query` of a service may read: its own and those that it declares in `reads`, each through the handle that `tx.db` has. Not its replicas. */
 import { SluiceError } from '../base/errors.js'
 import { didYouMean } from '../schema/closest-name.js'
 import type { QueriedTable, ServiceProgram } from '../schema/descriptor.js'

@@ -16,6 +16,7 @@ export type WhyReadOnly = string
 
 export const inReadOnlyProcedure: WhyReadOnly = 'in a procedure with readonly: true, which changes nothing: leave readonly out, or call a procedure that writes from one that does too'
 export const ofAnotherService: WhyReadOnly = 'on a table of another service, which may be read here and not written: call a procedure of its service, tx.call(procedure, input), or emit an event that it handles'
+export const ofReplica: WhyReadOnly = 'on a replica, which is read and not written: call a procedure of the service that has the table'
 
 export class ReadOnlyTable implements TableAccess {
   readonly index: Readonly<Record<string, AnyIndexHandle>>

@@ -3,13 +3,18 @@
  * new for every transaction, so that one that was kept does not act inside a later one.
  */
 import { didYouMean } from '../schema/closest-name.js'
-import type { ServiceProgram } from '../schema/descriptor.js'
+import type { ReplicaProgram, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
+import { isCopied } from '../schema/replica-tables.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
 import { engineScope } from './draft-commit.js'
 import { queriedTables, type TableOf } from './queried-tables.js'
-import { inReadOnlyProcedure, ofAnotherService, ReadOnlyTable } from './read-only-table.js'
+import { inReadOnlyProcedure, ofAnotherService, ofReplica, ReadOnlyTable } from './read-only-table.js'
+import { ReadTable } from './read-table.js'
+import { replicaScope } from './replica-copy.js'
+import { ReplicaTable } from './replica-table.js'
+import { SealedScope } from './sealed-scope.js'
 import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
@@ -17,7 +22,7 @@ export type MakeTable = (transaction: Transaction, table: TableStore) => TableAc
 
 /** `isReadOnly`: for procedures with `readonly: true`. `makeTable`: what a table is for the procedures of this transaction. */
 export function makeServiceScope(transaction: Transaction, service: ServiceProgram, isReadOnly = false, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
-  const own = engineScope(transaction, service, makeTable)
+  const own = engineScope(transaction, service, makeTable) ?? replicaScope(transaction, service, makeTable)
   if (own !== undefined) return own
   const aborts =
     service.aborts === undefined
@@ -33,6 +38,7 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
     const table = transaction.store.tables[ordinal]!
     db[name] = new ReadOnlyTable(transaction, table, makeTable(transaction, table), ofAnotherService)
   }
+  for (const [name, ordinal] of service.replicas ?? []) db[name] = replicaTable(transaction, transaction.program.replicas![ordinal]!, makeTable)
   Object.freeze(db)
   const tableOf = queriedTables(transaction.store, service, db)
   let tx: ServiceTransaction | undefined
@@ -42,6 +48,18 @@ export function makeServiceScope(transaction: Transaction, service: ServiceProgr
       return tx?.isOf(transaction.number) === true ? tx : (tx = new ServiceTransaction(transaction, service, isReadOnly, db, tableOf, aborts))
     },
   }
+}
+
+/** Over its source as it stands now, as the last batch left it, or over rows of its own. */
+function replicaTable(transaction: Transaction, replica: ReplicaProgram, makeTable: MakeTable): TableAccess {
+  const { tables } = transaction.store
+  if (isCopied(replica)) {
+    const table = tables[replica.table]!
+    return new ReadOnlyTable(transaction, table, makeTable(transaction, table), ofReplica)
+  }
+  const source = tables[replica.source]!
+  const access = replica.strength === 'batch' ? new ReadTable(new SealedScope(transaction, replica.descriptor.name), source) : makeTable(transaction, source)
+  return new ReplicaTable(transaction, replica, access)
 }
 
 /** Getters that answer functions: `({ db, emit }, input) => ...` works as well as `tx.emit`. */

@@ -217,6 +217,12 @@ export class Transaction implements RealmTransaction {
     this.fail(SluiceError.of('INVALID_USE', 'tx, a row or a scan of an earlier transaction was used: they are of use only inside the procedure they were given to.'))
   }
 
+  /** Something of the transaction of this number is used. */
+  mustBeOf(number: number): void {
+    if (number !== this.number) this.refuseKept()
+    this.mustBeOpen()
+  }
+
   fail(error: SluiceError): never {
     this.#doomBy(error)
     throw error

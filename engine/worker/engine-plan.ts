@@ -20,6 +20,7 @@ import { laneCostMax } from '../partition/lane-runner.js'
 import type { SpeculationMode } from '../partition/speculation-pace.js'
 import { withTransact } from '../txn/draft-commit.js'
 import { withHandlers } from '../txn/handler-call.js'
+import { withReplicas } from '../txn/replica-copy.js'
 
 export interface ClockPlan {
   /** Milliseconds: wall clock at open, or the last logged time if that is later (R56). */
@@ -69,7 +70,7 @@ export interface SpeculationPlan {
 
 /** The program with the engine's own tables and its own procedures behind the user's. */
 export function withSystemTables(program: Program): Program {
-  const withOwn = withHandlers(withTransact(program), program.services.length)
+  const withOwn = withReplicas(withHandlers(withTransact(program), program.services.length))
   return { ...withOwn, tables: [...withSequences(withOwn.tables), outcomeTable] }
 }
 

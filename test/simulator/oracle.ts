@@ -13,7 +13,7 @@
 import type { Program } from '../../engine/schema/descriptor.js'
 import type { LoggedCatalog } from '../../engine/schema/catalog.js'
 import { errorCodes, SluiceError } from '../../engine/base/errors.js'
-import type { SnapshotView } from '../../engine/snapshot-view.js'
+import type { SnapshotView } from '../../engine/store/snapshot-view.js'
 import type { Store } from '../../engine/store/store.js'
 import { allRecords, FrameDecoder, type DecodedTransaction } from '../../engine/stream/frame-decoder.js'
 import { outcomeKindMask } from '../../engine/txn/outcome.js'

@@ -14,7 +14,7 @@
  */
 import { SluiceError } from '../../engine/base/errors.js'
 import type { Program } from '../../engine/schema/descriptor.js'
-import type { SnapshotView } from '../../engine/snapshot-view.js'
+import type { SnapshotView } from '../../engine/store/snapshot-view.js'
 import { checkStore } from '../../engine/store/check.js'
 import type { LoggedCatalog } from '../../engine/schema/catalog.js'
 import { allRecords, FrameDecoder, type DecodedTransaction } from '../../engine/stream/frame-decoder.js'

@@ -6,7 +6,7 @@
 import { describe, expect, test } from 'vitest'
 import { SluiceError } from '../../../engine/base/errors.js'
 import { LaneLog } from '../../../engine/shared/lane-log.js'
-import { SnapshotView } from '../../../engine/snapshot-view.js'
+import { SnapshotView } from '../../../engine/store/snapshot-view.js'
 import { checkStore } from '../../../engine/store/check.js'
 import { classesCount, flagDeleted, flagQueued, wordsOfClass } from '../../../engine/store/domain.js'
 import { Store } from '../../../engine/store/store.js'

@@ -3,12 +3,12 @@
  *
  * An accessor is made of a copy of its row: the snapshot does not change, so the copy is the row.
  */
-import { SluiceError } from './base/errors.js'
-import type { SnapshotView } from './snapshot-view.js'
-import { boundsOf, boundsOfValues, type Bounds } from './store/range-bounds.js'
-import type { PlainRow } from './store/row-codec.js'
-import type { TableStore, TreePlan } from './store/table-store.js'
-import { type AnyIndexHandle, type IndexedTable, IndexHandle, noNames, UniqueIndexHandle } from './txn/table-handle.js'
+import { SluiceError } from '../base/errors.js'
+import type { SnapshotView } from '../store/snapshot-view.js'
+import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
+import type { PlainRow } from '../store/row-codec.js'
+import type { TableStore, TreePlan } from '../store/table-store.js'
+import { type AnyIndexHandle, type IndexedTable, IndexHandle, noNames, UniqueIndexHandle } from './table-handle.js'
 
 /** What a table asks of its transaction. */
 export interface ReadScope {

@@ -5,14 +5,14 @@
  * announced again when that moves: for single reads. Every `snapshot()`, and every iteration, takes another slot for as long
  * as it is open.
  */
-import { SluiceError } from './base/errors.js'
-import type { Store } from './store/store.js'
-import type { SnapshotTable } from './shared/snapshot-table.js'
-import { boundsOf, boundsOfValues, type Bounds } from './store/range-bounds.js'
-import type { PlainRow } from './store/row-codec.js'
-import { countCellWords, type TablePart, type TableStore, type TreePlan } from './store/table-store.js'
-import { gatherRows } from './store/tree-scan.js'
-import type { SnapshotGuard } from './store/ordered-cursor.js'
+import { SluiceError } from '../base/errors.js'
+import type { Store } from './store.js'
+import type { SnapshotTable } from '../shared/snapshot-table.js'
+import { boundsOf, boundsOfValues, type Bounds } from './range-bounds.js'
+import type { PlainRow } from './row-codec.js'
+import { countCellWords, type TablePart, type TableStore, type TreePlan } from './table-store.js'
+import { gatherRows } from './tree-scan.js'
+import type { SnapshotGuard } from './ordered-cursor.js'
 
 export class SnapshotView implements SnapshotGuard {
   readonly store: Store

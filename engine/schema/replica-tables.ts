@@ -1,0 +1,19 @@
+/** Replicas that hold rows of their own (`eventual`), and the name under which is noted how far one has come. */
+import { hashEnd, hashStart, hashText } from '../base/hash.js'
+import type { Program, ReplicaProgram } from './descriptor.js'
+
+/** A replica with a table of its own. */
+export type CopiedReplica = ReplicaProgram & { readonly table: number }
+
+export const isCopied = (replica: ReplicaProgram): replica is CopiedReplica => replica.table !== undefined
+export const copiedReplicas = ({ replicas = [] }: Program): readonly CopiedReplica[] => replicas.filter(isCopied)
+export const hasCopies = ({ replicas = [] }: Program): boolean => replicas.some(isCopied)
+
+/**
+ * Names its source and its columns too: a replica that was declared anew with others has no cursor, so it is filled again. No handler
+ * has such a name (R64).
+ */
+export function replicaCursorName({ descriptor, source }: CopiedReplica, { tables }: Program): string {
+  const columns = descriptor.columns.reduce((hash, { name, type }) => hashText(hashText(hash, `${name} `), `${type},`), hashStart)
+  return `${descriptor.name}<${tables[source]!.descriptor.name}#${(hashEnd(columns) >>> 0).toString(16)}`
+}

@@ -15,7 +15,7 @@ export type {
   Database, DatabaseStats, Delivered, Deltas, Description, Draft, DraftTable, Durability, Duration, Emitted, EventDescription,
   EventOf, EventType, Expression, Frozen, Get, HandlerFailure, HandlerStats, IndexDescription, IndexGet, IndexRange, IndexRow,
   IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf, Later, Live, Messages, NewRow, NewRowOf, NumberColumn,
-  OnDelete, OpenOptions, OpenProgress, OrderedDraftTable, OrderedReader, OrderedReadTable, OrderedTxTable, Ordering, Outcome,
+  OnDelete, ReferenceOptions, ReferenceStrength, OpenOptions, OpenProgress, OrderedDraftTable, OrderedReader, OrderedReadTable, OrderedTxTable, Ordering, Outcome,
   OutputOf, ParameterTerms, ParamsOf, PartitionKey, Patch, PayloadOf, Procedure, ProcedureDescription, Put, Query, Queryable,
   QueryOptions, QueryPlan, QueryWith, QueueOptions, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt,
   ReferenceDescription, RetentionOptions, Retries, Row, RowOf, RowTerms, Run, RunStatus, Scalar, Scan, Select, Service,

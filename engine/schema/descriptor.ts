@@ -117,10 +117,26 @@ export interface RowCheck {
   readonly holds: (row: never) => boolean
 }
 
+export type OnDelete = 'restrict' | 'cascade' | 'setNull'
+/** When a reference is checked: when its transaction ends, when its batch is sealed, or behind its commit. */
+export type ReferenceStrength = 'strong' | 'batch' | 'eventual'
+
+/** Columns of a row that hold the key of another row, or a null among them. */
+export interface ReferenceProgram {
+  readonly name: string
+  /** Ordinals of columns, in the order of the key that they give. */
+  readonly on: readonly number[]
+  /** Ordinal of the table that it leads to. */
+  readonly to: number
+  readonly onDelete: OnDelete
+  readonly strength: ReferenceStrength
+}
+
 export interface TableProgram extends ColumnRules {
   readonly descriptor: TableDescriptor
   /** In order of declaration. */
   readonly rowChecks?: readonly RowCheck[]
+  readonly references?: readonly ReferenceProgram[]
 }
 
 export interface EventProgram extends ColumnRules {

@@ -2,9 +2,9 @@
  * References (R22, R26): a value that refers to a row finds it when the transaction ends, on every way of writing, in a lane and
  * across; what a delete takes along; what it may not delete.
  */
-import { describe as describeApp, type Database, type SluiceError } from 'sluicedb'
+import { describe as describeApp, type AnyChange, type Database, type SluiceError } from 'sluicedb'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import referencesApp, { across, billing, inLane, place, shop, type Key, type Row, type Step } from '../support/apps/references-app.js'
+import referencesApp, { across, billing, inLane, place, shop, type Row, type Step } from '../support/apps/references-app.js'
 import { newFolder, openFor, openOnce, proveWhole, refused } from '../support/fixture.js'
 import { openInside } from '../support/inside.js'
 
@@ -113,9 +113,9 @@ describe.each([0, 1, 2])('with %i workers', (workers) => {
 
   test('R22: what refers to another partition strays, and is checked there: cascade and setNull across', async () => {
     const id = await placed()
-    const before = db.stats().strays
+    const before = db.stats().batches.strays
     await run(id, [['coupon', 'insert', { code: `c${id}`, owner: id }], ['order', 'set', [id, 1], { coupon: `c${id}` }]])
-    expect(db.stats().strays, 'the coupon is somewhere else, or its unique owner is').toBeGreaterThan(before)
+    expect(db.stats().batches.strays, 'the coupon is somewhere else, or its unique owner is').toBeGreaterThan(before)
     await refusedBy(id, [['order', 'set', [id, 1], { coupon: 'none' }]])
     const error = await refusedBy(id, [['customer', 'delete', id]])
     expect(error.details).toMatchObject({ constraint: 'ofCustomer' })
@@ -131,11 +131,11 @@ describe.each([0, 1, 2])('with %i workers', (workers) => {
 
   test('a lane keeps what it can answer: its own partition and global parents make no stray', async () => {
     const id = await placed()
-    const before = db.stats().strays
+    const before = db.stats().batches.strays
     await run(id, [['line', 'set', [id, 1, 1], { product: 'ink' }], ['line', 'insert', { customer: id, order: 1, no: 3, product: 'pen' }]])
     await run(id, [['line', 'delete', [id, 1, 2]]])
     await run(id, [['order', 'set', [id, 1], { total: 4 }]])
-    expect(db.stats().strays).toBe(before)
+    expect(db.stats().batches.strays).toBe(before)
   })
 
   test('setNull comes before the row checks, which see the row as it ends', async () => {
@@ -196,7 +196,7 @@ describe.each([0, 1, 2])('with %i workers', (workers) => {
     const stream = db.changes({ from: 'now' })
     await run(id, [['order', 'delete', [id, 1]]])
     const { value: commit } = await stream[Symbol.asyncIterator]().next()
-    expect(commit?.changes.map(({ table, op, key }: { table: string; op: string; key: Key }) => [table, op, key])).toEqual([
+    expect((commit?.changes as readonly AnyChange[]).map(({ table, kind, key }) => [table, kind, key])).toEqual([
       ['shop.order', 'delete', [id, 1]],
       ['shop.line', 'delete', [id, 1, 1]],
       ['shop.line', 'delete', [id, 1, 2]],

@@ -91,7 +91,7 @@ export function take(db: unknown, [name, way, ...rest]: Step): void {
 
 const steps = c.json<readonly Step[]>()
 
-const bill = billing.procedure('bill', { steps }, (tx, input) => {
+const bill = billing.procedure('bill', { input: { steps } }, (tx, input) => {
   for (const step of input.steps) take(tx.db, step)
 })
 /** Steps on tables of both services; those of `bill` are the other's. */
@@ -102,10 +102,10 @@ function runAll(tx: { readonly db: unknown; call(procedure: typeof bill, input: 
     else take(tx.db, step)
   }
 }
-export const inLane = shop.procedure('inLane', { customer: c.int(), steps }, { partition: (input) => input.customer }, (tx, input) => runAll(tx, input.steps))
-export const across = shop.procedure('across', { steps }, (tx, input) => runAll(tx, input.steps))
+export const inLane = shop.procedure('inLane', { input: { customer: c.int(), steps }, partition: (input) => input.customer }, (tx, input) => runAll(tx, input.steps))
+export const across = shop.procedure('across', { input: { steps } }, (tx, input) => runAll(tx, input.steps))
 /** What it emits places a line of the order, by an atomic handler. */
-export const place = shop.procedure('place', { customer: c.int(), id: c.int(), withOrder: c.bool() }, { partition: (input) => input.customer }, (tx, input) => {
+export const place = shop.procedure('place', { input: { customer: c.int(), id: c.int(), withOrder: c.bool() }, partition: (input) => input.customer }, (tx, input) => {
   tx.emit('placed', { customer: input.customer, id: input.id })
   if (input.withOrder) tx.db.order.insert({ customer: input.customer, id: input.id })
 })

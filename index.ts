@@ -7,6 +7,7 @@ export type { ErrorCode } from './engine/base/errors.js'
 export {
   and, app, asc, avg, column, count, desc, describe, eq, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, open,
   or, Position, select, service, sum, table,
+  referenceViolated,
 } from './bindings/index.js'
 export type {
   AbortDescription, AbortError, AbortType, Accessor, Answered, AnyChange, AnyEvent, App, BackupOptions, BackupProgress,

@@ -1,4 +1,5 @@
 /** What binds an application to the engine: definitions, the program they become, the types of a database. */
+export { referenceViolated } from './service/reference-violated.js'
 export { column } from './schema/column.js'
 export type {
   BigintColumn, Column, ColumnKind, ColumnMark, ColumnTypes, IntColumn, Later, NumberColumn, OnDelete, ReferenceOptions, ReferenceStrength,

@@ -19,6 +19,7 @@ import type {
   ServiceProgram,
   TableProgram,
 } from '../engine/schema/descriptor.js'
+import { violatedEvent, violatedName } from '../engine/index.js'
 import { refuseCircles } from './handler-circles.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
@@ -39,11 +40,13 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
       })
     }
   }
-  const eventOrdinals = ordinalsOf(events)
   const definitions = new Map(
     services.flatMap((service) => [...service.tables.values()].map((table) => [table.name, table] as const)),
   )
 
+  const isWatching = [...definitions.values()].some((table) => table.references.some(isWatched))
+  if (isWatching) events.set(violatedName, violatedEvent)
+  const eventOrdinals = ordinalsOf(events)
   const tableOrdinals = ordinalsOf(definitions)
   const tables = [...definitions.values()].map((table) => tableProgram(table, definitions, tableOrdinals))
 
@@ -64,7 +67,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     events: [...events.values()],
     procedures: services.flatMap(procedurePrograms),
     atomicHandlers,
-    handlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
+    handlers: [...services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)), ...watchPrograms([...definitions.values()], eventOrdinals)],
     runQuery: transactionQueries(),
   }
 }
@@ -166,6 +169,22 @@ function handlerPrograms(
   })
 }
 
+const isWatched = ({ strength }: ReferenceDefinition): boolean => strength === 'eventual'
+
+/** Each reference of strength `eventual` is looked at by a queue of its own, which goes on where it was. */
+function watchPrograms(tables: readonly TableDefinition[], events: ReadonlyMap<string, number>): readonly HandlerProgram[] {
+  return tables.flatMap(({ name, references }, table) =>
+    references.filter(isWatched).map((reference): HandlerProgram => ({
+      name: `${name}.$${reference.name}`,
+      service: -1, // the engine's own
+      event: events.get(violatedName)!,
+      partition: undefined,
+      watches: { table, reference: reference.name },
+      run: () => undefined,
+    })),
+  )
+}
+
 function atomicHandlerPrograms(
   service: ServiceDefinition,
   ordinal: number,
@@ -257,7 +276,7 @@ function laterOf(service: ServiceDefinition): readonly string[] {
   const later: string[] = []
   for (const table of service.tables.values()) {
     for (const { name, strength } of table.references)
-      if (strength !== 'strong') later.push(`reference '${name}' of table '${table.name}' with strength '${strength}'`)
+      if (strength === 'batch') later.push(`reference '${name}' of table '${table.name}' with strength '${strength}'`)
   }
   for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
   return later

@@ -192,6 +192,8 @@ export interface HandlerProgram {
   readonly event: number
   /** Of the payload: where it runs, and its key. Undefined: in the cross-partition lane, all events one after the other. */
   readonly partition: ProcedureProgram['partition']
+  /** It waits for changes that may break this reference and announces the event, where others wait for the event. The engine's own. */
+  readonly watches?: { readonly table: number; readonly reference: string }
   readonly run: (tx: never, event: LoggedEvent) => unknown
 }
 

@@ -8,12 +8,12 @@ import { assert } from '../base/assert.js'
 import type { Program } from '../schema/descriptor.js'
 import type { Reference, TableStore, TreePlan } from './table-store.js'
 
-/** Tells every table what it refers to and what refers to it, both in order of declaration. Those of strength `strong` only. */
+/** Tells every table what it refers to and what refers to it, both in order of declaration; those of strength `eventual` apart. */
 export function linkReferences(program: Program, tables: readonly TableStore[]): void {
   program.tables.forEach(({ references = [] }, ordinal) => {
     const child = tables[ordinal]!
     for (const { name, on, to, onDelete, strength } of references) {
-      if (strength !== 'strong') continue
+      if (strength === 'batch') continue
       const parent = tables[to]!
       const tree = child.trees.find((plan) => leadsBack(plan, on))
       assert(tree !== undefined, 'a reference has a tree for its way back')
@@ -21,6 +21,10 @@ export function linkReferences(program: Program, tables: readonly TableStore[]):
       let groups = 0
       for (const column of on) groups |= child.groups.ofColumn[column]!
       const reference: Reference = { name, child, on, parent, onDelete, tree, places, groups }
+      if (strength === 'eventual') {
+        child.watched.push(reference)
+        continue
+      }
       child.refersTo.push(reference)
       parent.referredBy.push(reference)
       for (const column of on) child.referring.add(column)

@@ -114,6 +114,8 @@ export class TableStore {
   readonly refersTo: Reference[] = []
   readonly referredBy: Reference[] = []
   readonly referring = new Set<number>()
+  /** References from here of strength `eventual`. */
+  readonly watched: Reference[] = []
   /** Columns that are drawn when they are left out; one that places its row comes first. */
   readonly generated: readonly number[]
   readonly #region: Region

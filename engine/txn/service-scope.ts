@@ -10,6 +10,7 @@ import type { TableStore } from '../store/table-store.js'
 import { engineScope } from './draft-commit.js'
 import { queriedTables, type TableOf } from './queried-tables.js'
 import { inReadOnlyProcedure, ofAnotherService, ReadOnlyTable } from './read-only-table.js'
+import { watchScope } from './reference-watch.js'
 import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
@@ -17,7 +18,7 @@ export type MakeTable = (transaction: Transaction, table: TableStore) => TableAc
 
 /** `isReadOnly`: for procedures with `readonly: true`. `makeTable`: what a table is for the procedures of this transaction. */
 export function makeServiceScope(transaction: Transaction, service: ServiceProgram, isReadOnly = false, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
-  const own = engineScope(transaction, service, makeTable)
+  const own = engineScope(transaction, service, makeTable) ?? watchScope(transaction, service)
   if (own !== undefined) return own
   const aborts =
     service.aborts === undefined

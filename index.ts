@@ -6,7 +6,7 @@ export { SluiceError } from './engine/base/errors.js'
 export type { ErrorCode } from './engine/base/errors.js'
 export {
   and, app, asc, avg, column, count, desc, describe, eq, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, open,
-  or, Position, replica, select, service, sum, table,
+  or, Position, referenceViolated, replica, select, service, sum, table,
 } from './bindings/index.js'
 export type {
   AbortDescription, AbortError, AbortType, Accessor, Answered, AnyChange, AnyEvent, App, BackupOptions, BackupProgress,
@@ -18,8 +18,8 @@ export type {
   OnDelete, OpenOptions, OpenProgress, OrderedDraftTable, OrderedReader, OrderedReadTable, OrderedTxTable, Ordering, Outcome,
   OutputOf, ParameterTerms, ParamsOf, PartitionKey, Patch, PayloadOf, Procedure, ProcedureDescription, Put, Query, Queryable,
   QueryOptions, QueryPlan, QueryWith, QueueOptions, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt,
-  ReferenceDescription, Replica, ReplicaDescription, ReplicaStats, ReplicaStrength, RetentionOptions, Retries, Row, RowOf, RowTerms, Run, RunStatus, Scalar, Scan, Select, Service,
-  ServiceShape, Signal, SignalLike, Snapshot, StageStats, StandardSchema, Start, Stream, StreamFilter, StreamOptions, Table,
-  TableDescription, TableShape, Term, TextColumn, Tx, TxOf, TxTable, UniqueGet, WhenFull, Workflow, WorkflowContext,
-  WorkflowStep, Write,
+  ReferenceDescription, ReferenceOptions, ReferenceStrength, Replica, ReplicaDescription, ReplicaStats, ReplicaStrength,
+  RetentionOptions, Retries, Row, RowOf, RowTerms, Run, RunStatus, Scalar, Scan, Select, Service, ServiceShape, Signal,
+  SignalLike, Snapshot, StageStats, StandardSchema, Start, Stream, StreamFilter, StreamOptions, Table, TableDescription,
+  TableShape, Term, TextColumn, Tx, TxOf, TxTable, UniqueGet, WhenFull, Workflow, WorkflowContext, WorkflowStep, Write,
 } from './bindings/index.js'

@@ -1,7 +1,8 @@
 /** What binds an application to the engine: definitions, the program they become, the types of a database. */
+export { referenceViolated } from './service/reference-violated.js'
 export { column } from './schema/column.js'
 export type {
-  BigintColumn, Column, ColumnKind, ColumnMark, ColumnTypes, IntColumn, Later, NumberColumn, OnDelete,
+  BigintColumn, Column, ColumnKind, ColumnMark, ColumnTypes, IntColumn, Later, NumberColumn, OnDelete, ReferenceOptions, ReferenceStrength,
   StandardSchema, TextColumn,
 } from './schema/column.js'
 export type { Columns, PartitionKey, Read, Scalar, Write } from './schema/infer.js'

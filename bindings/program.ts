@@ -15,24 +15,25 @@ import type {
   ProcedureProgram,
   Program,
   RecordDescriptor,
+  ReferenceProgram,
   ServiceProgram,
   TableProgram,
 } from '../engine/schema/descriptor.js'
+import { violatedEvent, violatedName } from '../engine/index.js'
 import { refuseCircles } from './handler-circles.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
 import { transactionQueries } from './query/query-definition.js'
 import { replicaPrograms } from './replica-program.js'
-import { tableDefinitions, type ReferenceDefinition, type TableDefinition } from './schema/table.js'
+import type { ReferenceDefinition } from './schema/reference.js'
+import { tableDefinitions, type TableDefinition } from './schema/table.js'
 import { formatPosition } from './position.js'
 import { eventDefinitions, type EventDefinition } from './service/event.js'
 import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
 
 export function lowerServices(url: string, services: readonly ServiceDefinition[]): Program {
-  const tables = new Map<string, TableProgram>()
   const events = new Map<string, EventProgram>()
   for (const service of services) {
-    for (const table of service.tables.values()) tables.set(table.name, tableProgram(table))
     for (const event of service.events.values()) {
       events.set(event.name, {
         descriptor: { name: event.name, columns: event.columns.columns },
@@ -40,19 +41,20 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
       })
     }
   }
-  const replicas = replicaPrograms(services, tables)
-  const replicaOrdinals = ordinalsOf(replicas)
-  const tableOrdinals = ordinalsOf(tables)
-  const eventOrdinals = ordinalsOf(events)
   const definitions = new Map(
     services.flatMap((service) => [...service.tables.values()].map((table) => [table.name, table] as const)),
   )
 
+  const isWatching = [...definitions.values()].some((table) => table.references.some(isWatched))
+  if (isWatching) events.set(violatedName, violatedEvent)
+  const eventOrdinals = ordinalsOf(events)
+  const tableOrdinals = ordinalsOf(definitions)
+  const tables = new Map([...definitions].map(([name, table]) => [name, tableProgram(table, definitions, tableOrdinals)]))
+  const replicas = replicaPrograms(services, tables)
+  const replicaOrdinals = ordinalsOf(replicas)
+
   const later: string[] = []
   for (const service of services) {
-    for (const table of service.tables.values()) {
-      for (const reference of table.references) checkReference(reference, table, definitions)
-    }
     for (const handler of service.handlers.values()) eventsOf(handler, eventOrdinals)
     later.push(...laterOf(service))
   }
@@ -68,7 +70,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     events: [...events.values()],
     procedures: services.flatMap(procedurePrograms),
     atomicHandlers,
-    handlers: services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)),
+    handlers: [...services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)), ...watchPrograms([...definitions.values()], eventOrdinals)],
     runQuery: transactionQueries(),
     ...(replicas.size > 0 && { replicas: [...replicas.values()] }),
   }
@@ -82,11 +84,20 @@ function rules({ checks, json }: LoweredColumns): ColumnRules {
   return { checks, json }
 }
 
-function tableProgram(table: TableDefinition): TableProgram {
+function tableProgram(
+  table: TableDefinition,
+  tables: ReadonlyMap<string, TableDefinition>,
+  ordinals: ReadonlyMap<string, number>,
+): TableProgram {
+  const references = table.references.map((reference): ReferenceProgram => {
+    const { name, on, onDelete, strength } = reference
+    return { name, on, to: ordinals.get(targetOf(reference, table, tables).name)!, onDelete, strength }
+  })
   return {
     descriptor: { name: table.name, ...table.descriptor },
     ...rules(table.columns),
     rowChecks: table.rowChecks,
+    ...(references.length > 0 && { references }),
   }
 }
 
@@ -164,6 +175,22 @@ function handlerPrograms(
   })
 }
 
+const isWatched = ({ strength }: ReferenceDefinition): boolean => strength === 'eventual'
+
+/** Each reference of strength `eventual` is looked at by a queue of its own, which goes on where it was. */
+function watchPrograms(tables: readonly TableDefinition[], events: ReadonlyMap<string, number>): readonly HandlerProgram[] {
+  return tables.flatMap(({ name, references }, table) =>
+    references.filter(isWatched).map((reference): HandlerProgram => ({
+      name: `${name}.$${reference.name}`,
+      service: -1, // the engine's own
+      event: events.get(violatedName)!,
+      partition: undefined,
+      watches: { table, reference: reference.name },
+      run: () => undefined,
+    })),
+  )
+}
+
 function atomicHandlerPrograms(
   service: ServiceDefinition,
   ordinal: number,
@@ -224,11 +251,11 @@ function follow(arrow: () => unknown, what: string): unknown {
   }
 }
 
-function checkReference(
+function targetOf(
   reference: ReferenceDefinition,
   table: TableDefinition,
   tables: ReadonlyMap<string, TableDefinition>,
-): void {
+): TableDefinition {
   const what = `Reference '${reference.name}' of table '${table.name}'`
   const answer = follow(reference.to, `The arrow of reference '${reference.name}' of table '${table.name}'`)
   const target = tableDefinitions.of(answer)
@@ -240,19 +267,23 @@ function checkReference(
         'which is not in this application: put the table into a service, and the service into app().',
     )
   }
+  // An enum is its words: a value that the key cannot have refers to nothing that could ever be.
   const typesOf = (definition: TableDefinition, ordinals: readonly number[]) =>
-    ordinals.map((ordinal) => definition.columns.columns[ordinal]?.type).join(', ')
+    ordinals.map((ordinal) => definition.columns.columns[ordinal]!).map(({ type, values }) => (values === undefined ? type : `${type} of ${values.join(' | ')}`)).join(', ')
   const given = typesOf(table, reference.on)
   const wanted = typesOf(target, target.descriptor.key)
   if (given !== wanted)
     throw invalidDefinition(`${what} gives (${given}), but the key of '${target.name}' is (${wanted}).`)
+  return target
 }
 
 /** What a service asks for that this version does not have: never silently ignored. */
 function laterOf(service: ServiceDefinition): readonly string[] {
   const later: string[] = []
-  for (const table of service.tables.values())
-    later.push(...table.later.map((feature) => `${feature} of table '${table.name}'`))
+  for (const table of service.tables.values()) {
+    for (const { name, strength } of table.references)
+      if (strength === 'batch') later.push(`reference '${name}' of table '${table.name}' with strength '${strength}'`)
+  }
   for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
   return later
 }

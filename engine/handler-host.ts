@@ -13,6 +13,7 @@ import type { LoggedCatalog } from './schema/catalog.js'
 import { cursorName } from './schema/descriptor.js'
 import { cursorId, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { outcomeTableName } from './sequencer/outcome-table.js'
+import type { FrameFilter } from './stream/frame-decoder.js'
 import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
 
 export interface HandlerHostParts {
@@ -42,7 +43,7 @@ export class HandlerHost {
     await Promise.all(handlers.map(({ name }, n) => (known[n] === undefined ? noteCursor(engine, cursorProcedure, name, now) : undefined)))
     const host = new HandlerHost(
       handlers.map((handler, n) => {
-        const follow = (event: string, after: HandlerCursor): LogFollower => followerOf(parts, event, after)
+        const follow = (filter: FrameFilter, after: HandlerCursor): LogFollower => followerOf(parts, filter, after)
         return new HandlerQueue({ engine, handler, procedure: ordinalOf(handler.name), cursorProcedure, cursor: known[n] ?? now, follow, onFailure })
       }),
     )
@@ -66,14 +67,14 @@ export class HandlerHost {
   }
 }
 
-function followerOf({ engine, catalog, disk }: HandlerHostParts, event: string, { batch, index }: HandlerCursor): LogFollower {
+function followerOf({ engine, catalog, disk }: HandlerHostParts, filter: FrameFilter, { batch, index }: HandlerCursor): LogFollower {
   return new LogFollower({
     frames: engine.parts.frames,
     catalog,
     disk,
     durable: () => engine.durable,
     written: () => engine.parts.control.written,
-    filter: { tables: new Set(), events: new Set([event]), outcomes: false },
+    filter,
     afterBatch: batch,
     afterIndex: index === endOfBatch ? -1 : index,
   })

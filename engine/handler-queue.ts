@@ -23,12 +23,12 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine, Follower } from './database.js'
 import type { HandlerProgram, PartitionValue } from './schema/descriptor.js'
+import { type HandlerSource, sourceOf } from './handler-source.js'
 import { cursorId, endOfBatch, eventId, type HandlerCursor } from './schema/handler-ids.js'
 import { partitionOfAnswer } from './schema/placement.js'
-import type { RecordCodec } from './schema/record-codec.js'
 import { unplaced } from './shared/request-ring.js'
-import type { DecodedTransaction } from './stream/frame-decoder.js'
-import { type HandlerInput, payloadCodec } from './txn/handler-call.js'
+import type { DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
+import type { HandlerInput } from './txn/handler-call.js'
 import type { LogFollower } from './stream/log-follower.js'
 
 export interface HandlerFailure {
@@ -63,7 +63,7 @@ export interface HandlerQueueParts {
   readonly procedure: number
   readonly cursorProcedure: number
   readonly cursor: HandlerCursor
-  readonly follow: (event: string, after: HandlerCursor) => LogFollower
+  readonly follow: (filter: FrameFilter, after: HandlerCursor) => LogFollower
   readonly onFailure: (failure: HandlerFailure) => void
 }
 
@@ -86,8 +86,7 @@ const isTheEnd = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILE
 
 export class HandlerQueue implements Follower {
   readonly #parts: HandlerQueueParts
-  readonly #event: string
-  readonly #codec: RecordCodec
+  readonly #source: HandlerSource
   readonly #writer = new ByteWriter(256)
   readonly #follower: LogFollower
   readonly #deliveries: Delivery[] = []
@@ -111,11 +110,10 @@ export class HandlerQueue implements Follower {
   constructor(parts: HandlerQueueParts) {
     const { engine, handler, cursor } = parts
     this.#parts = parts
-    this.#event = engine.program.events[handler.event]!.descriptor.name
-    this.#codec = payloadCodec(engine.program.events[handler.event]!)
+    this.#source = sourceOf(engine, handler)
     this.#cursor = cursor
     this.#reached = cursor
-    this.#follower = parts.follow(this.#event, cursor)
+    this.#follower = parts.follow(this.#source.filter, cursor)
   }
 
   get name(): string {
@@ -127,7 +125,7 @@ export class HandlerQueue implements Follower {
   get state(): HandlerState {
     const { name } = this
     const isBehind = this.#deliveries.length > 0 || (this.#stopped === undefined && this.#follower.isBehind())
-    return { name, event: this.#event, handled: this.#handled, failed: this.#failed, retried: this.#retried, waiting: this.#deliveries.length, isBehind, cursor: this.#cursor, stopped: this.#stopped }
+    return { name, event: this.#source.event, handled: this.#handled, failed: this.#failed, retried: this.#retried, waiting: this.#deliveries.length, isBehind, cursor: this.#cursor, stopped: this.#stopped }
   }
 
   start(): void {
@@ -177,9 +175,10 @@ export class HandlerQueue implements Follower {
     }
   }
 
-  #take({ batch, index, time, events }: DecodedTransaction): void {
+  #take(transaction: DecodedTransaction): void {
+    const { batch, index, time } = transaction
     let number = 0
-    for (const { payload } of events) {
+    for (const payload of this.#source.payloadsOf(transaction)) {
       let place: { readonly key: string; readonly partition: number } | undefined
       let failure: SluiceError | undefined
       try {
@@ -199,6 +198,7 @@ export class HandlerQueue implements Follower {
   #placeOf(payload: Readonly<Record<string, unknown>>): { readonly key: string; readonly partition: number } {
     const { handler, engine } = this.#parts
     const { partition: partitionFunction, name } = handler
+    if (this.#source.keyOf !== undefined) return { key: keyTextOf(this.#source.keyOf(payload)), partition: unplaced }
     if (partitionFunction === undefined) return { key: '', partition: unplaced }
     let value: unknown
     try {
@@ -211,8 +211,7 @@ export class HandlerQueue implements Follower {
     if (partition < 0) {
       throw SluiceError.of('INVALID_INPUT', `The partition function of "${name}" answers text, numbers, bigints, booleans or bytes, or a list of them.`, { details: { procedure: name } })
     }
-    const values = (Array.isArray(value) ? value : [value]) as readonly PartitionValue[]
-    return { key: values.map(keyText).join('\0'), partition }
+    return { key: keyTextOf(Array.isArray(value) ? value : [value]), partition }
   }
 
   // ── one after the other, by key ───────────────────────────────────────────────────────────────────────
@@ -242,7 +241,7 @@ export class HandlerQueue implements Follower {
 
   #encoded(payload: Delivery['payload']): Uint8Array {
     this.#writer.reset()
-    this.#codec.encode(payload, this.#writer)
+    this.#source.codec.encode(payload, this.#writer)
     return this.#writer.copy()
   }
 
@@ -284,7 +283,7 @@ export class HandlerQueue implements Follower {
     const { batch, index, payload } = delivery
     this.#failed += 1
     delivery.isDone = true
-    this.#parts.onFailure({ handler: this.name, batch, index, event: { type: this.#event, payload }, error })
+    this.#parts.onFailure({ handler: this.name, batch, index, event: { type: this.#source.event, payload }, error })
   }
 
   #finish(delivery: Delivery): void {
@@ -358,6 +357,8 @@ export function noteCursor(engine: Engine, procedure: number, handler: string, {
 }
 
 const isBehind = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
+
+const keyTextOf = (values: readonly unknown[]): string => (values as readonly PartitionValue[]).map(keyText).join('\0')
 
 /** Values that place a row alike are one key, so 5 and 5n are (schema/placement.ts). */
 function keyText(value: PartitionValue): string {

@@ -1,4 +1,5 @@
 /** The engine: rows and batches. Users are known above. */
+export { violatedEvent, violatedName } from './txn/reference-watch.js'
 export type { AbortLike, QueueOptions, SubmitOptions, WhenFull } from './admission.js'
 export { Engine } from './database.js'
 export type { Caller } from './call-table.js'

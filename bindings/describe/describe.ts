@@ -1,8 +1,6 @@
-/** From a program to its description. What stands in definitions only, references, is read from the handles of its application. */
-import { SluiceError } from '../../engine/base/errors.js'
-import type { ColumnDescriptor, ColumnRules, IndexDescriptor, Program, TableDescriptor, TableProgram } from '../../engine/schema/descriptor.js'
-import { type App, applicationOf, programOf } from '../app.js'
-import { tableDefinitions, type ReferenceDefinition } from '../schema/table.js'
+/** From a program to its description. */
+import type { ColumnDescriptor, ColumnRules, IndexDescriptor, Program, ReferenceProgram, TableDescriptor, TableProgram } from '../../engine/schema/descriptor.js'
+import { type App, programOf } from '../app.js'
 import type { AbortDescription, ColumnDescription, Description, EventDescription, IndexDescription, ProcedureDescription, ReferenceDescription, ReplicaDescription, TableDescription } from './description.js'
 
 /**
@@ -100,14 +98,13 @@ function describeTable(table: TableProgram, program: Program): TableDescription 
     partition: partition === 'global' ? 'global' : names(partition),
     ordered,
     indexes,
-    references: referencesOf(name, program).map((reference): ReferenceDescription => {
-      const to = tableDefinitions.of(reference.to())?.name ?? ''
-      const target = program.tables.find((one) => one.descriptor.name === to)
-      if (target === undefined) throw SluiceError.of('INVALID_USE', `Reference '${reference.name}' of '${name}' leads out of its application.`)
-      return { name: reference.name, on: names(reference.on), to, onDelete: reference.onDelete, crossPartition: mayLeavePartition(reference, descriptor, target.descriptor) }
+    references: (table.references ?? []).map((reference): ReferenceDescription => {
+      const { name: to } = program.tables[reference.to]!.descriptor
+      const { name, on, onDelete, strength } = reference
+      return { name, on: names(on), to, onDelete, strength, crossPartition: mayLeavePartition(reference, descriptor, program) }
     }),
     checks: (table.rowChecks ?? []).map((check) => check.name),
-    crossPartitionWrites: partition === 'global' || indexes.some((index) => index.unique && index.crossPartition),
+    crossPartitionWrites: partition === 'global' || indexes.some((index) => index.unique && index.crossPartition) || writesLeavePartition(table, program),
   }
 }
 
@@ -120,18 +117,23 @@ function leavesPartition({ on }: IndexDescriptor, { partition }: TableDescriptor
  * Both rows are in one partition where the columns that place the target are given by those that place this row, in the same order:
  * placement is a function of values (engine/schema/placement.ts).
  */
-function mayLeavePartition({ on }: ReferenceDefinition, table: TableDescriptor, target: TableDescriptor): boolean {
-  if (target.partition === 'global' || table.partition === 'global') return false
+function mayLeavePartition({ on, to, strength }: ReferenceProgram, table: TableDescriptor, { tables }: Program): boolean {
+  const target = tables[to]!.descriptor
+  if (strength !== 'strong' || target.partition === 'global' || table.partition === 'global') return false
   const placing = target.partition.map((ordinal) => on[target.key.indexOf(ordinal)])
   return placing.length !== table.partition.length || placing.some((ordinal, place) => ordinal !== (table.partition as readonly number[])[place])
 }
 
-function referencesOf(name: string, program: Program): readonly ReferenceDefinition[] {
-  for (const service of applicationOf(program).services) {
-    for (const handle of Object.values(service.tables as Readonly<Record<string, unknown>>)) {
-      const definition = tableDefinitions.of(handle)
-      if (definition?.name === name) return definition.references
-    }
-  }
-  return []
+/**
+ * What it refers to is somewhere else, or what refers to it: a delete looks for that, and deletes it or sets it to null. Rows of a global
+ * table are looked at in every lane and written in the cross-partition lane.
+ */
+function writesLeavePartition({ descriptor, references = [] }: TableProgram, program: Program): boolean {
+  if (references.some((reference) => mayLeavePartition(reference, descriptor, program))) return true
+  return program.tables.some((child) =>
+    (child.references ?? []).some((reference) => {
+      if (program.tables[reference.to]!.descriptor !== descriptor || reference.strength !== 'strong') return false
+      return child.descriptor.partition === 'global' ? reference.onDelete !== 'restrict' : mayLeavePartition(reference, child.descriptor, program)
+    }),
+  )
 }

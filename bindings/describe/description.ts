@@ -5,7 +5,7 @@
  * are named and not counted. JSON Schema, OpenAPI and the HTTP handler are made of this and of nothing else.
  */
 import type { ColumnType, ReplicaStrength } from '../../engine/schema/descriptor.js'
-import type { OnDelete } from '../schema/column.js'
+import type { OnDelete, ReferenceStrength } from '../schema/column.js'
 
 export interface ColumnDescription {
   readonly name: string
@@ -53,6 +53,8 @@ export interface ReferenceDescription {
   /** The full name of the table that it leads to. */
   readonly to: string
   readonly onDelete: OnDelete
+  /** When it is checked. */
+  readonly strength: ReferenceStrength
   /** The row that it leads to may be in another partition: checking it takes a call to the cross-partition lane. */
   readonly crossPartition: boolean
 }
@@ -70,7 +72,10 @@ export interface TableDescription {
   readonly references: readonly ReferenceDescription[]
   /** Rules of a whole row, by name. */
   readonly checks: readonly string[]
-  /** Writing takes a call to the cross-partition lane, whatever is written: it is global, or has a unique index of several partitions. */
+  /**
+   * Writing may take a call to the cross-partition lane: the table is global, has a unique index of several partitions, or a reference
+   * leads from it or to it that does not stay in one partition.
+   */
   readonly crossPartitionWrites: boolean
 }
 

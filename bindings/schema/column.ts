@@ -10,7 +10,7 @@
  * Why no call signature on `Later`: with one, TypeScript looks into the arrow while it still infers the
  * table, and a table that refers to itself is a circle (TS7022).
  */
-import type { ColumnType } from '../../engine/schema/descriptor.js'
+import type { ColumnType, OnDelete, ReferenceStrength } from '../../engine/schema/descriptor.js'
 import { checkFunction, checkName, checkOptions, DefinitionKind, invalidDefinition, shown } from './definition.js'
 import type { shape } from './shape.js'
 
@@ -35,13 +35,24 @@ export interface Column<Value = any, Kind extends ColumnKind = ColumnKind, Mark 
    */
   check(holds: (value: NonNullable<Value>) => boolean, name: string): this
   /** The key of a row of another table, or of this one: `.references(() => account)`. Tables only. */
-  references(to: Later, options?: { readonly onDelete?: OnDelete | undefined }): this
+  references(to: Later, options?: ReferenceOptions): this
 }
 
 /** An arrow that answers a table: `() => account`. The target is checked by `app()`. */
 export interface Later extends Function {}
 /** What happens to the rows that refer to a row when it is deleted. Default: `'restrict'`. */
-export type OnDelete = 'restrict' | 'cascade' | 'setNull'
+export type { OnDelete, ReferenceStrength }
+
+/** What a reference says beside where it leads to. */
+export interface ReferenceOptions {
+  /**
+   * What becomes of this row when the one that it refers to is deleted: nothing, for that is refused (`'restrict'`, the default), it is
+   * deleted too, or it refers to nothing.
+   */
+  readonly onDelete?: OnDelete | undefined
+  /** When it is checked: at the end of the transaction (`'strong'`, the default), or behind its commit. */
+  readonly strength?: ReferenceStrength | undefined
+}
 
 export interface NumberColumn<Value, Mark extends ColumnMark = never> extends Column<Value, 'number', Mark> {
   nullable(): NumberColumn<Value | null, Mark | 'nullable'>
@@ -163,7 +174,7 @@ export interface ColumnDefinition {
   readonly maxLength?: number
   readonly pattern?: { readonly source: string; readonly flags: string }
   readonly checks: readonly { readonly name: string; readonly holds: (value: never) => boolean }[]
-  readonly references: readonly { readonly to: () => unknown; readonly onDelete: OnDelete }[]
+  readonly references: readonly { readonly to: () => unknown; readonly onDelete: OnDelete; readonly strength: ReferenceStrength }[]
   readonly validate?: (value: unknown) => unknown
 }
 
@@ -210,18 +221,20 @@ class ColumnBuilder {
   references(to: unknown, options: unknown = {}): this {
     if (typeof to !== 'function')
       this.refuse('references', `takes an arrow that answers a table, () => account, not ${shown(to)}`)
-    const { onDelete = 'restrict' } = checkOptions(options, `column.${this.definition.type}().references()`, [
-      'onDelete',
-    ])
-    return this.with({
-      references: [...this.definition.references, { to: to as () => unknown, onDelete: checkOnDelete(onDelete) }],
-    })
+    const what = `column.${this.definition.type}().references()`
+    const said = referenceOptions(checkOptions(options, what, ['onDelete', 'strength']), what)
+    return this.with({ references: [...this.definition.references, { to: to as () => unknown, ...said }] })
   }
 }
 
-export function checkOnDelete(value: unknown): OnDelete {
-  if (value === 'restrict' || value === 'cascade' || value === 'setNull') return value
-  throw invalidDefinition(`onDelete is 'restrict', 'cascade' or 'setNull', not ${shown(value)}.`)
+export function referenceOptions({ onDelete = 'restrict', strength = 'strong' }: Readonly<Record<string, unknown>>, what: string): { readonly onDelete: OnDelete; readonly strength: ReferenceStrength } {
+  if (onDelete !== 'restrict' && onDelete !== 'cascade' && onDelete !== 'setNull')
+    throw invalidDefinition(`onDelete of ${what} is 'restrict', 'cascade' or 'setNull', not ${shown(onDelete)}.`)
+  if (strength !== 'strong' && strength !== 'batch' && strength !== 'eventual')
+    throw invalidDefinition(`strength of ${what} is 'strong', 'batch' or 'eventual', not ${shown(strength)}.`)
+  if (strength !== 'strong' && onDelete !== 'restrict')
+    throw invalidDefinition(`${what} says onDelete: '${onDelete}', which a reference with strength: '${strength}' cannot do: nothing is done behind a commit.`)
+  return { onDelete, strength }
 }
 
 /** Bounds of numbers and of bigints alike: which of the two is decided by the type of the column. */

@@ -220,3 +220,25 @@ export function wrongValue(definition: ColumnDefinition, value: unknown): string
   const failed = checks.find((check) => !passes(check, value))
   return failed && `does not pass its check '${failed.name}'`
 }
+
+/** The ordinals of columns given by name: at least one, each known, none twice. */
+export function ordinals(names: unknown, { columns }: LoweredColumns, what: string): readonly number[] {
+  if (!Array.isArray(names) || names.length === 0) {
+    throw invalidDefinition(
+      `${what} must be a list of at least one column, ['id'], not ` +
+        `${Array.isArray(names) ? 'an empty one' : shown(names)}.`,
+    )
+  }
+  const found: number[] = []
+  for (const name of names) {
+    const ordinal = columns.findIndex((column) => column.name === name)
+    if (ordinal < 0)
+      throw invalidDefinition(
+        `${what} names ${shown(name)}, which is no column; ` +
+          `there are ${columns.map((column) => column.name).join(', ')}.`,
+      )
+    if (found.includes(ordinal)) throw invalidDefinition(`${what} names '${String(name)}' twice.`)
+    found.push(ordinal)
+  }
+  return found
+}

@@ -7,7 +7,7 @@
  */
 import type { IndexCondition, IndexDescriptor, RowCheck, TableDescriptor } from '../../engine/schema/descriptor.js'
 import type { AnyChange, Change } from '../change.js'
-import { checkOnDelete, type Later, type OnDelete } from './column.js'
+import type { Later, ReferenceOptions } from './column.js'
 import {
   checkFlag,
   checkFunction,
@@ -20,7 +20,8 @@ import {
 } from './definition.js'
 import type { Columns, KeyValue, LeftOut, Marked, OfKind, Read } from './infer.js'
 import { isBytes } from './plain.js'
-import { lowerColumns, wrongValue, type LoweredColumns } from './lower-columns.js'
+import { lowerColumns, ordinals, wrongValue, type LoweredColumns } from './lower-columns.js'
+import { defineReferences, indexesOfReferences, type ReferenceDefinition } from './reference.js'
 import type { Flat, Loose, shape, Without } from './shape.js'
 
 // ── what users see ──────────────────────────────────────────────────────────────────────────────────────
@@ -78,8 +79,7 @@ type Known<X, C> = {
 type ReferenceOn<C extends Columns> = {
   readonly on: readonly (keyof C)[]
   readonly to: Later
-  readonly onDelete?: OnDelete | undefined
-}
+} & ReferenceOptions
 type TableOf<
   C extends Columns,
   K extends readonly string[],
@@ -99,14 +99,6 @@ type TableOf<
 
 // ── what is recorded ────────────────────────────────────────────────────────────────────────────────────
 
-export interface ReferenceDefinition {
-  readonly name: string
-  /** Ordinals of columns. */
-  readonly on: readonly number[]
-  readonly to: () => unknown
-  readonly onDelete: OnDelete
-}
-
 export interface TableDefinition {
   /** Both set once, by the service that takes the table. */
   name: string
@@ -116,8 +108,6 @@ export interface TableDefinition {
   readonly descriptor: Omit<TableDescriptor, 'name'>
   readonly rowChecks: readonly RowCheck[]
   readonly references: readonly ReferenceDefinition[]
-  /** What this version cannot do yet, each as the start of a sentence; `app()` refuses it by name. */
-  readonly later: readonly string[]
 }
 
 export const tableDefinitions = new DefinitionKind<TableDefinition>('table')
@@ -200,11 +190,11 @@ function defineTable(definition: unknown): TableDefinition {
   }
   const partition = definePartition(options['partition'], key, columns, what)
   checkGenerated(columns, partition, what)
-  const later: string[] = []
   const declared = defineIndexes(options['indexes'], columns, what)
   const references = defineReferences(options['references'], columns, what)
-  const indexes = [...declared, ...indexesOfUnique(columns, declared, what)]
-  for (const { name } of references) later.push(`reference '${name}'`)
+  const ordered = checkFlag(options['ordered'], `ordered of ${what}`)
+  const asked = [...declared, ...indexesOfUnique(columns, declared, what)]
+  const indexes = [...asked, ...indexesOfReferences(references, asked, key, ordered)]
   return {
     name: '',
     service: undefined,
@@ -213,35 +203,12 @@ function defineTable(definition: unknown): TableDefinition {
       columns: columns.columns,
       key,
       partition,
-      ordered: checkFlag(options['ordered'], `ordered of ${what}`),
+      ordered,
       indexes,
     },
     rowChecks: checks.map(([name, holds]) => ({ name, holds: holds as RowCheck['holds'] })),
     references,
-    later,
   }
-}
-
-/** The ordinals of columns given by name: at least one, each known, none twice. */
-function ordinals(names: unknown, { columns }: LoweredColumns, what: string): readonly number[] {
-  if (!Array.isArray(names) || names.length === 0) {
-    throw invalidDefinition(
-      `${what} must be a list of at least one column, ['id'], not ` +
-        `${Array.isArray(names) ? 'an empty one' : shown(names)}.`,
-    )
-  }
-  const found: number[] = []
-  for (const name of names) {
-    const ordinal = columns.findIndex((column) => column.name === name)
-    if (ordinal < 0)
-      throw invalidDefinition(
-        `${what} names ${shown(name)}, which is no column; ` +
-          `there are ${columns.map((column) => column.name).join(', ')}.`,
-      )
-    if (found.includes(ordinal)) throw invalidDefinition(`${what} names '${String(name)}' twice.`)
-    found.push(ordinal)
-  }
-  return found
 }
 
 function checkKeyColumn({ columns }: LoweredColumns, ordinal: number, what: string): void {
@@ -341,36 +308,4 @@ function conditionsOf(
       throw invalidDefinition(`where of ${index} asks for ${name} ${shown(value)}, which ${wrong}.`)
     return { column, value: isBytes(value) ? Uint8Array.from(value) : value === 0 ? 0 : value } // -0 is stored as 0
   })
-}
-
-function defineReferences(
-  references: unknown,
-  columns: LoweredColumns,
-  what: string,
-): readonly ReferenceDefinition[] {
-  const ofColumns = columns.columns.flatMap(({ name }, ordinal) =>
-    (columns.definitions[ordinal]?.references ?? []).map(({ to, onDelete }) => ({
-      name,
-      on: [ordinal],
-      to,
-      onDelete,
-    })),
-  )
-  const ofTable = entriesOf(references, `The references of ${what}`).map(([name, definition]) => {
-    checkName(name, `a reference of ${what}`)
-    const reference = `reference '${name}' of ${what}`
-    const { on, to, onDelete = 'restrict' } = checkOptions(definition, reference, ['on', 'to', 'onDelete'])
-    checkFunction(to, `to of ${reference}`)
-    return {
-      name,
-      on: ordinals(on, columns, `on of ${reference}`),
-      to: to as () => unknown,
-      onDelete: checkOnDelete(onDelete),
-    }
-  })
-  for (const { name, on, onDelete } of [...ofColumns, ...ofTable]) {
-    if (onDelete !== 'setNull' || on.every((ordinal) => columns.columns[ordinal]?.nullable)) continue
-    throw invalidDefinition(`Reference '${name}' of ${what} says setNull: its columns must be nullable.`)
-  }
-  return [...ofColumns, ...ofTable]
 }

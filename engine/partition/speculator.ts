@@ -22,6 +22,7 @@ import { IntList } from '../txn/read-set.js'
 import type { Realm } from '../txn/realm.js'
 import { makeServiceScope } from '../txn/service-scope.js'
 import { Scratch, Speculation } from '../txn/speculation.js'
+import { SpeculativeReferrers } from '../txn/speculative-referrers.js'
 import { SpeculativeTableHandle } from '../txn/speculative-handle.js'
 import { crossLane, Transaction } from '../txn/transaction.js'
 
@@ -49,7 +50,7 @@ export class Speculator {
   readonly #payloads: { memory: Uint8Array; length: number } = { memory: new Uint8Array(0), length: 0 }
   readonly #reader: ByteReader
   readonly #value = new ByteWriter(1_024)
-  readonly #hasRowChecks: boolean
+  readonly #hasToProve: boolean
 
   constructor(parts: SpeculatorParts) {
     this.#parts = parts
@@ -61,7 +62,8 @@ export class Speculator {
     )
     this.#speculation.transaction = this.#transaction
     this.#transaction.written = this.#speculation
-    this.#hasRowChecks = store.tables.some((table) => table.rowChecks.length > 0)
+    this.#transaction.referring = new SpeculativeReferrers(this.#transaction, this.#speculation)
+    this.#hasToProve = store.tables.some((table) => table.rowChecks.length > 0 || table.refersTo.length > 0)
     this.#reader = new ByteReader(parts.requests.bytes)
   }
 
@@ -93,7 +95,7 @@ export class Speculator {
     this.#events.beginLane(crossLane)
     speculation.begin()
     transaction.begin(crossLane, record.place(index))
-    transaction.mustProve = this.#hasRowChecks
+    transaction.mustProve = this.#hasToProve
     this.#value.reset()
     realm.active = transaction
     let hasEnded = false

@@ -120,10 +120,26 @@ export interface RowCheck {
   readonly holds: (row: never) => boolean
 }
 
+export type OnDelete = 'restrict' | 'cascade' | 'setNull'
+/** When a reference is checked: when its transaction ends, when its batch is sealed, or behind its commit. */
+export type ReferenceStrength = 'strong' | 'batch' | 'eventual'
+
+/** Columns of a row that hold the key of another row, or a null among them. */
+export interface ReferenceProgram {
+  readonly name: string
+  /** Ordinals of columns, in the order of the key that they give. */
+  readonly on: readonly number[]
+  /** Ordinal of the table that it leads to. */
+  readonly to: number
+  readonly onDelete: OnDelete
+  readonly strength: ReferenceStrength
+}
+
 export interface TableProgram extends ColumnRules {
   readonly descriptor: TableDescriptor
   /** In order of declaration. */
   readonly rowChecks?: readonly RowCheck[]
+  readonly references?: readonly ReferenceProgram[]
 }
 
 export interface EventProgram extends ColumnRules {
@@ -179,6 +195,8 @@ export interface HandlerProgram {
   readonly event: number
   /** Of the payload: where it runs, and its key. Undefined: in the cross-partition lane, all events one after the other. */
   readonly partition: ProcedureProgram['partition']
+  /** It waits for changes that may break this reference and announces the event, where others wait for the event. The engine's own. */
+  readonly watches?: { readonly table: number; readonly reference: string }
   readonly run: (tx: never, event: LoggedEvent) => unknown
 }
 

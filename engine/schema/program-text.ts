@@ -18,7 +18,7 @@ export function programText(program: Program): string {
       lines.push(`abort ${name}`, ...columnLines(`details ${name}`, columns.columns, columns))
     }
   }
-  for (const { descriptor, rowChecks = [], ...rules } of program.tables) {
+  for (const { descriptor, rowChecks = [], references = [], ...rules } of program.tables) {
     const { name, columns, key, partition, ordered, indexes } = descriptor
     lines.push(
       `table ${name} ${textOf({ key, partition, ordered })}`,
@@ -26,6 +26,9 @@ export function programText(program: Program): string {
     )
     for (const { name: index, ...rest } of indexes) lines.push(`index ${name}.${index} ${textOf(rest)}`)
     for (const { name: check } of rowChecks) lines.push(`check ${name}.${check}`)
+    for (const { name: reference, to, ...rest } of references) {
+      lines.push(`reference ${name}.${reference} to ${program.tables[to]?.descriptor.name} ${textOf(rest)}`)
+    }
   }
   for (const { descriptor, ...rules } of program.events) {
     lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))

@@ -83,7 +83,11 @@ export function boundsOfValues(table: TableStore, plan: TreePlan, value: unknown
   if (!Array.isArray(values) || values.length !== plan.own) {
     throw refused(table, `index "${plan.name}" takes ${plan.own} values, [${plan.codec.columns.slice(0, plan.own).map((c) => c.name).join(', ')}]`)
   }
-  const checked = values.map((one, n) => checkKeyValue(table.name, plan.codec.columns[n]!, one))
+  return boundsOfLeading(plan, values.map((one, n) => checkKeyValue(table.name, plan.codec.columns[n]!, one)))
+}
+
+/** The bounds of all entries that begin with these values, which the columns can hold. */
+export function boundsOfLeading(plan: TreePlan, checked: readonly unknown[], limit = Infinity): Bounds {
   const low = new KeyBuffer()
   plan.codec.encodePrefix(checked, low)
   const high = new KeyBuffer()
@@ -91,7 +95,7 @@ export function boundsOfValues(table: TableStore, plan: TreePlan, value: unknown
   const hasHigh = prefixEnd(high)
   return {
     range: { from: low.bytes, fromLength: low.length, fromExclusive: false, to: hasHigh ? high.bytes : undefined, toLength: hasHigh ? high.length : 0, reverse: false },
-    limit: Infinity,
+    limit,
     fixed: checked,
     isEmpty: false,
   }

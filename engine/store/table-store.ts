@@ -12,7 +12,7 @@ import { assert } from '../base/assert.js'
 import { limits } from '../base/limits.js'
 import type { ColumnValidator } from '../schema/column-check.js'
 import { compileColumnCheck } from '../schema/column-check.js'
-import type { IndexDescriptor, RowCheck, TableDescriptor, TableProgram } from '../schema/descriptor.js'
+import type { IndexDescriptor, OnDelete, RowCheck, TableDescriptor, TableProgram } from '../schema/descriptor.js'
 import type { KeyBuffer, KeyCodec } from '../schema/key-codec.js'
 import { compileKeyCodec } from '../schema/key-codec.js'
 import { partitionOf } from '../schema/placement.js'
@@ -52,6 +52,7 @@ export interface TreePlan {
   readonly movedBy: ReadonlySet<number>
   /** It holds every row, whatever others there are. */
   readonly isPlain: boolean
+  readonly holdsEvery: boolean
   readonly unique: boolean
   /** One tree for the whole table, in the global area (R21). */
   readonly isAcross: boolean
@@ -60,6 +61,22 @@ export interface TreePlan {
   readonly holdsPlain: (row: PlainRow) => boolean
   /** Of a unique one: appends the index columns of a stored row; false where one of them is null, which is equal to nothing. */
   readonly appendValues: (row: number, into: KeyBuffer) => boolean
+}
+
+/** Both ends of a reference of strength `strong` (references.ts). */
+export interface Reference {
+  readonly name: string
+  /** The table that refers, and its columns in the order of the key of `parent`. */
+  readonly child: TableStore
+  readonly on: readonly number[]
+  readonly parent: TableStore
+  readonly onDelete: OnDelete
+  /** The tree of `child` for the way back. */
+  readonly tree: TreePlan
+  /** For each of its leading columns, its place in `on`. */
+  readonly places: readonly number[]
+  /** The groups of columns that they are (column-groups.ts). */
+  readonly groups: number
 }
 
 export function partStateWords(table: TableDescriptor): number {
@@ -93,6 +110,12 @@ export class TableStore {
   readonly checked: ReadonlySet<number>
   /** Rules of whole rows, which hold when a transaction ends (R26). */
   readonly rowChecks: readonly RowCheck[]
+  /** References of strength `strong`, as linkReferences fills them in: both ways, and the columns of those that go out. */
+  readonly refersTo: Reference[] = []
+  readonly referredBy: Reference[] = []
+  readonly referring = new Set<number>()
+  /** References from here of strength `eventual`. */
+  readonly watched: Reference[] = []
   /** Columns that are drawn when they are left out; one that places its row comes first. */
   readonly generated: readonly number[]
   readonly #region: Region

@@ -16,6 +16,7 @@ const everyRow = (): boolean => true
 export interface TreeMembership {
   readonly movedBy: ReadonlySet<number>
   readonly isPlain: boolean
+  readonly holdsEvery: boolean
   readonly unique: boolean
   readonly isAcross: boolean
   readonly holds: (row: number) => boolean
@@ -29,6 +30,7 @@ export function membershipOf(table: TableDescriptor, index: IndexDescriptor, lay
   return {
     movedBy: new Set([...on, ...conditions.map(({ column }) => column)]),
     isPlain: !unique && conditions.length === 0,
+    holdsEvery: conditions.length === 0,
     unique,
     isAcross: isAcross(table, index),
     holds: conditions.length === 0 ? everyRow : (row) => conditions.every((one) => isTrue(one, codec.readers[one.column]!(row))),

@@ -12,6 +12,7 @@ import { type ColumnDescriptor, cursorName, type EventProgram, type HandlerProgr
 import type { HandlerCursor } from '../schema/handler-ids.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { hasCopies } from '../schema/replica-tables.js'
+import { type ReferenceWatch, watchCodec, type WatchedChange, withWatchService } from './reference-watch.js'
 
 /** The input of a handler's procedure. */
 export interface HandlerInput {
@@ -50,14 +51,36 @@ export function withHandlers(program: Program, engineService: number): Program {
     isKnownByName: true,
     run: (_tx, { batch, index }: HandlerCursor) => [batch, index],
   }
-  return { ...program, procedures: [...program.procedures, cursor, ...program.handlers.map((handler) => procedureOf(program, handler))] }
+  const { program: served, service } = withWatchService(program)
+  const procedures = program.handlers.map((handler) => (handler.watches === undefined ? procedureOf(program, handler) : watchOf(handler, service)))
+  return { ...served, procedures: [...program.procedures, cursor, ...procedures] }
+}
+
+const inputColumns: readonly ColumnDescriptor[] = [f64('batch'), u32('index'), f64('time'), { name: 'payload', type: 'bytes', nullable: false }]
+
+/** In the cross-partition lane: where a reference leads to another partition, that is where it has to look. */
+function watchOf(handler: HandlerProgram, service: number): ProcedureProgram {
+  const codec = watchCodec(handler.name)
+  const reader = new ByteReader(new Uint8Array(0))
+  return {
+    descriptor: { name: handler.name, columns: inputColumns, placed: false },
+    ...noRules,
+    handle: Object.freeze({}),
+    service,
+    partition: undefined,
+    isKnownByName: true,
+    run: (watch: ReferenceWatch, { payload }: HandlerInput) => {
+      reader.reset(payload)
+      watch.look(handler, codec.decode(reader) as unknown as WatchedChange)
+    },
+  }
 }
 
 function procedureOf(program: Program, { name, service, event, partition, run }: HandlerProgram): ProcedureProgram {
   const codec = payloadCodec(program.events[event]!)
   const reader = new ByteReader(new Uint8Array(0))
   return {
-    descriptor: { name, columns: [f64('batch'), u32('index'), f64('time'), { name: 'payload', type: 'bytes', nullable: false }], placed: partition !== undefined },
+    descriptor: { name, columns: inputColumns, placed: partition !== undefined },
     ...noRules,
     handle: Object.freeze({}),
     service,

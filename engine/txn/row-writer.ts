@@ -18,7 +18,7 @@ import { orderedKeyBytesMax } from '../store/ordered-index.js'
 import { cellInts, longAddress } from '../store/row-codec.js'
 import { writeBefore, writeImage } from '../store/row-image.js'
 import type { Store } from '../store/store.js'
-import { countCellWords, type TablePart, type TableStore, type TreePlan } from '../store/table-store.js'
+import { countCellWords, type Reference, type TablePart, type TableStore, type TreePlan } from '../store/table-store.js'
 import { Journal, opInts, opKind } from './journal.js'
 import { KeyBuffer, prefixEnd } from '../schema/key-codec.js'
 import { bareKey, keyOfRow, shownValue } from './violation.js'
@@ -291,7 +291,7 @@ export class RowWriter {
     return into
   }
 
-  /** The rows of tables with row checks that the transaction leaves changed and alive, in the order of first touch. */
+  /** The rows of tables with something to prove that the transaction leaves changed and alive, in the order of first touch. */
   forEachToProve(visit: (table: TableStore, row: number) => void): void {
     const { journal } = this
     for (let at = 0; at < journal.length; at += opInts) {
@@ -299,8 +299,35 @@ export class RowWriter {
       if (kind !== opKind.inserted && kind !== opKind.touched && kind !== opKind.touchedFirst) continue
       const table = this.#store.tables[journal.ops[at + 1]!]!
       const row = journal.ops[at + 3]!
-      if (table.rowChecks.length > 0 && (this.#i32[row * 2 + 3]! & flagDeleted) === 0) visit(table, row)
+      if ((table.rowChecks.length > 0 || table.refersTo.length > 0) && (this.#i32[row * 2 + 3]! & flagDeleted) === 0) visit(table, row)
     }
+  }
+
+  /**
+   * The rows of tables that others refer to which the transaction found and does not leave, in the order of first touch: with those that
+   * `visit` itself deletes, for the journal grows meanwhile.
+   */
+  forEachGone(visit: (table: TableStore, row: number) => void): void {
+    const { journal } = this
+    for (let at = 0; at < journal.length; at += opInts) {
+      const kind = journal.ops[at]
+      if (kind !== opKind.touched && kind !== opKind.touchedFirst) continue
+      const table = this.#store.tables[journal.ops[at + 1]!]!
+      const row = journal.ops[at + 3]!
+      if (table.referredBy.length === 0 || (this.#i32[row * 2 + 3]! & flagDeleted) === 0) continue
+      this.#showBefore(at)
+      if ((this.#before.words[this.#before.at + 3]! & flagDeleted) === 0) visit(table, row)
+    }
+  }
+
+  /** The transaction has put the row there, or has left something else in the columns that refer. */
+  hasChanged({ child, groups }: Reference, row: number): boolean {
+    const { journal } = this
+    const op = journal.opOfRow(row)
+    if (journal.ops[op] === opKind.inserted) return true
+    this.#showBefore(op)
+    const { words, at } = this.#before
+    return (words[at + 3]! & flagDeleted) !== 0 || (child.groups.changed(words, at, this.#i32, row * 2) & groups) !== 0
   }
 
   // ── the end of a transaction ──────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ import { ReadTable } from './read-table.js'
 import { replicaScope } from './replica-copy.js'
 import { ReplicaTable } from './replica-table.js'
 import { SealedScope } from './sealed-scope.js'
+import { watchScope } from './reference-watch.js'
 import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
@@ -22,7 +23,7 @@ export type MakeTable = (transaction: Transaction, table: TableStore) => TableAc
 
 /** `isReadOnly`: for procedures with `readonly: true`. `makeTable`: what a table is for the procedures of this transaction. */
 export function makeServiceScope(transaction: Transaction, service: ServiceProgram, isReadOnly = false, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
-  const own = engineScope(transaction, service, makeTable) ?? replicaScope(transaction, service, makeTable)
+  const own = engineScope(transaction, service, makeTable) ?? replicaScope(transaction, service, makeTable) ?? watchScope(transaction, service)
   if (own !== undefined) return own
   const aborts =
     service.aborts === undefined

@@ -23,7 +23,7 @@ import { absentKey, existence, wholeRow } from '../store/column-groups.js'
 import { flagDeleted } from '../store/domain.js'
 import type { BlockMemory } from '../store/row-codec.js'
 import type { Store } from '../store/store.js'
-import type { TablePart, TableStore } from '../store/table-store.js'
+import type { Reference, TablePart, TableStore } from '../store/table-store.js'
 import { IntList, ReadSet } from './read-set.js'
 import { changeCost } from './row-writer.js'
 import type { Transaction } from './transaction.js'
@@ -226,6 +226,7 @@ export class Speculation {
   noteAdd(part: TablePart, copy: number, column: number, delta: number | bigint): void {
     if (part.table.indexed.has(column)) this.#noteMoved(part, copy)
     if (this.hasSet(copy, column)) return
+    if (part.table.referring.has(column)) this.giveUp() // what the sum refers to is known at its turn
     const i32 = this.#i32
     i32[copy * 2 + copyMeta.lastSet] = 0
     const op = this.#push(operation.add, part, i32[copy * 2 + copyMeta.row]!, copy)
@@ -272,8 +273,8 @@ export class Speculation {
   }
 
   /**
-   * The rows of tables with row checks that the run leaves changed and alive, once each. To check a row is to read all of it, whatever
-   * the run wrote there (R22).
+   * The rows of tables with something to prove that the run leaves changed and alive, once each. To check a row is to read all of it,
+   * whatever the run wrote there (R22); to look where it refers to, what it set there itself is enough.
    */
   forEachToProve(visit: (table: TableStore, copy: number) => void): void {
     const { words } = this.operations
@@ -281,12 +282,33 @@ export class Speculation {
     for (let op = 0; op < this.operations.length; op += operationInts) {
       const table = this.store.tables[words[op + 1]!]!
       const copy = words[op + 4]!
-      if (table.rowChecks.length === 0 || seen.has(copy) || this.isDeleted(copy)) continue
+      if ((table.rowChecks.length === 0 && table.refersTo.length === 0) || seen.has(copy) || this.isDeleted(copy)) continue
       seen.add(copy)
       const row = this.rowOf(copy)
-      if (row !== 0 && (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0) this.readSet.note(row, wholeRow)
+      const isChanged = row !== 0 && (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0
+      if (isChanged && table.rowChecks.length > 0) this.readSet.note(row, wholeRow)
+      else if (isChanged) for (const reference of table.refersTo) if (this.#isChangedInPart(reference, copy)) this.readSet.note(row, reference.groups)
       visit(table, copy)
     }
+  }
+
+  /** The rows of tables that others refer to which the state has and the run does not leave. */
+  forEachGone(visit: (table: TableStore, copy: number) => void): void {
+    const { words } = this.operations
+    for (let op = 0; op < this.operations.length; op += operationInts) {
+      if (words[op] !== operation.delete || words[op + 3] === 0) continue
+      const table = this.store.tables[words[op + 1]!]!
+      if (table.referredBy.length > 0 && this.isDeleted(this.placeOf(words[op + 3]!))) visit(table, words[op + 4]!)
+    }
+  }
+
+  /** The run has put the row there, or set one of these columns: an amount that is added to one has given it up (`noteAdd`). */
+  hasChanged({ on }: Reference, copy: number): boolean {
+    return on.some((column) => this.hasSet(copy, column))
+  }
+  /** Of several columns that refer together some are set, and the others are as the state has them. */
+  #isChangedInPart(reference: Reference, copy: number): boolean {
+    return this.hasChanged(reference, copy) && !reference.on.every((column) => this.hasSet(copy, column))
   }
 
   /** Memory for long values. */

@@ -6,7 +6,7 @@
  */
 import { compareKeys, KeyBuffer, prefixEnd } from '../schema/key-codec.js'
 import { wholeRow } from '../store/column-groups.js'
-import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
+import { boundsOf, boundsOfLeading, boundsOfValues, type Bounds } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
 import { gatherRows } from '../store/tree-scan.js'
@@ -140,6 +140,11 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
   indexScan(plan: TreePlan, range: unknown): Iterable<PlainRow> {
     if (!plan.range) this.#speculation.giveUp()
     return this.#plainOf(this.#gather(plan, this.#checked(() => boundsOf(this.#table, plan, plan.own, range))), this.#transaction.number)
+  }
+
+  /** Rows whose entries in a tree begin with these values: for references. */
+  gatherLeading(plan: TreePlan, values: readonly unknown[], limit: number): readonly number[] {
+    return this.#gather(plan, boundsOfLeading(plan, values, limit))
   }
 
   #gatherPrimary(range: unknown): readonly number[] {

@@ -34,7 +34,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = table.rowChecks.length > 0 || table.hasAcross ? new WatchingDoor(transaction, table) : new Door(transaction, table)
+    const door = table.rowChecks.length > 0 || table.hasAcross || table.refersTo.length > 0 || table.referredBy.length > 0 ? new WatchingDoor(transaction, table) : new Door(transaction, table)
     this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
@@ -335,12 +335,17 @@ class Door implements RowDoor, RowSetter {
 }
 
 /**
- * The door of a table that has more to ask than whose partition it is: rows that are checked when the transaction ends, or a unique index
- * across all partitions, which only the cross-partition lane changes (R21).
+ * The door of a table that has more to ask than whose partition it is: rows that are checked when the transaction ends, references from
+ * them or to them, or a unique index across all partitions, which only the cross-partition lane changes (R21).
+ *
+ * Columns that refer stand in a tree or in the key, so `set` is the only way in which they change.
  */
 class WatchingDoor extends Door {
   readonly #watching: Transaction
   readonly #proves: boolean
+  readonly #refers: boolean
+  readonly #referring: ReadonlySet<number>
+  readonly #isReferredTo: boolean
   readonly #hasAcross: boolean
   readonly #movedAcross: ReadonlySet<number>
 
@@ -348,6 +353,9 @@ class WatchingDoor extends Door {
     super(transaction, table)
     this.#watching = transaction
     this.#proves = table.rowChecks.length > 0
+    this.#refers = table.refersTo.length > 0
+    this.#referring = table.referring
+    this.#isReferredTo = table.referredBy.length > 0
     this.#hasAcross = table.hasAcross
     this.#movedAcross = table.movedAcross
   }
@@ -361,11 +369,12 @@ class WatchingDoor extends Door {
   }
   override mayDelete(part: TablePart): void {
     if (this.#hasAcross) this.#watching.mustReadAll()
+    this.#watching.mustProve ||= this.#isReferredTo
     super.mayDelete(part)
   }
   override set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
     if (this.#hasAcross && columns.some((column) => this.#movedAcross.has(column))) this.#watching.mustReadAll()
-    this.#watching.mustProve ||= this.#proves
+    this.#watching.mustProve ||= this.#proves || (this.#refers && columns.some((column) => this.#referring.has(column)))
     super.set(part, row, columns, values)
   }
   override touch(part: TablePart, row: number): void {
@@ -373,7 +382,7 @@ class WatchingDoor extends Door {
     super.touch(part, row)
   }
   override insert(part: TablePart, known: number): void {
-    this.#watching.mustProve ||= this.#proves
+    this.#watching.mustProve ||= this.#proves || this.#refers
     super.insert(part, known)
   }
 }

@@ -23,10 +23,12 @@ import { compileRecordCodec, type PlainRecord, type RecordCodec } from '../schem
 import { type LaneLog, recordCostBytes } from '../shared/lane-log.js'
 import type { Store } from '../store/store.js'
 import type { TableStore } from '../store/table-store.js'
-import { proveEnd, type WrittenRows } from './end-checks.js'
+import { proveEnd } from './end-checks.js'
+import type { ReferringRows, WrittenRows } from './reference-checks.js'
 import { TransactionRandom } from './random.js'
 import type { RealmTransaction } from './realm.js'
 import { RowWriter } from './row-writer.js'
+import { StandingReferrers } from './standing-referrers.js'
 
 /** The lane of transactions that may touch every partition. */
 export const crossLane = -1
@@ -102,8 +104,9 @@ export class Transaction implements RealmTransaction {
   #rowsRead = 0
   /** The transaction wrote to a table whose rows have something to prove at its end. */
   mustProve = false
-  /** Who knows the rows that it wrote: the row writer, or a run ahead. */
+  /** Who knows the rows that it wrote: the row writer, or a run ahead; and who knows those that they refer to, or that refer to them. */
   written: WrittenRows
+  referring: ReferringRows
 
   /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
   constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram, isReadOnly: boolean) => ServiceScope) {
@@ -112,6 +115,7 @@ export class Transaction implements RealmTransaction {
     this.log = log
     this.writer = new RowWriter(store)
     this.written = this.writer
+    this.referring = new StandingReferrers(this)
     this.writer.writtenMax = limits.transactionBytesMax
     this.inputs = program.procedures.map((p) => compileRecordCodec(p.descriptor, p, `the input of "${p.descriptor.name}"`))
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))

@@ -538,17 +538,17 @@ describe('what is not in this version is refused by name, never ignored', () => 
   }
   const rows: readonly (readonly [feature: string, define: () => unknown, words: string])[] = [
     [
-      'references',
+      'references that are checked by batch',
       () => {
-        const x: any = ofColumn(text().references(() => x.tables.a))
+        const x: any = ofColumn(text().references(() => x.tables.a, { strength: 'batch' }))
         return x
       },
-      "reference 'f' of table 'x.a'",
+      "reference 'f' of table 'x.a' with strength 'batch'",
     ],
     [
-      'references of a table',
+      'such references of a table',
       () => {
-        const x: any = of({ references: { r: { on: ['id'], to: () => x.tables.a } } })
+        const x: any = of({ references: { r: { on: ['id'], to: () => x.tables.a, strength: 'batch' } } })
         return x
       },
       "reference 'r'",
@@ -568,12 +568,12 @@ describe('what is not in this version is refused by name, never ignored', () => 
   )
 
   test('all of it is listed at once, and the services stay open', () => {
-    const of = c.int().nullable().references(() => x.tables.a)
+    const of = c.int().nullable().references(() => x.tables.a, { strength: 'batch' })
     const x: any = s('x', { tables: { a: t({ columns: { id: c.int(), of }, key: ['id'] }) } })
     x.workflow('w', {}, async () => {})
     expect(() => a(here, [x])).toThrow(
       expect.objectContaining({
-        details: { features: ["reference 'of' of table 'x.a'", "workflow 'x.w'"] },
+        details: { features: ["reference 'of' of table 'x.a' with strength 'batch'", "workflow 'x.w'"] },
       }),
     )
     x.procedure('q', {}, () => {})

@@ -1,0 +1,77 @@
+/**
+ * What a handler takes from the log: the events that it waits for, or changes that may leave a row without the one that it refers to
+ * (txn/reference-watch.ts).
+ *
+ * A row that was written and finds what it refers to in main's own view, no older than its commit, needs no transaction: from then on only a delete
+ * can part the two, and that is looked at itself.
+ */
+import type { Engine } from './database.js'
+import type { HandlerProgram } from './schema/descriptor.js'
+import type { RecordCodec } from './schema/record-codec.js'
+import type { TableStore } from './store/table-store.js'
+import type { DecodedChange, DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
+import { payloadCodec } from './txn/handler-call.js'
+import { bareKey } from './txn/violation.js'
+import { watchCodec, type WatchedChange } from './txn/reference-watch.js'
+
+export type Payload = Readonly<Record<string, unknown>>
+
+export interface HandlerSource {
+  /** The event, by its full name: what it waits for, or what it announces. */
+  readonly event: string
+  readonly codec: RecordCodec
+  readonly filter: FrameFilter
+  payloadsOf(transaction: DecodedTransaction): readonly Payload[]
+  /** What is looked at one after the other; undefined: as the partition of the handler says. */
+  keyOf?(payload: Payload): readonly unknown[]
+}
+
+export function sourceOf(engine: Engine, handler: HandlerProgram): HandlerSource {
+  const event = engine.program.events[handler.event]!
+  const { name } = event.descriptor
+  if (handler.watches !== undefined) return referenceSource(engine, handler, name)
+  return {
+    event: name,
+    codec: payloadCodec(event),
+    filter: { tables: new Set(), events: new Set([name]), outcomes: false },
+    payloadsOf: ({ events }) => events.map(({ payload }) => payload),
+  }
+}
+
+function referenceSource(engine: Engine, { name, watches }: HandlerProgram, event: string): HandlerSource {
+  const reference = engine.parts.store.tables[watches!.table]!.watched.find((one) => one.name === watches!.reference)!
+  const { child, parent, on } = reference
+  const columns = on.map((column) => child.descriptor.columns[column]!.name)
+  const valuesOf = (row: Payload): readonly unknown[] => columns.map((column) => row[column])
+  const written = ({ kind, before, after, key }: DecodedChange, batch: number): WatchedChange | undefined => {
+    if (kind === 'delete') return undefined
+    const values = valuesOf(after!)
+    if (values.includes(null) || (before !== undefined && isSame(values, valuesOf(before)))) return undefined
+    return isThere(engine, parent, values, batch) ? undefined : { values, of: listOf(key) }
+  }
+  return {
+    event,
+    codec: watchCodec(name),
+    filter: { tables: new Set([child.name, parent.name]), events: new Set(), outcomes: false },
+    payloadsOf: ({ batch, changes }) =>
+      changes.flatMap((change) => {
+        const found: WatchedChange[] = []
+        const one = change.table === child.name ? written(change, batch) : undefined
+        if (one !== undefined) found.push(one)
+        if (change.table === parent.name && change.kind === 'delete') found.push({ values: listOf(change.key), of: null })
+        return found as unknown as readonly Payload[]
+      }),
+    keyOf: ({ values }) => values as readonly unknown[],
+  }
+}
+
+function isThere(engine: Engine, parent: TableStore, values: readonly unknown[], batch: number): boolean {
+  const view = engine.reading()
+  return view.batch >= batch && view.get(parent, bareKey(values)) !== undefined
+}
+
+const listOf = (key: unknown): readonly unknown[] => (Array.isArray(key) ? (key as readonly unknown[]) : [key])
+
+function isSame(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.every((value, n) => value === other[n] || (value instanceof Uint8Array && Buffer.compare(value, other[n] as Uint8Array) === 0))
+}

@@ -8,7 +8,12 @@ import { defineConfig } from 'vitest/config'
  * (npm run test:soak -- --flags).
  */
 export default defineConfig({
-  resolve: { alias: { sluicedb: fileURLToPath(new URL('./dist/index.js', import.meta.url)) } },
+  resolve: {
+    alias: {
+      'sluicedb/http': fileURLToPath(new URL('./dist/bindings/adapters/index.js', import.meta.url)),
+      sluicedb: fileURLToPath(new URL('./dist/index.js', import.meta.url)),
+    },
+  },
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/faults/**', 'test/types/**', '**/node_modules/**'],

@@ -26,6 +26,8 @@ export interface App {
 }
 
 const brand = Symbol.for('sluicedb.app')
+/** On a program, not enumerable: the application that it is of. */
+const ofProgram = Symbol.for('sluicedb.application')
 
 /**
  * Makes an application of services: `export default app(import.meta.url, [bank, shop])`.
@@ -51,6 +53,7 @@ export function app(url: string, services: readonly Service<any>[]): App {
   const program = lowerServices(url, definitions)
   for (const definition of definitions) definition.sealedBy ??= url
   const application: App = { url, services: Object.freeze([...services]) }
+  Object.defineProperty(program, ofProgram, { value: application })
   return Object.freeze(Object.defineProperty(application, brand, { value: program }))
 }
 
@@ -75,4 +78,9 @@ export function programOf(application: App): Program {
     )
   }
   return (application as App & Readonly<Record<typeof brand, Program>>)[brand]
+}
+
+/** The application of a program that `app()` made. */
+export function applicationOf(program: Program): App {
+  return (program as Program & Readonly<Record<typeof ofProgram, App>>)[ofProgram]
 }

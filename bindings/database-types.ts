@@ -1,4 +1,5 @@
 /** An open database, as users hold it. */
+import type { Description } from './describe/description.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
 import type { Position, Start } from './position.js'
@@ -206,6 +207,11 @@ export interface Database extends AsyncDisposable {
   /** The handle of any run, from anywhere. */
   run<I, O, M extends Messages>(workflow: Workflow<I, O, M>, id: string): Run<O, M>
 
+  /**
+   * The application as data: tables, events and procedures with their columns, rules, keys and indexes, and what takes a call to the
+   * cross-partition lane.
+   */
+  describe(): Description
   /**
    * What the database has done and is doing: where the time of calls goes by stages, the mix of lanes, memory, log, streams. It
    * counts all the time; asking costs some microseconds.

@@ -4,6 +4,8 @@ import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction
 import { type ReadSource, TableReader } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
+import { descriptionOf } from './describe/describe.js'
+import type { Description } from './describe/description.js'
 import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
 import { shown } from './schema/definition.js'
 import type { DatabaseStats } from './statistics-types.js'
@@ -14,6 +16,8 @@ import { type TransactOptions, transactOptions, Transactor } from './transact.js
 type Options = SubmitOptions & { readonly id?: string | undefined }
 /** Not part of the contract: the fixture of the tests calls it. */
 const checkSymbol = Symbol.for('sluicedb.check')
+/** Not part of the contract: adapters find the program of a database by it. */
+export const programKey = Symbol.for('sluicedb.program')
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1
 const recordsPerRead = 1_024
@@ -96,6 +100,7 @@ export class SluiceDatabase {
   readonly #snapshots = new Set<SnapshotHandle>()
   readonly #newest: ReadSource
   readonly #transactor: Transactor
+  #description: Description | undefined
 
   constructor(open: OpenEngine, program: Program) {
     this.#open = open
@@ -327,6 +332,13 @@ export class SluiceDatabase {
   }
 
   // ── looking at it ─────────────────────────────────────────────────────────────────────────────────────
+
+  describe(): Description {
+    return (this.#description ??= descriptionOf(this.#program))
+  }
+  get [programKey](): Program {
+    return this.#program
+  }
 
   stats(): DatabaseStats {
     const { engine } = this.#open

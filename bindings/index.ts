@@ -45,4 +45,9 @@ export {
   describeProgram, eventOrdinal, ordinalsOf, procedureOrdinal,
   tableOrdinal,
 } from './catalog.js'
+export { describe } from './describe/describe.js'
+export type {
+  AbortDescription, ColumnDescription, Description, EventDescription, IndexDescription, ProcedureDescription, ReferenceDescription,
+  TableDescription,
+} from './describe/description.js'
 export { open } from './open.js'

@@ -39,19 +39,22 @@ export function transferPlan(settings: TransferSettings): TransferPlan {
   if (classMembers < 2) throw new RangeError(`${accounts} accounts are too few for a stride of ${stride}`)
   if (cross > 0 && stride < 2) throw new RangeError('with a stride of 1 no transfer can be said to cross anything')
   const member = draws(distribution, classMembers, below)
-  /** Another one than the payer. */
-  const payeeOf = distribution === 'uniform'
-    ? (payer: number): number => (payer + 1 + below(classMembers - 1)) % classMembers
-    : (payer: number): number => {
+  const pairOf = distribution === 'uniform'
+    ? (): readonly [number, number] => {
+        const payer = member()
+        return [payer, (payer + 1 + below(classMembers - 1)) % classMembers]
+      }
+    : (): readonly [number, number] => {
+        const one = member()
         for (;;) {
-          const payee = member()
-          if (payee !== payer) return payee
+          const other = member()
+          // Who of the two pays is thrown: by the order of drawing, the popular would pay more often than they are paid.
+          if (other !== one) return below(2) === 0 ? [one, other] : [other, one]
         }
       }
   for (let index = 0; index < transfers; index += 1) {
     const residue = below(stride)
-    const payer = member()
-    const payee = payeeOf(payer)
+    const [payer, payee] = pairOf()
     const crosses = cross > 0 && below(100) < cross
     from[index] = payer * stride + residue
     to[index] = payee * stride + (crosses ? (residue + 1 + below(stride - 1)) % stride : residue)

@@ -2,7 +2,7 @@
 import type { ListedCommit } from '../../engine/index.js'
 import { formatPosition } from '../position.js'
 import { timeText } from './moment.js'
-import { jsonLine, jsonOf } from './value-json.js'
+import { jsonLine, jsonOf } from '../value-json.js'
 import { fieldsText, plain, textOf } from './value-text.js'
 
 type Change = ListedCommit['changes'][number]

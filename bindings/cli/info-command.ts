@@ -3,7 +3,7 @@ import { describeDatabase, type DatabaseDescription, Source } from '../../engine
 import { formatPosition } from '../position.js'
 import type { Command, Terminal } from './command.js'
 import { timeText } from './moment.js'
-import { jsonLine } from './value-json.js'
+import { jsonLine } from '../value-json.js'
 import { bytesText, countText, plain } from './value-text.js'
 
 export const infoCommand: Command = {

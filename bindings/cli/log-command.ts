@@ -4,7 +4,7 @@ import { countOption, type Given, UsageError } from './arguments.js'
 import type { Command, Terminal } from './command.js'
 import { commitJson, commitText } from './commit-lines.js'
 import { momentOption } from './moment.js'
-import { jsonLine } from './value-json.js'
+import { jsonLine } from '../value-json.js'
 import { bytesText } from './value-text.js'
 
 export const logCommand: Command = {

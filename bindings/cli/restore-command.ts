@@ -3,7 +3,7 @@ import { restoreDatabase, Source } from '../../engine/index.js'
 import { formatPosition } from '../position.js'
 import type { Command } from './command.js'
 import { momentOption, timeText } from './moment.js'
-import { jsonLine } from './value-json.js'
+import { jsonLine } from '../value-json.js'
 import { bytesText, countText } from './value-text.js'
 
 export const restoreCommand: Command = {

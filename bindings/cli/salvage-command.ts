@@ -5,7 +5,7 @@ import { type Given, UsageError } from './arguments.js'
 import type { Command, Terminal } from './command.js'
 import { commitJson, commitText } from './commit-lines.js'
 import { timeText } from './moment.js'
-import { jsonLine, jsonOf } from './value-json.js'
+import { jsonLine, jsonOf } from '../value-json.js'
 import { bytesText, countText } from './value-text.js'
 import { findingText } from './verify-command.js'
 

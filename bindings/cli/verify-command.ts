@@ -1,7 +1,7 @@
 /** `sluice verify`: proves a database from its files. Exit code 0: whole; 1: damaged. */
 import { type Finding, Source, verifyDatabase, type VerifyReport } from '../../engine/index.js'
 import type { Command, Terminal } from './command.js'
-import { jsonLine, jsonOf } from './value-json.js'
+import { jsonLine, jsonOf } from '../value-json.js'
 import { bytesText, countText, plain, textOf } from './value-text.js'
 
 export const verifyCommand: Command = {

@@ -137,6 +137,28 @@ export const limits = {
   streamBufferCommitsMax: 1_024,
   streamReadBytes: 1 * MiB,
 
+  // http (bindings/adapters); those that are options say so
+  httpBodyBytesMax: 8 * MiB,
+  /** Bodies that are being read and have not become inputs, of all requests of a handler together. */
+  httpBodiesBytesMax: 256 * MiB,
+  httpBodyMsMax: 30_000,
+  httpCallMsMax: 30_000,
+  httpAddressLengthMax: 16 * KiB,
+  httpPageRowsDefault: 100,
+  httpPageRowsMax: 1_000,
+  /** A page ends with the row that reaches so many characters of JSON. */
+  httpPageBytesMax: 4 * MiB,
+  /** Reads of an older position may lay a checkpoint into memory: so many at once. */
+  httpPastReadsMax: 4,
+  /** Digits of a bigint inside of JSON: reading them takes the square of their number. */
+  jsonBigintDigitsMax: 1_000,
+  httpStreamsMax: 1_024,
+  /** What waits for one slow reader of a stream, beyond one commit. */
+  httpStreamBytesMax: 256 * KiB,
+  httpHeartbeatMs: 15_000,
+  /** A stream that is refused within this time is refused with its status; later it ends with an event. */
+  httpFirstLookMs: 50,
+
   // watching
   procedureMsMax: 5_000,
   lookEveryMs: 200,
@@ -169,4 +191,5 @@ assert(
   (limits.framesAheadMax + 1) * limits.batchRequestsMax * (limits.responseInlineBytesMax + 64) <= limits.responseRingBytes,
   'the answers of all batches ahead of durable fit into one response ring, so that a lane never waits for main',
 )
+assert(limits.inputBytesMax <= limits.httpBodyBytesMax && limits.httpBodyBytesMax <= limits.httpBodiesBytesMax, 'the longest input has a body')
 assert(limits.frameBytesAheadMax <= limits.frameBytesMax, 'one frame may be all that is ahead')

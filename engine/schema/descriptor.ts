@@ -77,6 +77,8 @@ export interface ProcedureDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transfer'`. */
   readonly name: string
   readonly placed: boolean
+  /** Runs on a snapshot and is never sequenced. */
+  readonly readonly?: true
 }
 
 /** What a database is, as data. Its hash is compared between main and workers, its tables with the log. */

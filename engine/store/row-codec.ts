@@ -12,7 +12,7 @@ import { decodeCanonical, encodeCanonical } from '../base/canonical.js'
 import type { Region } from '../shared/region.js'
 import { windowWords, wordsFor } from '../shared/region.js'
 import type { ColumnLayout, RowLayout } from '../schema/row-layout.js'
-import { inlineBytesMax, lengthMask, notAscii, rowHeaderWords } from '../schema/row-layout.js'
+import { inlineBytesMax, lengthMask, notAscii, rowHeaderWords, varCellWords } from '../schema/row-layout.js'
 
 /** Where long values get their memory: a domain, or the scratch of a speculated run. */
 export interface BlockMemory {
@@ -23,7 +23,7 @@ export interface BlockMemory {
 /** A row as a plain object, columns in declared order. */
 export type PlainRow = Record<string, unknown>
 
-const varCellInts = 6
+const varCellInts = varCellWords * 2
 const hexByte = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'))
 
 /** Reads and writes the cells that are not plain numbers. One for each thread. */

@@ -137,7 +137,7 @@ export class StagedKey implements KeyMatcher, KeyInMaking {
           this.i32[to] = word
           to += 1
         }
-        for (; to < at + 6; to += 1) this.i32[to] = 0
+        for (; to < at + part.ints; to += 1) this.i32[to] = 0
         this.i32[at] = length
         return
       }

@@ -14,11 +14,11 @@ const timeoutMs = 120_000
 const hashes: Readonly<Record<string, readonly string[]>> = {
   'transfer-fsync': ['2c73c14f'],
   'transfer-shares': [
-    'e0ef22df 62986b5b 69b868e4 948ca826 2c73c14f 0ed77958 40cb7586 e8cbfcd7 daf07090 18da4441 b66e54da e12c8963',
+    'e0ef22df 62986b5b 69b868e4 948ca826 2c73c14f 8403d6e9 40cb7586 e8cbfcd7 daf07090 18da4441 b66e54da 8a5ae7ff',
   ],
   'transfer-inline': ['5d76bfb0'],
   'submit-many': ['b66e54da'],
-  'two-workers': ['c9cddfa2 06768e3c b3084fc1'],
+  'two-workers': ['d88340c6 e924fc4b 438fc6f0'],
   'scaling': ['510908'],
   'point-read': ['bb606538 bb606538'],
   'commit-to-subscriber': ['6853c521', '6853c521'],

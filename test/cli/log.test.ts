@@ -1,6 +1,6 @@
 /** `sluice log`: what it prints of a known database, and what the filters leave of it. */
 import { describe, expect, test } from 'vitest'
-import { jsonOf } from '../../bindings/cli/value-json.js'
+import { jsonOf } from '../../bindings/value-json.js'
 import { quoted, textOf } from '../../bindings/cli/value-text.js'
 import { damage, makeBank, partsOf, sluice } from './sluice.js'
 

@@ -20,7 +20,7 @@ class Model {
   readonly answers = new Map<string, { owner: string; id: number; text: string; tag: string | null; size: number } | { owner: string }>()
 
   async step(db: Database, random: Random): Promise<void> {
-    const owner = random.pick(['ann', 'bob', 'cid', 'dora with a name that is longer than twenty bytes'])
+    const owner = random.pick(['ann', 'bob', 'cid', 'dora with a name that is longer than twenty-eight bytes'])
     const id = random.below(12)
     const kind = random.below(10)
     if (kind < 6) {

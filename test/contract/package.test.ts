@@ -16,10 +16,13 @@ import { appModule, mainModule } from '../support/programs.js'
 const execute = promisify(execFile)
 const typescriptMain = `
 import { open, type RowOf } from 'sluicedb'
+import { httpHandler, toNode, type HttpHandler } from 'sluicedb/http'
 import application, { count, counting } from './app.js'
 const row: RowOf<typeof counting.tables.counter> = { id: 'x', n: 1 }
 await using db = await open(application, { workers: 1, path: './typed-db' })
 const n: number = await db.call(count, { id: row.id })
+const handler: HttpHandler = httpHandler(db, { expose: { tables: [counting.tables.counter] }, authorize: (request) => request.method === 'GET' })
+void toNode(handler)
 for await (const event of db.events(counting.events.counted, { from: 'beginning' })) {
   const total: number = event.payload.n
   console.log('typed', n, total, db.table(counting.tables.counter).get('x')?.n)
@@ -95,15 +98,16 @@ describe('the tarball', () => {
     expect([manifest.type, manifest.engines.node]).toEqual(['module', '>=20.19'])
   })
 
-  test('shows one door: other paths of the package cannot be imported', async () => {
+  test('shows two doors: other paths of the package cannot be imported', async () => {
     await writeFiles(project, {
       'door.js':
-        "for (const path of ['sluicedb/dist/index.js', 'sluicedb/engine', 'sluicedb/dist/engine/index.js']) await import(path).then(() => console.log('open', path), (error) => console.log(error.code))\nconsole.log(Object.keys(await import('sluicedb')).sort().join())",
+        "for (const path of ['sluicedb/dist/index.js', 'sluicedb/engine', 'sluicedb/dist/engine/index.js']) await import(path).then(() => console.log('open', path), (error) => console.log(error.code))\nconsole.log(Object.keys(await import('sluicedb')).sort().join())\nconsole.log(Object.keys(await import('sluicedb/http')).sort().join())",
     })
     const { text } = await finish(['door.js'], { cwd: project })
     expect(text.split('\n').slice(0, 3)).toEqual(Array(3).fill('ERR_PACKAGE_PATH_NOT_EXPORTED'))
-    for (const name of ['app', 'column', 'open', 'service', 'table', 'Position', 'SluiceError'])
+    for (const name of ['app', 'column', 'describe', 'open', 'service', 'table', 'Position', 'SluiceError'])
       expect(text.split('\n')[3]!.split(',')).toContain(name)
+    expect(text.split('\n')[4]).toBe('httpHandler,jsonSchemas,toNode')
   })
 })
 

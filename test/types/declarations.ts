@@ -79,7 +79,7 @@ export async function strangersProject(): Promise<StrangersProject> {
         typeRoots,
       },
       include: [],
-      files: [join(repository, 'index.ts')],
+      files: [join(repository, 'index.ts'), join(repository, 'bindings/adapters/index.ts')],
     }),
   )
   const emitted = await compile(join(folder, 'emit.json'))

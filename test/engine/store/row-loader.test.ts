@@ -151,7 +151,7 @@ function pairLoader(bytes?: number): { store: Store; loader: RowLoader; pairs: T
   return { store, loader, pairs: loader.table('shop.pair')! }
 }
 
-const place = 'a place with a name that is longer than twenty bytes'
+const place = 'a place with a name that is longer than twenty-eight bytes'
 
 describe('a change that contradicts the rows', () => {
   test.each([

@@ -90,7 +90,7 @@ const places = 6
 const seqs = 5
 const texts = ['', 'a', 'bc', 'ß☂', 'long '.repeat(9), 'longer '.repeat(40)]
 const kinds = ['calm', 'glad', 'sad', null] as const
-const words = ['x', 'y', 'a word of more than twenty bytes', null] as const
+const words = ['x', 'y', 'a word of more than the bytes that fit into a row', null] as const
 
 /** A hash of what was read, and dice that are thrown with it. */
 class Program {

@@ -8,21 +8,22 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { QueueOptions } from './admission.js'
 import { Engine } from './database.js'
-import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
+import { loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import type { SpeculationMode } from './partition/speculation-pace.js'
 import type { Program } from './schema/descriptor.js'
 import { programText } from './schema/program-text.js'
+import { recoverFiles } from './recover-files.js'
 import { databaseState } from './shared/control.js'
 import { CheckpointKeeper } from './checkpoint-keeper.js'
 import { Store, type StorePlan } from './store/store.js'
+import type { RecoverProgress } from './stream/recover.js'
 import type { DatabaseFiles } from './stream/log-follower.js'
-import { recover, type Recovered, type RecoverProgress } from './stream/recover.js'
 import { replayBatch } from './stream/replay.js'
 import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.js'
 import { isLoadable } from './worker/app-guard.js'
 import { chooseWorkers, type WorkerChoice } from './worker/worker-choice.js'
 import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
-import { CheckpointSet, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, LmdbCheckpointStore, mustBeFinished, type Durability } from '../wal/index.js'
+import { databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, mustBeFinished, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
   readonly path: string | undefined
@@ -120,13 +121,16 @@ async function openLocked(
       historyBytes: options.historyBytes,
       runsAhead: speculation === 'always' || (speculation === 'auto' && options.workers > 1),
     })
-  const recovered = directory === undefined ? undefined : await recoverFiles(program, withSystem, directory, options, layOut)
+  const recovered =
+    directory === undefined
+      ? undefined
+      : await recoverFiles({ program, withSystem, directory, partitions: options.partitions, outcomeWindowMs: options.outcomeWindowMs, layOut, onProgress: options.onProgress, goOn: () => mustNotBeAborted(options) })
   mustNotBeAborted(options)
   if (recovered?.twice !== undefined) throw recovered.twice
   const created = recovered?.catalog
   const partitions = created?.partitions ?? options.partitions ?? limits.partitionsDefault
   const seed = options.fixed?.seed ?? created?.seed ?? new DataView(environment.randomBytes(4).buffer).getUint32(0)
-  const catalog = loggedCatalog(program, { seed, partitions })
+  const catalog = { ...(recovered?.today ?? loggedCatalog(program, { seed, partitions })), seed }
   const lastBatch = recovered?.tail.batch ?? 0
   const firstBatch = (Math.floor(lastBatch / batchesPerOpening) + 1) * batchesPerOpening
   const store = recovered?.plan ?? layOut(partitions)
@@ -234,46 +238,6 @@ async function openLocked(
     firstBatch: durable,
     close: () => (closing ??= close()),
   }
-}
-
-/** Reads checkpoint and log into a new store. Both are checked against the program before a row is made of them. */
-async function recoverFiles(program: Program, withSystem: Program, directory: string, options: ChosenOptions, layOut: (partitions: number) => StorePlan): Promise<Recovered> {
-  let laid: { readonly plan: StorePlan; readonly store: Store } | undefined
-  const steps = recover({
-    log: FileLogStorage.open(join(directory, 'log')),
-    checkpoints: CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint'))),
-    outcomeWindowMs: options.outcomeWindowMs,
-    mode: 'repair',
-    layOut: (catalog) => {
-      mustAgree(catalog, program, options)
-      if (laid === undefined) {
-        const plan = layOut(catalog.partitions)
-        laid = { plan, store: new Store(withSystem, plan, plan.domains) }
-      }
-      return laid
-    },
-  })
-  for (;;) {
-    const step = await steps.next()
-    if (step.done === true) return step.value
-    options.onProgress?.(step.value)
-    await turn()
-    mustNotBeAborted(options)
-  }
-}
-
-/** Lets the event loop turn, for signals and whatever else the process does. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => nodeEnvironment.soon(resolve))
-}
-
-function mustAgree(log: LoggedCatalog, program: Program, options: EngineOptions): void {
-  const now = loggedCatalog(program, { seed: log.seed, partitions: options.partitions ?? log.partitions })
-  const difference = contradictions(log, now)
-  if (difference.length === 0) return
-  throw SluiceError.of('SCHEMA_MISMATCH', `The log was written under another schema, so its rows cannot be read with this application:\n${difference.map((line) => `  ${line}`).join('\n')}\nOpen it with the application it was written by, or change the application back.`, {
-    details: { difference },
-  })
 }
 
 /** What the system says of a directory or a file, in our words; its own stays the cause. */

@@ -80,7 +80,7 @@ class Forward {
     this.#checkpoint = checkpoint
     this.#goal = goal
     const meta = decodeMeta(checkpoint.meta)
-    this.#places = new TablePlaces(meta?.catalog.tables ?? [])
+    this.#places = new TablePlaces(meta?.catalog.tables ?? [], meta?.layouts)
     this.#catalog = meta === undefined ? undefined : logCatalogOf(meta)
     this.#place = meta?.place
     this.#batch = checkpoint.batch
@@ -111,7 +111,7 @@ class Forward {
   #schema(catalog: LoggedCatalog): void {
     this.#catalog = catalog
     this.#places.join(catalog)
-    this.#rows.schema(catalog, (name) => this.#places.placeOf(name))
+    this.#rows.schema(catalog, this.#places)
   }
 
   #frame(body: FrameBodyReader): void {
@@ -146,6 +146,7 @@ class Forward {
       now: this.#now,
       records: this.records,
       place,
+      ...this.#places.layouts,
     })
     const changes = this.#changes.sorted()
     for (const slice of changes.slices()) {

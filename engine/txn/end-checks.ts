@@ -49,7 +49,8 @@ export function proveEnd(transaction: EndingTransaction): void {
   })
 }
 
-function whyBroken({ name, holds }: RowCheck, row: PlainRow): { readonly message: string; readonly cause?: unknown } | undefined {
+/** Undefined: the row obeys the check. */
+export function whyBroken({ name, holds }: RowCheck, row: PlainRow): { readonly message: string; readonly cause?: unknown } | undefined {
   let verdict: unknown
   try {
     verdict = (holds as (row: PlainRow) => unknown)(row)

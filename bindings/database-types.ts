@@ -70,12 +70,19 @@ export interface RetentionOptions {
   readonly bytes?: number | undefined
 }
 
-export interface OpenProgress {
-  readonly phase: 'checkpoint' | 'log'
-  /** Bytes of this phase that were read, and how many there are in all. */
-  readonly bytes: number
-  readonly bytesInAll: number
-}
+export type OpenProgress =
+  | {
+      readonly phase: 'checkpoint' | 'log'
+      /** Bytes of this phase that were read, and how many there are in all. */
+      readonly bytes: number
+      readonly bytesInAll: number
+    }
+  | {
+      readonly phase: 'migration'
+      /** Rows of before that were read, and how many there are in all. */
+      readonly rows: number
+      readonly rowsInAll: number
+    }
 
 export interface CheckpointOptions {
   readonly signal?: SignalLike | undefined

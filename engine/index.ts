@@ -22,7 +22,7 @@ export { workerMark } from './worker/worker-mark.js'
 export type {
   AtomicHandlerProgram, CatalogDescriptor, ColumnCheck, ColumnDescriptor, ColumnRules, ColumnType, EventDescriptor,
   EventProgram, IndexDescriptor, JsonCheck, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, RecordDescriptor,
-  ServiceProgram, TableDescriptor, TableProgram,
+  OldDatabase, OldTable, ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
 export { transactName } from './schema/descriptor.js'
 export { didYouMean } from './schema/closest-name.js'

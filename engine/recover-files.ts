@@ -26,6 +26,7 @@ export interface RecoverFilesOptions {
   /** Undefined: as many as the database has. */
   readonly partitions: number | undefined
   readonly outcomeWindowMs: number
+  readonly memoryBytes: number
   readonly layOut: (partitions: number) => StorePlan
   readonly onProgress: ((progress: RecoverProgress) => void) | undefined
   /** Throws when opening was given up. */
@@ -62,7 +63,7 @@ export async function recoverFiles(options: RecoverFilesOptions): Promise<Recove
   const schema = newestSchema(logIn(options))
   const newest = schema === undefined ? other : (JSON.parse(decodeSchema(schema)) as LoggedCatalog)
   const change = changeTo(program, newest, partitions)
-  const needsOld = change.toProve.size > 0 || change.rewritten.size > 0
+  const needsOld = change.toProve.size > 0 || change.migrates
   const old = needsOld ? await readOld(options, newest) : undefined
   if (old !== undefined) proveRows(program, change, old)
   options.goOn()
@@ -99,7 +100,7 @@ function storeOnce({ withSystem, layOut }: RecoverFilesOptions, today: LoggedCat
 
 /** The database as the log has it, with the tables that it had. Reads only. */
 async function readOld(options: RecoverFilesOptions, newest: LoggedCatalog): Promise<RebuiltStore> {
-  const old = new RebuiltStore(newest)
+  const old = new RebuiltStore(newest, options.memoryBytes)
   const { store } = old
   await pass({ ...options, outcomeWindowMs: Infinity }, 'salvage', () => ({ plan: store.plan, store, today: newest }))
   return old

@@ -13,7 +13,7 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import { type CatalogBefore, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import { compileColumnCheck } from './schema/column-check.js'
-import type { Program, TableProgram } from './schema/descriptor.js'
+import type { Program, TableMigration, TableProgram } from './schema/descriptor.js'
 import { differencesOf, isUnchanged, lineOf, type SchemaDifference, tablesThatNeed } from './schema/difference.js'
 import { reshaping } from './schema/row-shape.js'
 import { RebuiltStore } from './offline/rebuilt-store.js'
@@ -29,7 +29,9 @@ export interface SchemaChange {
   readonly differences: readonly SchemaDifference[]
   /** Tables whose rows must be looked at. */
   readonly toProve: ReadonlySet<string>
-  /** Tables that a migration makes anew, or that go. */
+  /** The application makes rows of some tables. */
+  readonly migrates: boolean
+  /** Those of its tables that have rows already: they are made anew, or go. */
   readonly rewritten: ReadonlySet<string>
 }
 
@@ -50,22 +52,22 @@ export function isOfApplication(program: Program, before: LoggedCatalog, partiti
 export function changeTo(program: Program, before: LoggedCatalog, partitions: number | undefined): SchemaChange {
   const differences = differencesOf(before, succeeding(program, before, partitions))
   const migrated = migratedTables(program, before)
-  const refused = differences.filter(({ need, table }) => need === 'return' || (need === 'migration' && !migrated.has(table!)))
+  const stays = new Set(program.tables.map(({ descriptor }) => descriptor.name))
+  const refused = differences.filter(({ need, table = '' }) => need === 'return' || (need === 'migration' && (stays.has(table) ? !migrated.has(table) : migrated.get(table) !== 'drop')))
   if (refused.length > 0) throw mismatch(differences, refused)
-  const rewritten = new Set([...migrated].filter((name) => before.tables.some((table) => table.name === name)))
+  const rewritten = new Set([...migrated.keys()].filter((name) => before.tables.some((table) => table.name === name)))
   const toProve = new Set([...tablesThatNeed('proof', differences)].filter((name) => !rewritten.has(name)))
-  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, rewritten }
+  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, migrates: migrated.size > 0, rewritten }
 }
 
-/** Names of the tables that the migrations from the log's version to the application's make, read or drop for good. */
-function migratedTables(program: Program, before: LoggedCatalog): ReadonlySet<string> {
-  const names = new Set<string>()
+/** What the migrations from the log's version to the application's say last of each table. */
+function migratedTables(program: Program, before: LoggedCatalog): ReadonlyMap<string, TableMigration | 'drop'> {
+  const last = new Map<string, TableMigration | 'drop'>()
   const from = before.version ?? 1
   for (const { version, tables } of program.migrations ?? []) {
-    if (version <= from) continue
-    for (const name of tables.keys()) names.add(name)
+    if (version > from) for (const [name, migration] of tables) last.set(name, migration)
   }
-  return names
+  return last
 }
 
 function mismatch(differences: readonly SchemaDifference[], refused: readonly SchemaDifference[]): SluiceError {

@@ -23,12 +23,13 @@ export class RebuiltStore {
   readonly store: Store
   readonly #replay: Replay
 
-  constructor(catalog: LoggedCatalog) {
+  /** `memoryBytes`: as much as its rows had. */
+  constructor(catalog: LoggedCatalog, memoryBytes: number = limits.memoryBytesMax) {
     this.catalog = catalog
     const program = programOf(catalog)
     const withSystem = { ...program, tables: [...withSequences(program.tables), outcomeTable] }
     // Only what is touched of it costs anything; a machine that refuses gets half.
-    const bytes = { bytes: limits.memoryBytesMax, isDefault: true }
+    const bytes = { bytes: memoryBytes, isDefault: true }
     const plan = Store.plan(withSystem, { ...bytes, workers: 0, partitions: catalog.partitions, historyBytes: 0 })
     this.store = new Store(withSystem, plan, plan.domains)
     this.#replay = new Replay(this.store, Infinity, catalog)

@@ -163,7 +163,7 @@ export function lineOf({ need, table, what, change }: SchemaDifference): string 
   const todo: Readonly<Record<Need, string>> = {
     nothing: 'is taken over by itself',
     proof: 'is taken over if every row obeys it',
-    migration: `needs a migration of "${table}"`,
+    migration: change.endsWith('not in the application') ? `needs a migration: '${table}': 'drop'` : `needs a migration of "${table}"`,
     return: 'cannot be changed: change the application back',
   }
   return `${what}: ${change} (${todo[need]})`

@@ -35,6 +35,7 @@ export function programText(program: Program): string {
   }
   for (const { name, event } of program.atomicHandlers)
     lines.push(`handler ${name} on ${program.events[event]?.descriptor.name}`)
+  if (program.version !== undefined && program.version !== 1) lines.push(`version ${program.version}`)
   return lines.join('\n')
 }
 

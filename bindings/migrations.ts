@@ -9,7 +9,7 @@ export type MigratedRow = Readonly<Record<string, unknown>>
  * What becomes of one row: the row to store, several of them, or nothing (null). `old` is the database as it was before it was opened, by
  * full names of its tables: `old['bank.account'].get(key)`, or all rows with `for … of`.
  */
-export type MigrateRow = (row: any, old: OldDatabase) => MigratedRow | readonly MigratedRow[] | null | undefined
+export type MigrateRow = (row: MigratedRow, old: OldDatabase) => MigratedRow | readonly MigratedRow[] | null | undefined
 
 /**
  * By full name of the table that is made: how its rows are made of its own rows, or of those of another table (`from`); or that it goes

@@ -154,7 +154,8 @@ describe('a checkpoint', () => {
     const again = await openFor(notesApp, { path, onProgress: (progress) => void steps.push(progress) })
     expect(again.table(tables.note).count()).toBe(21)
     expect(again.table(tables.note).value(['bob', 1], 'text')).toBe('after')
-    for (const { bytes, bytesInAll } of steps) expect(bytes).toBeLessThanOrEqual(bytesInAll)
+    expect(steps.some(({ phase }) => phase === 'migration')).toBe(false)
+    for (const step of steps) if (step.phase !== 'migration') expect(step.bytes).toBeLessThanOrEqual(step.bytesInAll)
   })
 
   test('of an empty database holds nothing and harms nothing', async () => {

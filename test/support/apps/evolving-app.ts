@@ -67,12 +67,12 @@ export const migrations: Readonly<Record<string, Readonly<Record<string, any>>>>
 }
 
 function columnOf(plan: ColumnPlan): any {
-  let made: any = plan.type === 'enum' ? column.enum(plan.values as [string, ...string[]]) : (column as any)[plan.type]()
+  let made: any = plan.type === 'enum' ? column.enum(plan.values as [string, ...string[]]) : (column as unknown as Record<string, () => unknown>)[plan.type]!()
   if (plan.min !== undefined) made = made.min(plan.min)
   if (plan.max !== undefined) made = made.max(plan.max)
   if (plan.notBlank === true) made = made.notBlank()
   if (plan.maxLength !== undefined) made = made.maxLength(plan.maxLength)
-  if (plan.short === true) made = made.check('short', (value: string | number) => (typeof value === 'string' ? value.length <= 3 : value < 1_000))
+  if (plan.short === true) made = made.check((value: string | number) => (typeof value === 'string' ? value.length <= 3 : value < 1_000), 'short')
   if (plan.generated === true) made = made.generated()
   if (plan.nullable === true) made = made.nullable()
   if (plan.default !== undefined) made = made.default(plan.type === 'bigint' ? BigInt(plan.default as string) : plan.default)
@@ -104,7 +104,7 @@ function build(plan: Plan, url: string): Evolved {
     ]),
   )
   const events = Object.fromEntries(Object.entries(plan.events ?? {}).map(([name, columns]) => [name, columnsOf(columns)]))
-  const shop = service('shop', { tables, events } as never) as any
+  const shop: Row = service('shop', { tables, events } as never)
   const input = { table: column.text(), row: column.json() }
   const put = shop.procedure('put', { input }, (tx: any, it: any) => void tx.db[it.table].put(it.row))
   const insert = shop.procedure('insert', { input }, (tx: any, it: any) => tx.db[it.table].insert(it.row))
@@ -115,7 +115,7 @@ function build(plan: Plan, url: string): Evolved {
     ...(plan.version !== undefined && { version: plan.version }),
     ...(plan.migrations && { migrations: Object.fromEntries(Object.entries(plan.migrations).map(([version, name]) => [version, migrations[name]!])) }),
   }
-  return { plan, application: app(url, [shop], options), put, insert, remove, emit, table: (name) => shop.tables[name] }
+  return { plan, application: app(url, [shop as never], options), put, insert, remove, emit, table: (name) => shop.tables[name] }
 }
 
 const carried = new URL(import.meta.url).searchParams.get('plan')

@@ -70,19 +70,12 @@ export interface RetentionOptions {
   readonly bytes?: number | undefined
 }
 
-export type OpenProgress =
-  | {
-      readonly phase: 'checkpoint' | 'log'
-      /** Bytes of this phase that were read, and how many there are in all. */
-      readonly bytes: number
-      readonly bytesInAll: number
-    }
-  | {
-      readonly phase: 'migration'
-      /** Rows of before that were read, and how many there are in all. */
-      readonly rows: number
-      readonly rowsInAll: number
-    }
+export interface OpenProgress {
+  readonly phase: 'checkpoint' | 'log' | 'migration'
+  /** Bytes of this phase that were read, and how many there are in all. Of a migration: of rows of before, long values not counted. */
+  readonly bytes: number
+  readonly bytesInAll: number
+}
 
 export interface CheckpointOptions {
   readonly signal?: SignalLike | undefined

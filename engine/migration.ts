@@ -20,6 +20,7 @@ import { limits } from './base/limits.js'
 import type { RebuiltStore } from './offline/rebuilt-store.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import type { Migration, OldDatabase, OldRow, OldTable, ProcedureProgram, Program, RowMigration } from './schema/descriptor.js'
+import { rowHeaderWords } from './schema/row-layout.js'
 import type { SchemaChange } from './schema-change.js'
 import { BatchRecord } from './shared/batch-record.js'
 import { sharedBuffer } from './shared/buffers.js'
@@ -43,9 +44,9 @@ export const migrateName = '$migrate'
 
 export interface MigrationProgress {
   readonly phase: 'migration'
-  /** Rows of before that were read, and how many there are. */
-  readonly rows: number
-  readonly rowsInAll: number
+  /** Of rows of before that were read, and of all that are; long values not counted. */
+  readonly bytes: number
+  readonly bytesInAll: number
 }
 
 export interface MigrationOptions {
@@ -78,7 +79,7 @@ export async function migrate(options: MigrationOptions): Promise<number> {
   const making = new Making(program, change, old, store, after)
   for (let goesOn = true; goesOn; ) {
     goesOn = making.step()
-    options.onProgress?.({ phase: 'migration', rows: making.rowsRead, rowsInAll: making.rowsInAll })
+    options.onProgress?.({ phase: 'migration', bytes: making.bytesRead, bytesInAll: making.bytesInAll })
     await options.pause()
   }
   writer.endGroup()
@@ -188,8 +189,8 @@ class Removal {
 // ── rows come ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 class Making {
-  rowsRead = 0
-  readonly rowsInAll: number
+  bytesRead = 0
+  readonly bytesInAll: number
   readonly #store: Store
   readonly #frames: FrameMaker
   readonly #transaction: Transaction
@@ -211,7 +212,7 @@ class Making {
     this.#steps = (program.migrations ?? []).filter(({ version }) => version > (change.before.version ?? 1))
     const names = new Set(this.#steps.flatMap(({ tables }) => [...tables.keys()]))
     this.#tables = store.tables.filter((table) => names.has(table.name))
-    this.rowsInAll = old.tables.reduce((rows, table) => rows + (this.#isRead(table.name) ? old.count(table) : 0), 0)
+    this.bytesInAll = old.tables.reduce((bytes, table) => bytes + this.#timesRead(table.name) * old.count(table) * bytesOf(table), 0)
     this.#procedure = program.procedures.length
     const procedure: ProcedureProgram = {
       descriptor: { name: migrateName, columns: [], placed: false },
@@ -276,7 +277,7 @@ class Making {
     for (const row of this.#old.rows(table)) {
       this.#at.from = name
       this.#at.key = keyIn(table, row)
-      this.rowsRead += 1
+      this.bytesRead += bytesOf(table)
       yield Object.freeze(row)
     }
   }
@@ -291,9 +292,20 @@ class Making {
     return Array.isArray(made) ? (made as readonly OldRow[]) : [made as OldRow]
   }
 
-  /** Whether some step reads the rows of a table as they were. */
-  #isRead(name: string): boolean {
-    return this.#steps.some(({ tables }) => [...tables.values()].some((one) => one !== 'drop' && one.from === name))
+  /** How often the rows of a table are read as they were. */
+  #timesRead(name: string): number {
+    return this.#tables.filter((table) => this.#rootOf(table.name) === name).length
+  }
+
+  /** The table of before whose rows a table is made of; undefined where it is made of none. */
+  #rootOf(name: string): string | undefined {
+    let root = name
+    for (let count = this.#steps.length; count > 0; count -= 1) {
+      const migration = this.#steps[count - 1]!.tables.get(root)
+      if (migration === 'drop') return undefined
+      root = migration?.from ?? root
+    }
+    return root
   }
 
   #failed(cause: unknown): SluiceError {
@@ -307,6 +319,7 @@ class Making {
   }
 }
 
+const bytesOf = (table: TableStore): number => (table.layout.words - rowHeaderWords) * 8
 const keyIn = ({ descriptor }: TableStore, row: PlainRow): unknown => bareKey(descriptor.key.map((column) => row[descriptor.columns[column]!.name]))
 
 function oldDatabase(old: RebuiltStore): OldDatabase {

@@ -154,8 +154,7 @@ describe('a checkpoint', () => {
     const again = await openFor(notesApp, { path, onProgress: (progress) => void steps.push(progress) })
     expect(again.table(tables.note).count()).toBe(21)
     expect(again.table(tables.note).value(['bob', 1], 'text')).toBe('after')
-    expect(steps.some(({ phase }) => phase === 'migration')).toBe(false)
-    for (const step of steps) if (step.phase !== 'migration') expect(step.bytes).toBeLessThanOrEqual(step.bytesInAll)
+    for (const { bytes, bytesInAll } of steps) expect(bytes).toBeLessThanOrEqual(bytesInAll)
   })
 
   test('of an empty database holds nothing and harms nothing', async () => {

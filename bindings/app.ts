@@ -8,6 +8,7 @@
  */
 import { SluiceError } from '../engine/base/errors.js'
 import type { Program } from '../engine/schema/descriptor.js'
+import { type AppOptions, lowerMigrations } from './migrations.js'
 import { lowerServices } from './program.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import { serviceDefinitions, type Service, type ServiceDefinition } from './service/service.js'
@@ -31,9 +32,10 @@ const brand = Symbol.for('sluicedb.app')
  * Makes an application of services: `export default app(import.meta.url, [bank, shop])`.
  *
  * Comes last: it seals its services, and defining more on them is `INVALID_DEFINITION`. So it must import
- * every module that defines procedures or handlers.
+ * every module that defines procedures or handlers. Changes of tables that no rule makes by itself are declared here as well: see
+ * docs/schema-change.md.
  */
-export function app(url: string, services: readonly Service<any>[]): App {
+export function app(url: string, services: readonly Service<any>[], options: AppOptions = {}): App {
   if (typeof url !== 'string' || !URL.canParse(url)) {
     throw invalidDefinition(
       `The first argument of app() is the module's own address, import.meta.url, not ${shown(url)}.`,
@@ -48,7 +50,7 @@ export function app(url: string, services: readonly Service<any>[]): App {
       throw invalidDefinition(`Two services of app() have the name '${name}': rename one, or list it once.`)
     names.add(name)
   }
-  const program = lowerServices(url, definitions)
+  const program: Program = { ...lowerServices(url, definitions), ...lowerMigrations(options) }
   for (const definition of definitions) definition.sealedBy ??= url
   const application: App = { url, services: Object.freeze([...services]) }
   return Object.freeze(Object.defineProperty(application, brand, { value: program }))

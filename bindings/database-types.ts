@@ -79,8 +79,8 @@ export interface RetentionOptions {
 }
 
 export interface OpenProgress {
-  readonly phase: 'checkpoint' | 'log'
-  /** Bytes of this phase that were read, and how many there are in all. */
+  readonly phase: 'checkpoint' | 'log' | 'migration'
+  /** Bytes of this phase that were read, and how many there are in all. Of a migration: of rows of before, long values not counted. */
   readonly bytes: number
   readonly bytesInAll: number
 }

@@ -232,7 +232,7 @@ export class SluiceDatabase {
   }
 
   async asOf(moment: unknown): Promise<Snapshot> {
-    const { engine, firstBatch, keeper, disk, options } = this.#open
+    const { engine, firstBatch, keeper, disk, options, catalog } = this.#open
     engine.mustBeOpen()
     const target = await inPositions(this.#momentOf(moment))
     if (target.batch > engine.durable) {
@@ -241,7 +241,7 @@ export class SluiceDatabase {
     const view = target.batch >= firstBatch ? engine.openView(target.batch) : undefined
     if (view !== undefined) return this.#handle(view, target) as unknown as Snapshot
     const { program, store } = engine.parts
-    const past = { program, disk, memoryBytes: options.memoryBytes ?? store.region.words * 8, batch: target.batch }
+    const past = { program, catalog, disk, memoryBytes: options.memoryBytes ?? store.region.words * 8, batch: target.batch }
     const read = (): Promise<Store> => openPast(past)
     const restored = await inPositions(keeper === undefined ? read() : keeper.exclusively(read))
     return this.#handle(new (engine.newest.constructor as typeof SnapshotView)(restored, -1, target.batch), target) as unknown as Snapshot

@@ -55,6 +55,8 @@ export type { DatabaseStats, HandlerStats, ReplicaStats, StageStats } from './st
 
 export { app, isApp, programOf } from './app.js'
 export type { App } from './app.js'
+export type { AppOptions, MigratedRow, MigrateRow, TableMigrations } from './migrations.js'
+export type { OldDatabase, OldTable } from '../engine/index.js'
 export {
   describeProgram, eventOrdinal, ordinalsOf, procedureOrdinal,
   tableOrdinal,

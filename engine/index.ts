@@ -27,8 +27,8 @@ export { programText } from './schema/program-text.js'
 export { workerMark } from './worker/worker-mark.js'
 export type {
   AtomicHandlerProgram, CatalogDescriptor, ColumnCheck, ColumnDescriptor, ColumnRules, ColumnType, EventDescriptor,
-  EventProgram, HandlerProgram, IndexCondition, IndexDescriptor, JsonCheck, LoggedEvent, PartitionValue, ProcedureDescriptor, ProcedureProgram, Program, QueriedTable,
-  RecordDescriptor, ReplicaProgram, ReplicaStrength, RunQuery, ServiceProgram, TableDescriptor, TableProgram,
+  EventProgram, HandlerProgram, IndexCondition, IndexDescriptor, JsonCheck, LoggedEvent, OldDatabase, OldTable, PartitionValue, ProcedureDescriptor, ProcedureProgram,
+  Program, QueriedTable, RecordDescriptor, ReplicaProgram, ReplicaStrength, RunQuery, ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
 export { transactName } from './schema/descriptor.js'
 export { compileRecordCodec, type PlainRecord, type RecordCodec } from './schema/record-codec.js'

@@ -11,22 +11,24 @@ import { Engine } from './database.js'
 import type { HandlerFailure } from './handler-queue.js'
 import { HandlerHost } from './handler-host.js'
 import { ReplicaHost } from './replica-host.js'
-import { contradictions, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
+import { loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import type { SpeculationMode } from './partition/speculation-pace.js'
 import type { Program } from './schema/descriptor.js'
 import { hasCopies } from './schema/replica-tables.js'
 import { programText } from './schema/program-text.js'
+import { migrate, type MigrationProgress } from './migration.js'
+import { recoverFiles, type RecoveredFiles } from './recover-files.js'
 import { databaseState } from './shared/control.js'
 import { CheckpointKeeper } from './checkpoint-keeper.js'
 import { Store, type StorePlan } from './store/store.js'
+import type { RecoverProgress } from './stream/recover.js'
 import type { DatabaseFiles } from './stream/log-follower.js'
-import { recover, type Recovered, type RecoverProgress } from './stream/recover.js'
 import { replayBatch } from './stream/replay.js'
 import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.js'
 import { isLoadable } from './worker/app-guard.js'
 import { chooseWorkers, type WorkerChoice } from './worker/worker-choice.js'
 import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
-import { CheckpointSet, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, LmdbCheckpointStore, mustBeFinished, type Durability } from '../wal/index.js'
+import { databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, type LogTail, LogWriter, mustBeFinished, recoverLog, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
   readonly path: string | undefined
@@ -43,7 +45,7 @@ export interface EngineOptions {
   /** Growth of the log after which a checkpoint is made; Infinity: never by itself. */
   readonly checkpointLogBytes: number
   readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined }
-  readonly onProgress: ((progress: RecoverProgress) => void) | undefined
+  readonly onProgress: ((progress: RecoverProgress | MigrationProgress) => void) | undefined
   /** The module that workers load. */
   readonly module: string
   /** Told of events that a handler could not handle. */
@@ -130,15 +132,19 @@ async function openLocked(
       historyBytes: options.historyBytes,
       runsAhead: speculation === 'always' || (speculation === 'auto' && options.workers > 1),
     })
-  const recovered = directory === undefined ? undefined : await recoverFiles(program, withSystem, directory, options, layOut)
+  const found =
+    directory === undefined
+      ? undefined
+      : await recoverFiles({ program, withSystem, directory, partitions: options.partitions, outcomeWindowMs: options.outcomeWindowMs, memoryBytes: options.memoryBytes ?? defaultMemory(environment), layOut, onProgress: options.onProgress, goOn: () => mustNotBeAborted(options) })
   mustNotBeAborted(options)
-  if (recovered?.twice !== undefined) throw recovered.twice
+  if (found?.twice !== undefined) throw found.twice
+  const recovered = found?.change?.migrates !== true ? found : await migrateFiles(withSystem, found, directory!, options, environment)
   const created = recovered?.catalog
   const partitions = created?.partitions ?? options.partitions ?? limits.partitionsDefault
   const seed = options.fixed?.seed ?? created?.seed ?? new DataView(environment.randomBytes(4).buffer).getUint32(0)
-  const catalog = loggedCatalog(program, { seed, partitions })
+  const catalog = { ...(recovered?.today ?? loggedCatalog(program, { seed, partitions })), seed }
   const lastBatch = recovered?.tail.batch ?? 0
-  const firstBatch = (Math.floor(lastBatch / batchesPerOpening) + 1) * batchesPerOpening
+  const firstBatch = firstBatchAfter(lastBatch)
   const store = recovered?.plan ?? layOut(partitions)
   const hasLogThread = logDirectory !== undefined
   const threadsInAll = 1 + options.workers + (hasLogThread ? 1 : 0)
@@ -261,45 +267,35 @@ async function openLocked(
   }
 }
 
-/** Reads checkpoint and log into a new store. Both are checked against the program before a row is made of them. */
-async function recoverFiles(program: Program, withSystem: Program, directory: string, options: ChosenOptions, layOut: (partitions: number) => StorePlan): Promise<Recovered> {
-  let laid: { readonly plan: StorePlan; readonly store: Store } | undefined
-  const steps = recover({
-    log: FileLogStorage.open(join(directory, 'log')),
-    checkpoints: CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint'))),
-    outcomeWindowMs: options.outcomeWindowMs,
-    mode: 'repair',
-    layOut: (catalog) => {
-      mustAgree(catalog, program, options)
-      if (laid === undefined) {
-        const plan = layOut(catalog.partitions)
-        laid = { plan, store: new Store(withSystem, plan, plan.domains) }
-      }
-      return laid
-    },
-  })
-  for (;;) {
-    const step = await steps.next()
-    if (step.done === true) return step.value
-    options.onProgress?.(step.value)
-    await turn()
+/** The rows that a migration makes, in the store and in the log. A migration that fails leaves a log that ends where it ended. */
+async function migrateFiles(program: Program, found: RecoveredFiles, directory: string, options: ChosenOptions, environment: Environment): Promise<RecoveredFiles> {
+  const { tail, change, old, store, lastNow } = found
+  const storage = FileLogStorage.open(join(directory, 'log'))
+  const writer = LogWriter.open(storage, tail, { databaseId: tail.databaseId!, schema: encodeSchema(JSON.stringify(change!.before)), durability: options.durability })
+  const nowMs = Math.max(options.fixed?.nowMs ?? environment.wallMs(), lastNow)
+  const pause = async (): Promise<void> => {
+    await new Promise<void>((resolve) => environment.soon(resolve))
     mustNotBeAborted(options)
   }
+  let batch: number
+  try {
+    batch = await migrate({ program, change: change!, old: old!, store: store!, writer, firstBatch: firstBatchAfter(tail.batch), previous: tail.batch, nowMs, onProgress: options.onProgress, pause })
+  } catch (error) {
+    writer.close()
+    endOf(storage, tail.batch)
+    throw error
+  }
+  writer.close()
+  return { ...found, tail: endOf(storage, batch), lastNow: nowMs }
 }
 
-/** Lets the event loop turn, for signals and whatever else the process does. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => nodeEnvironment.soon(resolve))
+/** Mends the end of a log, and answers where that is. */
+function endOf(log: FileLogStorage, batch: number): LogTail {
+  const frames = recoverLog(log, { after: batch })
+  for (let step = frames.next(); ; step = frames.next()) if (step.done === true) return step.value
 }
 
-function mustAgree(log: LoggedCatalog, program: Program, options: EngineOptions): void {
-  const now = loggedCatalog(program, { seed: log.seed, partitions: options.partitions ?? log.partitions })
-  const difference = contradictions(log, now)
-  if (difference.length === 0) return
-  throw SluiceError.of('SCHEMA_MISMATCH', `The log was written under another schema, so its rows cannot be read with this application:\n${difference.map((line) => `  ${line}`).join('\n')}\nOpen it with the application it was written by, or change the application back.`, {
-    details: { difference },
-  })
-}
+const firstBatchAfter = (batch: number): number => (Math.floor(batch / batchesPerOpening) + 1) * batchesPerOpening
 
 /** What the system says of a directory or a file, in our words; its own stays the cause. */
 function unusable(directory: string, cause: unknown): SluiceError {

@@ -92,12 +92,15 @@ export class ChangeBuffer {
     this.deletePart(key, 0, key.length)
   }
 
-  /** `put` for keys and values that lie in something larger: no views are made. */
-  putPart(keys: Uint8Array, keyAt: number, keyBytes: number, values: Uint8Array, valueAt: number, valueBytes: number): void {
-    const at = this.#take(keyBytes, valueBytes)
-    this.#buffer.words[at >> 2] = valueBytes
+  /** `put` for keys and values that lie in something larger: no views are made. A `tail` above 0 stands behind the value as a u32. */
+  putPart(keys: Uint8Array, keyAt: number, keyBytes: number, values: Uint8Array, valueAt: number, valueBytes: number, tail = 0): void {
+    if (tail > 0) assert((valueBytes & 7) === 0, 'a value with a tail is told from others by its length')
+    const bytes = tail > 0 ? valueBytes + 4 : valueBytes
+    const at = this.#take(keyBytes, bytes)
+    this.#buffer.words[at >> 2] = bytes
     copyBytes(values, valueAt, valueBytes, this.#buffer.bytes, at + recordHeadBytes)
-    this.#putKey(at, at + recordHeadBytes + roundedUp(valueBytes), keys, keyAt, keyBytes)
+    if (tail > 0) this.#buffer.words[(at + recordHeadBytes + valueBytes) >> 2] = tail
+    this.#putKey(at, at + recordHeadBytes + roundedUp(bytes), keys, keyAt, keyBytes)
   }
 
   deletePart(keys: Uint8Array, keyAt: number, keyBytes: number): void {

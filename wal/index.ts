@@ -51,6 +51,7 @@ export { detachedFrames } from './log-detached.js'
 export { LogReader, type LogReaderOptions } from './log-reader.js'
 export { LogWriter, type Durability, type FrameAt, type LogWriterOptions, type Preparation } from './log-writer.js'
 export { applyRetention, removable, type Removable, type RetentionRules, type Retired } from './retention.js'
+export { newestSchema } from './newest-schema.js'
 export { recoverLog, type KnownPlace, type LogTail, type RecoveryOptions } from './recovery.js'
 export { listSegments, readSegmentHeadOf, removeSegments, segmentName, syncSegments } from './segment.js'
 export {

@@ -1,6 +1,11 @@
 /**
  * The blocking walk over the log that recovery makes: part by part, from segment to segment, with one window of bytes
  * that is used again, so memory is bounded by the longest frame. (`LogReader` is the walk that waits.)
+ *
+ * A **group** is a number of frames that count together or not at all: a migration. It begins with a schema that says so. While it
+ * is written nothing claims to be durable above the batch before it (`LogWriter.beginGroup`); the first claim that is above says that
+ * the whole group was synced. So a walk that meets the beginning looks ahead for such a claim, and where there is none the log ends
+ * before the group: all of it was never acknowledged.
  */
 import type { ReadEnvelope } from './envelope.js'
 import {
@@ -31,6 +36,10 @@ export class LogScan {
   readonly #window = new SegmentWindow(true)
   #file: LogFile
   #bytes: number
+  /** It only looks for the end of a group. */
+  #isAhead = false
+  /** What was found ahead to be on disk: a long group is looked through once. */
+  #knownWhole = 0
 
   /** `fetchBytes`: how much is read at a time, if the next part is not longer. */
   constructor(storage: LogStorage, databaseId: Uint8Array, from: LogPlace | ReadEnvelope, fetchBytes = fetchBytesDefault) {
@@ -48,6 +57,10 @@ export class LogScan {
     for (;;) {
       const step = scanStep(this.place, this.#databaseId, this.#window, this.#bytes)
       if (step.kind === 'part') {
+        if (step.envelope.isOfGroup === true && !this.#isGroupWhole(step)) {
+          this.why = 'a migration that did not come to its end begins here'
+          return undefined
+        }
         this.place = step.after
         this.certified = Math.max(this.certified, step.envelope.durableUpTo)
         return step
@@ -64,6 +77,20 @@ export class LogScan {
 
   close(): void {
     this.#file.close()
+  }
+
+  /** Some envelope knows that a frame of the group is on disk. */
+  #isGroupWhole({ envelope, after }: Part): boolean {
+    if (this.#isAhead || envelope.batch < this.#knownWhole) return true
+    const ahead = new LogScan(this.#storage, this.#databaseId, after)
+    ahead.#isAhead = true
+    try {
+      while (ahead.certified <= envelope.batch && ahead.next() !== undefined);
+      this.#knownWhole = Math.max(this.#knownWhole, ahead.certified)
+      return ahead.certified > envelope.batch
+    } finally {
+      ahead.close()
+    }
   }
 
   #read(bytes: number): boolean {

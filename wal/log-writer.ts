@@ -21,6 +21,8 @@
  *   W5  Opening a log writes nothing to it: the schema, if it differs, goes before the next frame.
  *   W6  The next segment is prepared ahead of need, in proportion: when this one is half full it is ready. So a full disk
  *       is met while there is still room for what is under way, and whoever calls `prepareNext` hears of it first.
+ *   W7  While a group is open no envelope claims more than was synced before it, at any level: so it counts when it has ended,
+ *       and before that as nothing (log-scan.ts).
  */
 import { assert } from '../engine/base/assert.js'
 import { SluiceError } from '../engine/base/errors.js'
@@ -82,6 +84,9 @@ export class LogWriter {
   #certified: number
   #dirty = false
   #schemaDue: boolean
+  #schema: Uint8Array
+  /** In a group: what was synced before it. */
+  #groupAfter: number | undefined
   #failure: SluiceError | undefined
   #closed = false
 
@@ -96,6 +101,7 @@ export class LogWriter {
     this.#synced = tail.batch
     this.#claimed = tail.certified
     this.#certified = tail.certified
+    this.#schema = options.schema
     this.#schemaDue = tail.schema === undefined || !sameBytes(tail.schema, options.schema)
     this.#next = this.#nextSegment()
   }
@@ -151,11 +157,11 @@ export class LogWriter {
     assert(Number.isSafeInteger(of.batch) && of.batch > of.previous, 'R16: batch numbers grow')
 
     return this.#guard('append', () => {
-      const schemaBytes = this.#schemaDue ? frameBytes(this.#options.schema.length) : 0
+      const schemaBytes = this.#schemaDue ? frameBytes(this.#schema.length) : 0
       const bytes = frameBytes(bodyBytes)
       if (this.#offset + schemaBytes + bytes + envelopeBytes > this.#capacity) this.#roll(bytes)
       if (this.#schemaDue) {
-        this.#write('schema', [this.#options.schema], this.#written)
+        this.#write('schema', [this.#schema], this.#written)
         this.#schemaDue = false
       }
       const at: FrameAt = { segment: this.#segment, offset: this.#offset }
@@ -163,6 +169,38 @@ export class LogWriter {
       this.#written = of.batch
       return at
     })
+  }
+
+  /** The frames to come are explained by another schema. */
+  explain(schema: Uint8Array): void {
+    this.#alive()
+    this.#schema = schema
+    this.#schemaDue = true
+  }
+
+  /** The frames to come count together, when `endGroup` has come back, or not at all. What is there is synced first. */
+  beginGroup(): void {
+    this.#alive()
+    assert(this.#groupAfter === undefined, 'a group is not in another one')
+    this.#guard('beginGroup', () => this.#syncFile())
+    this.#groupAfter = this.#synced
+    this.#schemaDue = true
+  }
+
+  /** Syncs the group, whatever the level, and says so in the log. */
+  endGroup(): void {
+    this.#alive()
+    assert(this.#groupAfter !== undefined && this.#written > this.#groupAfter, 'a group has a frame')
+    this.#guard('endGroup', () => {
+      this.#syncFile()
+      this.#groupAfter = undefined
+      this.#write('certificate', [], this.#written)
+      this.#syncFile()
+    })
+  }
+
+  get #claimable(): number {
+    return this.#groupAfter ?? this.#synced
   }
 
   /** Makes what was appended durable, at the level of the database. Returns `durableUpTo`. */
@@ -208,7 +246,7 @@ export class LogWriter {
   close(): void {
     if (this.#closed) return
     try {
-      if (this.#failure === undefined) this.certify()
+      if (this.#failure === undefined && this.#groupAfter === undefined) this.certify()
     } finally {
       this.#closed = true
       this.#letGo()
@@ -222,7 +260,8 @@ export class LogWriter {
 
   /** Goes on in the next segment, which gets room for a frame of `bytes` (G2, W3). */
   #roll(bytes: number): void {
-    const { databaseId, schema, durability, segmentBytesMax } = this.#options
+    const { databaseId, durability, segmentBytesMax } = this.#options
+    const schema = this.#schema
     if (durability !== 'memory') this.#syncFile()
     const needed = segmentHeadBytes + frameBytes(schema.length) + bytes + envelopeBytes
     const wanted = Math.max(segmentBytesOf(this.#next.segment, segmentBytesMax), needed)
@@ -236,13 +275,13 @@ export class LogWriter {
     this.#next = this.#nextSegment()
     this.#dirty = true
     this.#schemaDue = true
-    this.#claimed = this.#synced
+    this.#claimed = this.#claimable
     const head = encodeSegmentHead(databaseId, {
       segment: this.#segment,
       incarnation: this.#incarnation,
       batch: this.#written,
       previous: this.#written,
-      durableUpTo: this.#synced,
+      durableUpTo: this.#claimable,
       bodyBytes: 0,
       bodyCrc: 0,
       writtenCrc: 0,
@@ -262,15 +301,16 @@ export class LogWriter {
       incarnation: this.#incarnation,
       batch,
       previous: this.#written,
-      durableUpTo: this.#synced,
+      durableUpTo: this.#claimable,
       bodyBytes,
       bodyCrc,
       writtenCrc: bodyCrc,
       chain: this.#chain,
+      isOfGroup: kind === 'schema' && this.#groupAfter !== undefined,
     })
     const bytes = frameBytes(bodyBytes)
     this.#dirty = true
-    this.#claimed = this.#synced
+    this.#claimed = this.#claimable
     const pad = padding.subarray(0, bytes - envelopeBytes - bodyBytes)
     this.#file!.write([this.#envelope, ...parts, pad], this.#offset)
     this.#offset += bytes

@@ -159,6 +159,12 @@ export const limits = {
   outcomesMax: 1_000_000,
   outcomesExpiredPerBatchMax: 1_024,
 
+  // opening with a changed application
+  /** Rows that a refusal names. */
+  schemaRowsNamedMax: 5,
+  /** Rows of one transaction of a migration. */
+  migrationRowsMax: 1_024,
+
   // streams
   streamBufferCommitsMax: 1_024,
   streamReadBytes: 1 * MiB,

@@ -6,7 +6,7 @@
  */
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { SluiceError } from '../base/errors.js'
-import { type CheckpointMeta, decodeMeta } from '../stream/checkpoint-rows.js'
+import { type CheckpointMeta, decodeMeta, logCatalogOf } from '../stream/checkpoint-rows.js'
 import {
   type Checkpoint, type CheckpointCandidate, CheckpointSet, FileLogStorage, LmdbCheckpointStore, TemporaryFolder,
 } from '../../wal/index.js'
@@ -29,6 +29,7 @@ export interface CheckpointState {
 export interface OfflineCheckpoint extends CheckpointState {
   readonly checkpoint: Checkpoint
   readonly meta: CheckpointMeta
+  /** Of the log where it ends. */
   readonly catalog: LoggedCatalog
   /** Batch time of its newest frame. */
   readonly now: number
@@ -90,7 +91,7 @@ export class OfflineCheckpoints {
         void checkpoint.close()
         return damaged('it does not say which tables it holds')
       }
-      this.#opened.push({ ...state, checkpoint, meta, catalog: meta.catalog, now: meta.now })
+      this.#opened.push({ ...state, checkpoint, meta, catalog: logCatalogOf(meta), now: meta.now })
       return state
     } catch (error) {
       if (isNoFault(error)) throw error

@@ -8,10 +8,11 @@
  * Outcomes: how long they are kept is an option of `open()` that the files do not know, but they leave oldest first. So the
  * checkpoint must hold every outcome of the log that is younger than its oldest one, and none that differs.
  */
-import { programOf } from '../schema/catalog.js'
+import { type LoggedTable, tableProgramOf } from '../schema/catalog.js'
+import { areOfOneGeneration, reshaping } from '../schema/row-shape.js'
 import type { PlainRow } from '../store/row-codec.js'
 import type { TableStore } from '../store/table-store.js'
-import { type CheckpointMeta, decodeOutcome, outcomesPlace, type OutcomeRow } from '../stream/checkpoint-rows.js'
+import { type CheckpointMeta, decodeOutcome, layoutNumber, outcomesPlace, type OutcomeRow, rowBytes } from '../stream/checkpoint-rows.js'
 import { handlerOfEvent } from '../schema/handler-ids.js'
 import { forEachOutcome } from '../stream/recorded-outcomes.js'
 import { type Checkpoint, FrameBodyReader, type RowBlock, rowWords } from '../../wal/index.js'
@@ -35,7 +36,7 @@ export interface ComparedCheckpoint {
 
 /** The rows of a checkpoint as plain rows, by table, in key order. A row that cannot be read is a finding. */
 export function* rowsOf({ file, batch, checkpoint, meta }: ComparedCheckpoint, findings: Findings): Generator<{ readonly table: number; readonly row: PlainRow }, void> {
-  const tables = programOf(meta.catalog).tables.map(({ descriptor }) => ({ descriptor, decoder: new ImageDecoder(descriptor) }))
+  const tables = meta.catalog.tables.map((now, place) => ({ name: now.name, layouts: (meta.layouts?.[place] ?? [now]).map((layout) => decoderOf(layout, now)) }))
   for (const block of checkpoint.blocks()) {
     for (let n = 0; n < block.count; n += 1) {
       const key = keyIn(block, n)
@@ -48,34 +49,49 @@ export function* rowsOf({ file, batch, checkpoint, meta }: ComparedCheckpoint, f
       }
       try {
         const value = valueIn(block, n)
-        if (!table.decoder.hasKey(value, key.subarray(2))) throw new Error('it stands under the key of another row')
-        yield { table: place, row: table.decoder.decode(value) }
+        const image = value.subarray(0, rowBytes(value.length))
+        const layout = table.layouts[layoutNumber(block.words, block.rows[n * rowWords + 2]!, value.length)]
+        if (layout === undefined) throw new Error('it is of a layout that the checkpoint does not explain')
+        if (!layout.decoder.hasKey(image, key.subarray(2))) throw new Error('it stands under the key of another row')
+        const row = layout.decoder.decode(image)
+        yield { table: place, row: layout.reshape === undefined ? row : layout.reshape(row) }
       } catch (error) {
-        findings.add({ part: 'checkpoint', file, batch, table: table.descriptor.name, message: `a row cannot be read: ${sentenceOf(error)}` })
+        findings.add({ part: 'checkpoint', file, batch, table: table.name, message: `a row cannot be read: ${sentenceOf(error)}` })
       }
     }
   }
 }
 
+/** Of rows of a layout, in the shape that their table has in the checkpoint's catalog. */
+function decoderOf(layout: LoggedTable, now: LoggedTable): { readonly decoder: ImageDecoder; readonly reshape: ((row: PlainRow) => PlainRow) | undefined } {
+  return { decoder: new ImageDecoder(tableProgramOf(layout).descriptor), reshape: areOfOneGeneration(layout, now) ? reshaping(layout, now) : undefined }
+}
+
+/** Rows of tables that are gone, or that a later migration has made anew, have nothing to be compared with. */
 export function compareRows(compared: ComparedCheckpoint, replayed: RebuiltStore, findings: Findings): void {
   const { file, batch, meta } = compared
-  const names = meta.catalog.tables.map((table) => table.name)
-  const stores = names.map((name) => replayed.tables.find((table) => table.name === name))
-  const counts = names.map(() => 0)
+  const tables = meta.catalog.tables.map((was) => {
+    const now = replayed.catalog.tables.find(({ name }) => name === was.name)
+    const store = replayed.tables.find(({ name }) => name === was.name)
+    return now === undefined || store === undefined || !areOfOneGeneration(was, now) ? undefined : { store, reshape: reshaping(was, now) }
+  })
+  const counts = tables.map(() => 0)
   for (const { table: place, row } of rowsOf(compared, findings)) {
     counts[place]! += 1
-    const table = stores[place]
-    if (table === undefined) continue
+    const compare = tables[place]
+    if (compare === undefined) continue
+    const { store: table, reshape } = compare
     const expected = replayed.find(table, row)
     const at = { part: 'rows', file, batch, table: table.name, key: keyOf(table, row) } as const
     if (expected === undefined) findings.add({ ...at, message: 'the checkpoint has a row that the log does not make' })
     else {
-      const columns = differences(table.descriptor, row, expected)
+      const columns = differences(table.descriptor, reshape === undefined ? row : reshape(row), expected)
       if (columns.length > 0) findings.add({ ...at, message: `the checkpoint and the log differ in ${columns.join(', ')}` })
     }
   }
-  stores.forEach((table, place) => {
-    if (table === undefined) return
+  tables.forEach((compare, place) => {
+    if (compare === undefined) return
+    const table = compare.store
     const missing = replayed.count(table) - counts[place]!
     if (missing > 0) nameMissing(compared, place, table, replayed, findings)
   })

@@ -1,6 +1,6 @@
 /**
  * A store made of a directory without its application: the program comes from the newest catalog, the rows from a checkpoint and
- * from frames, laid down as `open()` does it.
+ * from frames, laid down as `open()` does it. Rows of older layouts become such of the newest.
  */
 import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
@@ -19,17 +19,20 @@ import type { Findings } from './finding.js'
 import { sentenceOf } from './finding.js'
 
 export class RebuiltStore {
+  readonly catalog: LoggedCatalog
   readonly store: Store
   readonly #replay: Replay
 
-  constructor(catalog: LoggedCatalog) {
+  /** `memoryBytes`: as much as its rows had. */
+  constructor(catalog: LoggedCatalog, memoryBytes: number = limits.memoryBytesMax) {
+    this.catalog = catalog
     const program = programOf(catalog)
     const withSystem = { ...program, tables: [...withSequences(program.tables), outcomeTable] }
     // Only what is touched of it costs anything; a machine that refuses gets half.
-    const bytes = { bytes: limits.memoryBytesMax, isDefault: true }
+    const bytes = { bytes: memoryBytes, isDefault: true }
     const plan = Store.plan(withSystem, { ...bytes, workers: 0, partitions: catalog.partitions, historyBytes: 0 })
     this.store = new Store(withSystem, plan, plan.domains)
-    this.#replay = new Replay(this.store, Infinity)
+    this.#replay = new Replay(this.store, Infinity, catalog)
   }
 
   /** The user's tables, by full name. */
@@ -46,7 +49,7 @@ export class RebuiltStore {
 
   /** What a checkpoint holds, into the empty store. */
   load(checkpoint: Checkpoint, meta: CheckpointMeta): void {
-    this.#replay.schema(meta.catalog)
+    this.#replay.schema(meta.catalog, meta.layouts)
     for (const block of checkpoint.blocks()) this.#replay.block(block)
   }
 

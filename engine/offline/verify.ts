@@ -11,6 +11,7 @@
  * change meanwhile; a checkpoint that changed while it was read is no finding.
  */
 import type { LoggedCatalog } from '../schema/catalog.js'
+import { logCatalogOf } from '../stream/checkpoint-rows.js'
 import { FrameDecoder } from '../stream/frame-decoder.js'
 import { FrameBodyReader } from '../../wal/index.js'
 import { type CheckpointState, OfflineCheckpoints } from './checkpoints.js'
@@ -157,7 +158,7 @@ function replayAndCompare(source: Source, pass: LogPass, opened: readonly Compar
   for (const one of oldestFirst) for (const _ of rowsOf(one, findings)) continue // 2: every row is readable
   const { after } = pass.log
   const base = after === 0 ? undefined : oldestFirst.find((one) => one.batch >= after)
-  const catalog = pass.catalog ?? base?.meta.catalog
+  const catalog = pass.catalog ?? (base && logCatalogOf(base.meta))
   if (catalog === undefined) return pass.log.frames === 0 && pass.end.damage === undefined ? 0 : undefined
   if (after > 0 && base === undefined) {
     findings.add({ part: 'checkpoint', message: `the log begins after batch ${after}, and no whole checkpoint reaches that far` })

@@ -1,11 +1,19 @@
 /**
  * The catalog as a log carries it (R54): what explains the bytes of the frames behind it, and what a database was created with.
  *
- * Numbers in frames are places in these lists. A later opening may have other places, so every reader translates by name.
- * What explains bytes may not change from opening to opening; where rows are placed and which indexes they have may, and stands
- * here so that a database can be read and checked without its application (`programOf`).
+ * Numbers in frames are places in these lists. A later opening may have other places and other columns, so every reader translates
+ * by name, and rows of an older layout become rows of today's where they are read (store/row-upcast.ts). Where rows are placed, which
+ * indexes they have and what rules they obey explains no byte: it stands here so that a database can be read and checked without its
+ * application (`programOf`), and so that the next application can be compared with the last one (difference.ts).
+ *
+ * Two things are handed on from catalog to catalog (`succeeds`), for they are of the rows and not of the application:
+ *
+ *   fill         what a column has in rows that are older than the column: its default when it was added, whatever it is now
+ *   generation   grows when a migration rewrites a table. Rows of an older generation are never read as rows of a newer one
  */
-import { cursorName, type ColumnDescriptor, type ColumnType, type IndexCondition, type Program, type RecordDescriptor, replicateName, type TableDescriptor, type TableProgram, transactName } from './descriptor.js'
+import { ByteReader, ByteWriter } from '../base/bytes.js'
+import { decodeCanonical, encodeCanonical } from '../base/canonical.js'
+import { cursorName, type ColumnDescriptor, type ColumnRules, type ColumnType, type EventDescriptor, type IndexCondition, type Program, type RecordDescriptor, replicateName, type TableProgram, transactName } from './descriptor.js'
 import { hasCopies } from './replica-tables.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
@@ -14,6 +22,22 @@ export interface LoggedColumn {
   readonly type: ColumnType
   readonly nullable: boolean
   readonly values?: readonly string[]
+  /** Canonical bytes in hexadecimal. Undefined: null, or the column is as old as the table. */
+  readonly fill?: string
+  readonly generated?: true
+  readonly rules?: LoggedRules
+}
+/** What values obey, for comparing. Functions are known by their names. */
+export interface LoggedRules {
+  /** Of bigints and infinities, as text. */
+  readonly min?: number | string
+  readonly max?: number | string
+  readonly positive?: true
+  readonly notBlank?: true
+  readonly maxLength?: number
+  readonly pattern?: string
+  readonly checks?: readonly string[]
+  readonly schema?: true
 }
 export interface LoggedIndex {
   readonly name: string
@@ -31,6 +55,10 @@ export interface LoggedTable {
   readonly partition?: readonly string[] | 'global'
   readonly ordered?: boolean
   readonly indexes?: readonly LoggedIndex[]
+  /** Names of the checks of whole rows. */
+  readonly checks?: readonly string[]
+  /** Undefined: 0. */
+  readonly generation?: number
 }
 export interface LoggedRecord {
   readonly name: string
@@ -43,19 +71,36 @@ export interface LoggedCatalog {
   readonly tables: readonly LoggedTable[]
   readonly events: readonly LoggedRecord[]
   readonly procedures: readonly string[]
+  /** Rules are written down. The first logs have none, which says nothing about their rows. */
+  readonly hasRules?: true
+  /** Of the application (`app(…, { version })`); undefined: 1. */
+  readonly version?: number
+  /** Generations of tables that are gone, so that another one of the name is not taken for them. */
+  readonly retired?: Readonly<Record<string, number>>
 }
 
-const column = ({ name, type, nullable, values }: ColumnDescriptor): LoggedColumn => ({ name, type, nullable, ...(values && { values }) })
+/** What a new catalog comes after: `rewritten` tables begin again. */
+export interface CatalogBefore {
+  readonly catalog: LoggedCatalog
+  readonly rewritten: ReadonlySet<string>
+}
+
+const layoutOfColumn = ({ name, type, nullable, values }: ColumnDescriptor): LoggedColumn => ({ name, type, nullable, ...(values && { values }) })
 
 /** `program` as the user made it: of the engine's own tables the counters are logged, where there are any; its own procedures come last. */
-export function loggedCatalog(program: Program, database: { readonly seed: number; readonly partitions: number }): LoggedCatalog {
+export function loggedCatalog(program: Program, database: { readonly seed: number; readonly partitions: number }, before?: CatalogBefore): LoggedCatalog {
+  const tables = loggedTables(program)
+  const retired = retiredIn(tables, before)
   return {
     format: 1,
     seed: database.seed,
     partitions: database.partitions,
-    tables: loggedTables(program).map(({ descriptor }) => loggedTable(descriptor)),
-    events: program.events.map(({ descriptor: e }) => ({ name: e.name, columns: e.columns.map(column) })),
+    tables: tables.map((table) => loggedTable(table, before)),
+    events: program.events.map(({ descriptor }) => loggedEvent(descriptor, before?.catalog.events.find((event) => event.name === descriptor.name))),
     procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName, ...ownNames(program)],
+    hasRules: true,
+    ...(program.version !== undefined && program.version !== 1 && { version: program.version }),
+    ...(Object.keys(retired).length > 0 && { retired }),
   }
 }
 
@@ -66,19 +111,82 @@ function ownNames(program: Program): readonly string[] {
   return names.length === 0 ? [] : [cursorName, ...names]
 }
 
-function loggedTable(table: TableDescriptor): LoggedTable {
+export const generationOf = (table: LoggedTable): number => table.generation ?? 0
+
+function retiredIn(tables: readonly TableProgram[], before: CatalogBefore | undefined): Readonly<Record<string, number>> {
+  const names = new Set(tables.map(({ descriptor }) => descriptor.name))
+  const retired: Record<string, number> = {}
+  for (const [name, generation] of Object.entries(before?.catalog.retired ?? {})) if (!names.has(name)) retired[name] = generation
+  for (const table of before?.catalog.tables ?? []) {
+    if (!names.has(table.name) && !table.name.startsWith(ownTablePrefix)) retired[table.name] = generationOf(table)
+  }
+  return retired
+}
+
+function loggedTable({ descriptor: table, rowChecks = [], ...rules }: TableProgram, before: CatalogBefore | undefined): LoggedTable {
   const names = (ordinals: readonly number[]): readonly string[] => ordinals.map((n) => table.columns[n]!.name)
+  const was = before?.catalog.tables.find(({ name }) => name === table.name)
+  const isRewritten = before?.rewritten.has(table.name) === true
+  const retired = before?.catalog.retired?.[table.name]
+  const generation = was !== undefined ? generationOf(was) + (isRewritten ? 1 : 0) : retired === undefined ? 0 : retired + 1
+  const older = isRewritten ? undefined : was
   return {
     name: table.name,
     key: names(table.key),
-    columns: table.columns.map(column),
+    columns: table.columns.map((column, ordinal) => ({
+      ...layoutOfColumn(column),
+      ...fillOf(column, older),
+      ...(column.generated === true && { generated: true as const }),
+      ...rulesOf(column, ordinal, rules),
+    })),
     partition: table.partition === 'global' ? 'global' : names(table.partition),
     ordered: table.ordered,
     indexes: table.indexes.map(({ name, on, range, unique, where }) => ({
       name, on: names(on), range, unique,
       ...(where && { where: where.map(({ column, value }) => ({ column: table.columns[column]!.name, value: loggedValue(value) })) }),
     })),
+    ...(rowChecks.length > 0 && { checks: rowChecks.map((check) => check.name) }),
+    ...(generation > 0 && { generation }),
   }
+}
+
+function loggedEvent(event: EventDescriptor, was: LoggedRecord | undefined): LoggedRecord {
+  return { name: event.name, columns: event.columns.map((column) => ({ ...layoutOfColumn(column), ...fillOf(column, was) })) }
+}
+
+/** What the column has in older rows: as it was said when it was added, else its default now, if it is added now. */
+function fillOf(column: ColumnDescriptor, was: { readonly columns: readonly LoggedColumn[] } | undefined): { fill?: string } {
+  const old = was?.columns.find(({ name }) => name === column.name)
+  if (old !== undefined) return old.fill === undefined ? {} : { fill: old.fill }
+  if (was === undefined || column.default === undefined) return {}
+  const writer = new ByteWriter(64)
+  encodeCanonical(column.default, writer)
+  return { fill: Buffer.from(writer.bytes()).toString('hex') }
+}
+
+/** The value of a column in rows that do not have it. */
+export function filled({ fill }: LoggedColumn): unknown {
+  return fill === undefined ? null : decodeCanonical(new ByteReader(Uint8Array.from(Buffer.from(fill, 'hex'))))
+}
+
+function rulesOf(column: ColumnDescriptor, ordinal: number, { checks, json }: ColumnRules): { rules?: LoggedRules } {
+  const named = checks.filter((check) => check.column === ordinal).map((check) => check.name)
+  const { min, max, positive, notBlank, maxLength, pattern } = column
+  const rules: LoggedRules = {
+    ...(min !== undefined && { min: loggedBound(min) }),
+    ...(max !== undefined && { max: loggedBound(max) }),
+    ...(positive === true && { positive }),
+    ...(notBlank === true && { notBlank }),
+    ...(maxLength !== undefined && { maxLength }),
+    ...(pattern && { pattern: `/${pattern.source}/${pattern.flags}` }),
+    ...(named.length > 0 && { checks: named }),
+    ...(json.some((check) => check.column === ordinal) && { schema: true as const }),
+  }
+  return Object.keys(rules).length === 0 ? {} : { rules }
+}
+
+function loggedBound(bound: number | bigint): number | string {
+  return typeof bound === 'bigint' || !Number.isFinite(bound) ? String(bound) : bound
 }
 
 /** The tables and events of a log as a program without procedures and rules: enough to hold and to check its rows. */
@@ -94,7 +202,8 @@ export function programOf(catalog: LoggedCatalog): Program {
   }
 }
 
-function tableProgramOf(table: LoggedTable): TableProgram {
+/** A table as its catalog says it. */
+export function tableProgramOf(table: LoggedTable): TableProgram {
   const ordinals = (names: readonly string[]): readonly number[] => names.map((name) => table.columns.findIndex((c) => c.name === name))
   const { partition = table.key.slice(0, 1), ordered = false, indexes = [] } = table
   return {
@@ -138,47 +247,4 @@ function conditionOf(table: LoggedTable, { column, value }: { readonly column: s
 /** A record as it was when it was logged, for decoding: no defaults, no rules. */
 export function recordOf(logged: LoggedRecord | LoggedTable): RecordDescriptor {
   return { columns: logged.columns }
-}
-
-/** What the log says that the program contradicts, as lines for people. Empty: every old byte can be read. */
-export function contradictions(log: LoggedCatalog, now: LoggedCatalog): readonly string[] {
-  const lines: string[] = []
-  if (log.partitions !== now.partitions) lines.push(`partitions: the database was created with ${log.partitions}, open() says ${now.partitions}`)
-  const tables = new Map(now.tables.map((table) => [table.name, table]))
-  for (const was of log.tables) {
-    const is = tables.get(was.name)
-    if (is === undefined && was.name.startsWith(ownTablePrefix)) continue // every store has it
-    if (is === undefined) lines.push(`table ${was.name}: in the log, not in the application`)
-    else lines.push(...tableLines(was, is))
-  }
-  const events = new Map(now.events.map((event) => [event.name, event]))
-  for (const was of log.events) {
-    const is = events.get(was.name)
-    if (is !== undefined) lines.push(...columnLines(`event ${was.name}`, was.columns, is.columns))
-  }
-  return lines
-}
-
-function tableLines(was: LoggedTable, is: LoggedTable): string[] {
-  const lines = columnLines(`table ${was.name}`, was.columns, is.columns)
-  if (was.key.join() !== is.key.join()) lines.push(`table ${was.name}: key [${was.key.join(', ')}] in the log, [${is.key.join(', ')}] in the application`)
-  return lines
-}
-
-function columnLines(what: string, was: readonly LoggedColumn[], is: readonly LoggedColumn[]): string[] {
-  const lines: string[] = []
-  const now = new Map(is.map((c) => [c.name, c]))
-  for (const old of was) {
-    const current = now.get(old.name)
-    if (current === undefined) lines.push(`- ${what}.${old.name}: ${typeText(old)}`)
-    else if (typeText(old) !== typeText(current)) lines.push(`~ ${what}.${old.name}: ${typeText(old)} in the log, ${typeText(current)} in the application`)
-  }
-  const before = new Set(was.map((c) => c.name))
-  for (const current of is) if (!before.has(current.name)) lines.push(`+ ${what}.${current.name}: ${typeText(current)}`)
-  if (lines.length === 0 && was.map((c) => c.name).join() !== is.map((c) => c.name).join()) lines.push(`~ ${what}: the columns stand in another order`)
-  return lines
-}
-
-function typeText({ type, nullable, values }: LoggedColumn): string {
-  return `${type}${values ? `(${values.join(' ')})` : ''}${nullable ? ' nullable' : ''}`
 }

@@ -248,4 +248,29 @@ export interface Program {
   readonly runQuery?: RunQuery
   readonly replicas?: readonly ReplicaProgram[]
   readonly handlers: readonly HandlerProgram[]
+  /** Of the data model, as the application counts it; undefined: 1. */
+  readonly version?: number
+  /** By the version that they lead to, ascending. */
+  readonly migrations?: readonly Migration[]
+}
+
+/** The rows of a table before, one at a time or by key; for migrations. */
+export interface OldTable extends Iterable<Readonly<Record<string, unknown>>> {
+  /** By key: a value, or a list of values in the order of the key's columns. */
+  get(key: unknown): Readonly<Record<string, unknown>> | undefined
+}
+export type OldDatabase = Readonly<Record<string, OldTable>>
+export type OldRow = Readonly<Record<string, unknown>>
+/** What becomes of a row: another one, several, or none. */
+export type RowMigration = (row: OldRow, old: OldDatabase) => OldRow | readonly OldRow[] | null | undefined
+
+export interface TableMigration {
+  /** Full name of the table whose rows are read. */
+  readonly from: string
+  readonly rows: RowMigration
+}
+export interface Migration {
+  readonly version: number
+  /** By full name of the table that is made; `'drop'`: it goes, with its rows. */
+  readonly tables: ReadonlyMap<string, TableMigration | 'drop'>
 }

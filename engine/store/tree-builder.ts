@@ -64,7 +64,7 @@ export class TreeBuilder {
       const row = rows[order === undefined ? n : order[n]!]!
       next.reset()
       const hasNext = plan.appendValues(row, next)
-      if (hasLast && hasNext && compareKeys(last.view(), next.view()) === 0) this.twice = notUnique(table, plan, row)
+      if (hasLast && hasNext && compareKeys(last.view(), next.view()) === 0) this.twice = notUnique(table, plan, rows[order === undefined ? n - 1 : order[n - 1]!]!, row)
       const spare = last
       last = next
       next = spare
@@ -168,13 +168,21 @@ function rowsOf(parts: readonly TablePart[]): Int32Array {
   return rows.sort()
 }
 
-function notUnique(table: TableStore, plan: TreePlan, row: number): SluiceError {
+function notUnique(table: TableStore, plan: TreePlan, row: number, other: number): SluiceError {
   const columns = plan.columns.slice(0, plan.own)
   const names = columns.map((column) => table.descriptor.columns[column]!.name)
-  return SluiceError.of('SCHEMA_MISMATCH', `The rows of "${table.name}" do not fit its unique index "${plan.name}": some have the same ${names.join(', ')}. Open with the application before, and change these rows first.`, {
-    details: { table: table.name, index: plan.name, values: columns.map((column) => table.codec.readers[column]!(row)) },
+  const [one, two] = [keyOf(table, row), keyOf(table, other)]
+  return SluiceError.of('SCHEMA_MISMATCH', `The rows of "${table.name}" do not fit its unique index "${plan.name}": ${shown(one)} and ${shown(two)} have the same ${names.join(', ')}. Open with the application before, and change these rows first.`, {
+    details: { table: table.name, index: plan.name, values: columns.map((column) => table.codec.readers[column]!(row)), keys: [one, two] },
   })
 }
+
+function keyOf({ descriptor, codec }: TableStore, row: number): unknown {
+  const values = descriptor.key.map((column) => codec.readers[column]!(row))
+  return values.length === 1 ? values[0] : values
+}
+
+const shown = (key: unknown): string => (Array.isArray(key) ? `[${key.map(String).join(', ')}]` : String(key))
 
 function tooLong(table: TableStore, plan: TreePlan, bytes: number): SluiceError {
   const what = plan.name === '' ? 'primary key' : `index "${plan.name}"`

@@ -12,11 +12,13 @@ import { KeyBuffer } from '../schema/key-codec.js'
 import { layoutOf } from '../schema/row-layout.js'
 import { ImageKey } from '../store/image-key.js'
 import { changeField, changeKind, changeWords, type ChangeBuffer, type FrameBodyReader } from '../../wal/index.js'
-import { encodeOutcome, outcomesPlace } from './checkpoint-rows.js'
+import { encodeOutcome, outcomesPlace, type TablePlaces } from './checkpoint-rows.js'
 import { forEachOutcome } from './recorded-outcomes.js'
 
 interface ChangedTable {
   readonly place: number
+  /** Its number in the checkpoint. */
+  readonly layout: number
   readonly key: ImageKey
 }
 
@@ -31,10 +33,11 @@ export class ChangedRows {
     this.#into = into
   }
 
-  /** The frames that follow were written under this catalog. `placeOf`: the place of a table in the checkpoint. */
-  schema(catalog: LoggedCatalog, placeOf: (table: string) => number): void {
+  /** The frames that follow were written under this catalog, which the places of the checkpoint know. */
+  schema(catalog: LoggedCatalog, places: TablePlaces): void {
     this.#tables = programOf(catalog).tables.map(({ descriptor }) => ({
-      place: placeOf(descriptor.name),
+      place: places.placeOf(descriptor.name),
+      layout: places.layoutOf(descriptor.name),
       key: new ImageKey(descriptor, layoutOf(descriptor)),
     }))
   }
@@ -55,7 +58,7 @@ export class ChangedRows {
         table.key.append(this.#source, image, key)
         if (this.#into.isFull) makeRoom()
         if (isDelete) this.#into.deletePart(key.bytes, 0, key.length)
-        else this.#into.putPart(key.bytes, 0, key.length, bytes, image, words[at + changeField.imageBytes]!)
+        else this.#into.putPart(key.bytes, 0, key.length, bytes, image, words[at + changeField.imageBytes]!, table.layout)
       }
     }
     this.#outcomes(body, makeRoom)

@@ -8,8 +8,14 @@
  *
  * Places are the checkpoint's own: a table gets the next one when the log first names it, and keeps it for ever, whatever the order
  * of later applications is.
+ *
+ * Rows stay as they were written when their table gets another layout. So the layouts of a place are numbered, from 0 in order of
+ * arrival, and a row of a later one than 0 has its number behind the image, a u32. Images have a multiple of 8 bytes: 4 more say
+ * that there is a number. Where no table ever changed, no row has one.
  */
+import { assert } from '../base/assert.js'
 import { SluiceError } from '../base/errors.js'
+import { hasSameLayout, areOfOneGeneration } from '../schema/row-shape.js'
 import type { LoggedCatalog, LoggedTable } from '../schema/catalog.js'
 import type { KnownPlace } from '../../wal/index.js'
 
@@ -27,7 +33,18 @@ export interface CheckpointMeta {
   readonly records: number
   /** Behind the newest frame: where replay begins. */
   readonly place: KnownPlace
+  /** By place: the layouts of its rows. Undefined where every table has one, which is its in the catalog. */
+  readonly layouts?: readonly (readonly LoggedTable[])[]
 }
+
+const layoutNumberBytes = 4
+
+/** The number of a row's layout. `at` and `bytes`: where its value begins, and how long it is. */
+export function layoutNumber(words: Int32Array, at: number, bytes: number): number {
+  return (bytes & layoutNumberBytes) === 0 ? 0 : words[(at + bytes - layoutNumberBytes) >>> 2]!
+}
+/** Of the image in a value of so many bytes. */
+export const rowBytes = (bytes: number): number => bytes & ~7
 
 export function encodeMeta(meta: CheckpointMeta): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(meta))
@@ -49,13 +66,15 @@ export function decodeMeta(bytes: Uint8Array): CheckpointMeta | undefined {
   return meta
 }
 
-/** Places of tables, by name; new ones join at the end. */
+/** Places of tables, by name, and the layouts of each; new ones join at the end. */
 export class TablePlaces {
   readonly #tables: LoggedTable[]
+  readonly #layouts: LoggedTable[][]
   readonly #places: Map<string, number>
 
-  constructor(tables: readonly LoggedTable[]) {
+  constructor(tables: readonly LoggedTable[], layouts: readonly (readonly LoggedTable[])[] | undefined) {
     this.#tables = [...tables]
+    this.#layouts = tables.map((table, place) => [...(layouts?.[place] ?? [table])])
     this.#places = new Map(tables.map((table, place) => [table.name, place]))
   }
 
@@ -63,17 +82,38 @@ export class TablePlaces {
   join(catalog: LoggedCatalog): void {
     for (const table of catalog.tables) {
       const place = this.#places.get(table.name)
-      if (place !== undefined) this.#tables[place] = table
-      else this.#places.set(table.name, this.#tables.push(table) - 1)
+      if (place === undefined) {
+        this.#places.set(table.name, this.#tables.push(table) - 1)
+        this.#layouts.push([table])
+        continue
+      }
+      this.#tables[place] = table
+      const layouts = this.#layouts[place]!
+      const same = layouts.findIndex((one) => isSame(one, table))
+      if (same < 0) layouts.push(table)
+      else layouts[same] = table // with the words that an enum has got
     }
   }
   placeOf(name: string): number {
     return this.#places.get(name)!
   }
+  /** The number of the layout that the newest catalog gives a table. */
+  layoutOf(name: string): number {
+    const place = this.placeOf(name)
+    const number = this.#layouts[place]!.findIndex((one) => isSame(one, this.#tables[place]!))
+    assert(number >= 0, 'the layout of a table is one of those of its place')
+    return number
+  }
   get tables(): readonly LoggedTable[] {
     return this.#tables
   }
+  /** For `CheckpointMeta`. */
+  get layouts(): { readonly layouts?: readonly (readonly LoggedTable[])[] } {
+    return this.#layouts.every((one) => one.length === 1) ? {} : { layouts: this.#layouts }
+  }
 }
+
+const isSame = (was: LoggedTable, is: LoggedTable): boolean => areOfOneGeneration(was, is) && hasSameLayout(was, is)
 
 export interface OutcomeRow {
   readonly batch: number

@@ -83,7 +83,7 @@ class Forward {
     this.#checkpoint = checkpoint
     this.#goal = goal
     const meta = decodeMeta(checkpoint.meta)
-    this.#places = new TablePlaces(meta?.catalog.tables ?? [])
+    this.#places = new TablePlaces(meta?.catalog.tables ?? [], meta?.layouts)
     this.#catalog = meta === undefined ? undefined : logCatalogOf(meta)
     this.#place = meta?.place
     this.#batch = checkpoint.batch
@@ -114,7 +114,7 @@ class Forward {
   #schema(catalog: LoggedCatalog): void {
     this.#catalog = catalog
     this.#places.join(catalog)
-    this.#rows.schema(catalog, (name) => this.#places.placeOf(name))
+    this.#rows.schema(catalog, this.#places)
   }
 
   #frame(body: FrameBodyReader): void {
@@ -154,6 +154,7 @@ class Forward {
       now: this.#now,
       records: this.records,
       place,
+      ...this.#places.layouts,
     })
     const changes = this.#changes.sorted()
     for (const slice of changes.slices()) {

@@ -3,6 +3,10 @@
  *
  * A decoder belongs to one catalog of the log, because places in frames mean what that catalog says. It reads rows with a
  * table's own compiled decoder, over a scratch region in which images are laid out like rows.
+ *
+ * With the catalog of today, rows and payloads have today's shape: columns that came later are filled in, columns that went are left
+ * out, and so are the tables and events that went. Where a migration has made other rows of a table, those before it keep the shape
+ * of their day. Without, everything is as it was written (tools without an application).
  */
 import { ByteReader } from '../base/bytes.js'
 import { limits } from '../base/limits.js'
@@ -11,6 +15,7 @@ import { recordOf } from '../schema/catalog.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
 import { ownTablePrefix } from '../schema/sequence-table.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
+import { areOfOneGeneration, reshaping } from '../schema/row-shape.js'
 import { layoutOf, type RowLayout } from '../schema/row-layout.js'
 import { Region } from '../shared/region.js'
 import { layBefore, layImage } from '../store/row-image.js'
@@ -55,8 +60,9 @@ export const allRecords: FrameFilter = { tables: undefined, events: undefined, o
 
 interface TableDecoder {
   readonly name: string
-  /** The engine's: its rows are no news to anybody (R49). */
-  readonly isOwn: boolean
+  /** The engine's, or gone: its rows are no news to anybody (R49). */
+  readonly isHidden: boolean
+  readonly reshape: ((row: PlainRow) => PlainRow) | undefined
   readonly layout: RowLayout
   readonly key: readonly string[]
   codec: RowCodec
@@ -66,20 +72,43 @@ const noRules = { checks: [], json: [] }
 const scratchWordsMin = 8_192
 const rowAt = 16
 
+interface EventDecoder {
+  readonly name: string
+  readonly isHidden: boolean
+  readonly codec: RecordCodec
+  readonly reshape: ((payload: PlainRow) => PlainRow) | undefined
+}
+
 export class FrameDecoder {
   readonly #tables: readonly TableDecoder[]
-  readonly #events: readonly { readonly name: string; readonly codec: RecordCodec }[]
+  readonly #events: readonly EventDecoder[]
   readonly #procedures: readonly string[]
   readonly #reader = new ByteReader(new Uint8Array(0))
   #memory = scratchMemory(scratchWordsMin)
 
-  constructor(catalog: LoggedCatalog) {
+  constructor(catalog: LoggedCatalog, today?: LoggedCatalog) {
     this.#tables = catalog.tables.map((table): TableDecoder => {
       const descriptor: TableDescriptor = { name: table.name, columns: table.columns, key: [0], partition: 'global', ordered: false, indexes: [] }
       const layout = layoutOf(descriptor)
-      return { name: table.name, isOwn: table.name.startsWith(ownTablePrefix), layout, key: table.key, codec: new RowCodec(layout, this.#memory) }
+      const now = today === undefined ? table : today.tables.find((one) => one.name === table.name)
+      return {
+        name: table.name,
+        isHidden: table.name.startsWith(ownTablePrefix) || now === undefined,
+        reshape: now === undefined || !areOfOneGeneration(table, now) ? undefined : reshaping(table, now),
+        layout,
+        key: table.key,
+        codec: new RowCodec(layout, this.#memory),
+      }
     })
-    this.#events = catalog.events.map((event) => ({ name: event.name, codec: compileRecordCodec(recordOf(event), noRules, `the payload of "${event.name}"`) }))
+    this.#events = catalog.events.map((event): EventDecoder => {
+      const now = today === undefined ? event : today.events.find((one) => one.name === event.name)
+      return {
+        name: event.name,
+        isHidden: now === undefined,
+        codec: compileRecordCodec(recordOf(event), noRules, `the payload of "${event.name}"`),
+        reshape: now && reshaping(event, now),
+      }
+    })
     this.#procedures = catalog.procedures
   }
 
@@ -109,18 +138,19 @@ export class FrameDecoder {
     for (let n = 0; n < changes; n += 1) {
       const c = body.changesWord + (change + n) * changeWords
       const table = this.#tables[words[c]!]!
-      if (table.isOwn || (isFiltered && !filter.tables?.has(table.name))) continue
+      if (table.isHidden || (isFiltered && !filter.tables?.has(table.name))) continue
       decodedChanges.push(this.#change(body, table, c, base))
     }
     const decodedEvents: DecodedEvent[] = []
     for (let n = 0; n < events; n += 1) {
       const e = body.eventsWord + (event + n) * eventWords
-      const { name, codec } = this.#events[words[e]!]!
-      if (isFiltered && !filter.events?.has(name)) continue
+      const { name, isHidden, codec, reshape } = this.#events[words[e]!]!
+      if (isHidden || (isFiltered && !filter.events?.has(name))) continue
       const from = base + words[e + 1]!
       this.#reader.reset(body.bytes)
       this.#reader.seek(from, from + words[e + 2]!)
-      decodedEvents.push({ type: name, payload: codec.decode(this.#reader) })
+      const payload = codec.decode(this.#reader)
+      decodedEvents.push({ type: name, payload: reshape === undefined ? payload : reshape(payload) })
     }
     if (decodedChanges.length === 0 && decodedEvents.length === 0 && !filter.outcomes) return
     const idBytes = words[at + 7]!
@@ -151,12 +181,12 @@ export class FrameDecoder {
     if (kind === changeKind.update) {
       const next = layImage(layout, source, base + words[c + 2]!, into, rowAt)
       layBefore(layout, source, base + words[c + 4]!, into, rowAt, next)
-      const after = table.codec.decode(rowAt)
-      return { kind: 'update', table: table.name, key: keyOf(table, after), before: table.codec.decode(next), after }
+      const after = rowIn(table, rowAt)
+      return { kind: 'update', table: table.name, key: keyOf(table, after), before: rowIn(table, next), after }
     }
     const at = kind === changeKind.insert ? words[c + 2]! : words[c + 4]!
     layImage(layout, source, base + at, into, rowAt)
-    const row = table.codec.decode(rowAt)
+    const row = rowIn(table, rowAt)
     return kind === changeKind.insert
       ? { kind: 'insert', table: table.name, key: keyOf(table, row), before: undefined, after: row }
       : { kind: 'delete', table: table.name, key: keyOf(table, row), before: row, after: undefined }
@@ -170,6 +200,11 @@ export class FrameDecoder {
       for (const one of this.#tables) one.codec = new RowCodec(one.layout, this.#memory)
     }
   }
+}
+
+function rowIn({ codec, reshape }: TableDecoder, at: number): PlainRow {
+  const row = codec.decode(at)
+  return reshape === undefined ? row : reshape(row)
 }
 
 function keyOf(table: TableDecoder, row: PlainRow): unknown {

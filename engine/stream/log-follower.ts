@@ -23,6 +23,7 @@ export interface DatabaseFiles {
 
 export interface FollowerOptions {
   readonly frames: FrameRing
+  /** Of today: what the ring holds is of it, what the files hold is brought into its shape. */
   readonly catalog: LoggedCatalog
   readonly disk: DatabaseFiles | undefined
   /** The newest durable batch. */
@@ -122,7 +123,7 @@ export class LogFollower {
     // What is durable in memory may not be in the files yet; it is in the ring until it is.
     const upTo = Math.min(durable(), this.#options.written())
     for await (const frame of this.#reader.frames(upTo)) {
-      if (frame.kind === 'schema') this.#fileDecoder = new FrameDecoder(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
+      if (frame.kind === 'schema') this.#fileDecoder = new FrameDecoder(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog, catalog)
       else if (frame.batch >= this.#firstWanted) this.#take(this.#fileDecoder, frame.body, frame.batch, into)
       if (into.length >= max) return
     }

@@ -6,15 +6,18 @@ import { join } from 'node:path'
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Program } from '../schema/descriptor.js'
+import { areOfOneGeneration } from '../schema/row-shape.js'
 import { Store } from '../store/store.js'
 import { CheckpointSet, decodeSchema, LmdbCheckpointStore, LogReader } from '../../wal/index.js'
-import { decodeMeta, logCatalogOf } from './checkpoint-rows.js'
+import { type CheckpointMeta, decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { type DatabaseFiles, logOf } from './log-follower.js'
 import { Replay } from './replay.js'
 
 export interface PastOptions {
   /** With system tables. */
   readonly program: Program
+  /** Of today: rows are brought into its shape. */
+  readonly catalog: LoggedCatalog
   readonly disk: DatabaseFiles | undefined
   readonly memoryBytes: number
   readonly batch: number
@@ -36,6 +39,7 @@ class Past {
   readonly #options: PastOptions
   #store: Store | undefined
   #replay: Replay | undefined
+  #newest: LoggedCatalog | undefined
 
   constructor(options: PastOptions) {
     this.#options = options
@@ -50,7 +54,7 @@ class Past {
     try {
       const meta = decodeMeta(checkpoint.meta)
       if (meta === undefined) return 0
-      const replay = this.#schema(meta.catalog)
+      const replay = this.#schema(meta.catalog, meta.layouts)
       for (const block of checkpoint.blocks()) replay.block(block)
       this.#schema(logCatalogOf(meta))
     } finally {
@@ -61,12 +65,18 @@ class Past {
 
   async replay(disk: DatabaseFiles, after: number): Promise<void> {
     const reader = LogReader.readFrom(logOf(disk), { databaseId: disk.databaseId, batch: after + 1 })
+    // One that stands in front of no frame up to the moment is of a later one.
+    let schema: LoggedCatalog | undefined
     try {
       for await (const frame of reader.frames(this.#options.batch)) {
-        if (frame.kind === 'schema') this.#schema(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog)
-        else if (frame.batch <= this.#options.batch) this.#replay!.frame(frame.body)
-        else break
+        if (frame.kind === 'schema') schema = JSON.parse(decodeSchema(frame.body)) as LoggedCatalog
+        else if (frame.batch <= this.#options.batch) {
+          if (schema !== undefined) this.#schema(schema)
+          schema = undefined
+          this.#replay!.frame(frame.body)
+        } else break
       }
+      if (this.#store === undefined && schema !== undefined) this.#schema(schema)
     } finally {
       reader.close()
     }
@@ -74,18 +84,30 @@ class Past {
 
   end(): Store {
     this.#replay?.end()
+    this.#mustBeReadable()
     if (this.#store === undefined) throw SluiceError.of('HISTORY_GONE', 'The log holds nothing of that moment.')
     return this.#store
   }
 
-  #schema(catalog: LoggedCatalog): Replay {
+  /** Rows of before a migration are none of today's tables: a moment without them would be a wrong one. */
+  #mustBeReadable(): void {
+    const older = this.#newest?.tables.find((was) => {
+      const now = this.#options.catalog.tables.find(({ name }) => name === was.name)
+      return now !== undefined && !areOfOneGeneration(was, now)
+    })
+    if (older === undefined) return
+    throw SluiceError.of('HISTORY_GONE', `That moment is before the migration that has rewritten "${older.name}": the application of that day can read it, from a copy made with \`sluice restore\`.`, { details: { table: older.name } })
+  }
+
+  #schema(catalog: LoggedCatalog, layouts?: CheckpointMeta['layouts']): Replay {
+    this.#newest = catalog
     if (this.#store === undefined) {
       const { program, memoryBytes } = this.#options
       const plan = Store.plan(program, { bytes: memoryBytes, isDefault: true, workers: 0, partitions: catalog.partitions, historyBytes: 0 })
       this.#store = new Store(program, plan, plan.domains)
     }
-    this.#replay ??= new Replay(this.#store, Infinity)
-    this.#replay.schema(catalog)
+    this.#replay ??= new Replay(this.#store, Infinity, this.#options.catalog)
+    this.#replay.schema(catalog, layouts)
     return this.#replay
   }
 }

@@ -20,7 +20,7 @@ import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Store, StorePlan } from '../store/store.js'
 import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, type KnownPlace, listSegments, type LogStorage, type LogTail, recoverLog, type RowBlock, rowWords, segmentName } from '../../wal/index.js'
-import { decodeMeta, logCatalogOf } from './checkpoint-rows.js'
+import { type CheckpointMeta, decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { Replay } from './replay.js'
 
 export interface RecoverOptions {
@@ -29,8 +29,15 @@ export interface RecoverOptions {
   readonly outcomeWindowMs: number
   /** `'salvage'` changes nothing, and ends at damage instead of throwing. */
   readonly mode: 'repair' | 'salvage'
-  /** Told every catalog, oldest first; throws when one is not the application's. The first call makes the store. */
-  readonly layOut: (catalog: LoggedCatalog) => { readonly plan: StorePlan; readonly store: Store }
+  /** Told every catalog, oldest first; throws when one is not what it expects. The first call makes the store. */
+  readonly layOut: (catalog: LoggedCatalog) => LaidOut
+}
+
+export interface LaidOut {
+  readonly plan: StorePlan
+  readonly store: Store
+  /** The catalog of the store: rows of older layouts become such of this one. Undefined: every catalog that comes has its layouts. */
+  readonly today?: LoggedCatalog | undefined
 }
 
 export interface RecoverProgress {
@@ -116,7 +123,7 @@ class Recovery {
   *#layRows(checkpoint: Checkpoint, { fileBytes }: CheckpointCandidate, from: Uint8Array | undefined): Generator<RecoverProgress, Uint8Array | undefined, void> {
     const meta = decodeMeta(checkpoint.meta)
     if (meta === undefined) return undefined
-    const replay = this.#schema(meta.catalog)
+    const replay = this.#schema(logCatalogOf(meta), meta)
     this.#batch = checkpoint.batch
     this.#from = meta.place
     replay.lastNow = meta.now
@@ -176,14 +183,15 @@ class Recovery {
     }
   }
 
-  #schema(catalog: LoggedCatalog): Replay {
+  /** `placed`: rows follow that have the places of a checkpoint. */
+  #schema(catalog: LoggedCatalog, placed?: Pick<CheckpointMeta, 'catalog' | 'layouts'>): Replay {
     const { layOut, outcomeWindowMs } = this.#options
     this.#catalog = catalog
-    const { plan, store } = layOut(catalog)
+    const { plan, store, today } = layOut(catalog)
     this.#plan ??= plan
     this.#store ??= store
-    this.#replay ??= new Replay(this.#store, outcomeWindowMs)
-    this.#replay.schema(catalog)
+    this.#replay ??= new Replay(this.#store, outcomeWindowMs, today)
+    this.#replay.schema(placed?.catalog ?? catalog, placed?.layouts)
     return this.#replay
   }
 }

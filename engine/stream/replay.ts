@@ -4,15 +4,21 @@
  * A change is laid down as the image that it is (store/row-loader.ts); of a transaction, only what a call with an id has to say is
  * decoded. Nobody reads meanwhile: every row and page is of batch 1, which every snapshot sees. The trees of the tables, and so
  * their indexes, are there after `end`.
+ *
+ * Images of an older layout become such of today's first (store/row-upcast.ts), all of a frame or block, and are laid down after the
+ * others: rows of different tables have no order. Where nothing is older, no change is asked what it is. Rows of an older generation
+ * of a table, and of tables that are gone, are passed over (schema/catalog.ts).
  */
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
-import type { LoggedCatalog } from '../schema/catalog.js'
+import type { LoggedCatalog, LoggedTable } from '../schema/catalog.js'
+import { areOfOneGeneration } from '../schema/row-shape.js'
 import { OutcomeTable } from '../sequencer/outcome-table.js'
 import { loadKind, RowLoader, type TableLoader } from '../store/row-loader.js'
+import { ImageArena, type RowUpcast, upcastOf } from '../store/row-upcast.js'
 import type { Store } from '../store/store.js'
 import { changeField, changeKind, changeWords, FrameBodyReader, type LaneSpan, type RowBlock, rowWords } from '../../wal/index.js'
-import { decodeOutcome, type OutcomeRow, outcomesPlace } from './checkpoint-rows.js'
+import { decodeOutcome, layoutNumber, type OutcomeRow, outcomesPlace, rowBytes } from './checkpoint-rows.js'
 import { forEachOutcome } from './recorded-outcomes.js'
 
 /** Older than every batch of a database. */
@@ -20,40 +26,65 @@ export const replayBatch = 1
 /** Outcomes after which those that have left the window go, and what they retired with them: no more wait than did in life. */
 const outcomesBetweenReclaims = limits.outcomesExpiredPerBatchMax
 
+/** What rows of a layout become: nothing, rows of a table as they are, or rows of a table when they have been brought up to date. */
+interface RowSource {
+  readonly loader: TableLoader | undefined
+  readonly upcast: RowUpcast | undefined
+}
+
 export class Replay {
   readonly #outcomes: OutcomeTable
   readonly #loader: RowLoader
-  /** By place in the catalog of the frames. */
-  #tables: readonly TableLoader[] | undefined
+  /** What the store is opened with: fills and generations are its. Undefined: the catalogs that come are it. */
+  readonly #today: ReadonlyMap<string, LoggedTable> | undefined
+  /** By place in the catalog of the frames. Undefined at places whose rows are not laid down as they are. */
+  #tables: readonly (TableLoader | undefined)[] | undefined
+  /** The same places, each by its layouts: a frame has one, a checkpoint may have more. */
+  #sources: readonly (readonly RowSource[])[] = []
+  /** Every place has rows of one layout, which is today's. */
+  #isPlain = true
+  readonly #arena = new ImageArena()
+  /** Changes whose images are in the arena: kind, place there, length. */
+  readonly #upcast: { readonly loader: TableLoader; readonly kind: number; readonly at: number; readonly bytes: number }[] = []
   #outcomesLaid = 0
   lastNow = 0
   transactions = 0
 
-  constructor(store: Store, outcomeWindowMs: number) {
+  constructor(store: Store, outcomeWindowMs: number, today?: LoggedCatalog) {
     this.#loader = new RowLoader(store, replayBatch)
     this.#outcomes = new OutcomeTable(store, outcomeWindowMs)
+    this.#today = today && new Map(today.tables.map((table) => [table.name, table]))
   }
 
-  /** The frames that follow were written under this catalog. */
-  schema(catalog: LoggedCatalog): void {
-    this.#tables = catalog.tables.map(({ name }) => {
-      const table = this.#loader.table(name)
-      if (table !== undefined) return table
-      throw SluiceError.of('LOG_CORRUPT', `The log has rows of a table "${name}" that this application does not have.`, { details: { table: name } })
-    })
+  /** The frames that follow were written under this catalog. `layouts`: of a checkpoint whose tables have several, by place. */
+  schema(catalog: LoggedCatalog, layouts?: readonly (readonly LoggedTable[])[]): void {
+    this.#sources = catalog.tables.map((table, place) => (layouts?.[place] ?? [table]).map((layout) => this.#sourceOf(layout)))
+    this.#tables = this.#sources.map(([first]) => (first?.upcast === undefined ? first?.loader : undefined))
+    this.#isPlain = this.#sources.every((sources, place) => sources.length === 1 && this.#tables![place] !== undefined)
+  }
+
+  #sourceOf(layout: LoggedTable): RowSource {
+    const loader = this.#loader.table(layout.name)
+    const today = this.#today === undefined ? layout : this.#today.get(layout.name)
+    // A table of the engine's own is not in every catalog, and always the same.
+    if (loader === undefined || (today !== undefined && !areOfOneGeneration(layout, today))) return { loader: undefined, upcast: undefined }
+    return { loader, upcast: upcastOf(layout, today ?? layout, loader.table.descriptor) }
   }
 
   /** Rows of a checkpoint, before the first frame. The catalog is that of the checkpoint: places are its own. */
   block(block: RowBlock): void {
     const { bytes, words, rows } = block
     this.#loader.begin(words, bytes)
+    const isPlain = this.#isPlain
     for (let row = 0, end = block.count * rowWords; row < end; row += rowWords) {
       const keyAt = rows[row]!
       const place = bytes[keyAt]! * 256 + bytes[keyAt + 1]!
       if (place === outcomesPlace) this.#layOutcome(bytes.subarray(keyAt + 2, keyAt + rows[row + 1]!), decodeOutcome(bytes, rows[row + 2]!, rows[row + 3]!))
-      else this.#table(place).add(loadKind.put, rows[row + 2]! >>> 2, rows[row + 3]!)
+      else if (isPlain) this.#table(place).add(loadKind.put, rows[row + 2]! >>> 2, rows[row + 3]!)
+      else this.#layOlder(words, this.#sourceIn(place, layoutNumber(words, rows[row + 2]!, rows[row + 3]!)), loadKind.put, rows[row + 2]! >>> 2, rowBytes(rows[row + 3]!))
     }
     this.#loader.flush()
+    this.#flushUpcast()
   }
 
   frame(bytes: Uint8Array): void {
@@ -64,9 +95,43 @@ export class Replay {
     this.lastNow = body.now
     this.transactions += body.transactionCount
     this.#loader.begin(body.words, body.bytes)
-    for (const lane of body.lanes) layChanges(tables, body, lane)
+    if (this.#isPlain) for (const lane of body.lanes) layChanges(tables as readonly TableLoader[], body, lane)
+    else for (const lane of body.lanes) this.#layOlderChanges(body, lane)
     this.#loader.flush()
+    this.#flushUpcast()
     forEachOutcome(body, this.#layOutcome)
+  }
+
+  #layOlderChanges(body: FrameBodyReader, lane: LaneSpan): void {
+    const { words } = body
+    let c = body.changesWord + lane.changeIndex * changeWords
+    for (let n = 0; n < lane.changeCount; n += 1, c += changeWords) {
+      const source = this.#sources[words[c + changeField.layout]!]?.[0]
+      if (source === undefined) throw unknownTable(body, words[c + changeField.layout]!)
+      const kind = words[c + changeField.kind]!
+      const image = kind === changeKind.delete ? changeField.before : changeField.image
+      this.#layOlder(words, source, kind, (lane.bytesAt + words[c + image]!) >>> 2, words[c + image + 1]!)
+    }
+  }
+
+  #layOlder(ints: Int32Array, { loader, upcast }: RowSource, kind: number, w: number, bytes: number): void {
+    if (loader === undefined) return
+    if (upcast === undefined) {
+      loader.add(kind, w, bytes)
+      return
+    }
+    const at = upcast.append(ints, w, this.#arena)
+    this.#upcast.push({ loader, kind, at, bytes: (this.#arena.length - at) * 4 })
+  }
+
+  /** What was brought up to date, when nothing else waits: its images are elsewhere. */
+  #flushUpcast(): void {
+    if (this.#upcast.length === 0) return
+    this.#loader.begin(this.#arena.ints, this.#arena.bytes)
+    for (const { loader, kind, at, bytes } of this.#upcast) loader.add(kind, at, bytes)
+    this.#loader.flush()
+    this.#upcast.length = 0
+    this.#arena.length = 0
   }
 
   /** All frames are there: builds the trees. */
@@ -92,7 +157,13 @@ export class Replay {
   #table(place: number): TableLoader {
     const table = this.#tables?.[place]
     if (table !== undefined) return table
-    throw SluiceError.of('LOG_CORRUPT', `A row of the checkpoint is of table ${place}, which its catalog does not have.`, { details: { place } })
+    throw unknownPlace(place)
+  }
+
+  #sourceIn(place: number, layout: number): RowSource {
+    const source = this.#sources[place]?.[layout]
+    if (source !== undefined) return source
+    throw unknownPlace(place)
   }
 }
 
@@ -107,6 +178,10 @@ function layChanges(tables: readonly TableLoader[], body: FrameBodyReader, lane:
     const image = kind === changeKind.delete ? changeField.before : changeField.image
     table.add(kind, (base + words[c + image]!) >>> 2, words[c + image + 1]!)
   }
+}
+
+function unknownPlace(place: number): SluiceError {
+  return SluiceError.of('LOG_CORRUPT', `A row of the checkpoint is of table ${place}, which its catalog does not have.`, { details: { place } })
 }
 
 function unknownTable(body: FrameBodyReader, place: number): SluiceError {

@@ -43,7 +43,8 @@ function proveChecks(transaction: EndingTransaction, table: TableStore, row: num
   transaction.mustBeOpen() // a check that kept a tx may have doomed it
 }
 
-function whyBroken({ name, holds }: RowCheck, row: PlainRow): { readonly message: string; readonly cause?: unknown } | undefined {
+/** Undefined: the row obeys the check. */
+export function whyBroken({ name, holds }: RowCheck, row: PlainRow): { readonly message: string; readonly cause?: unknown } | undefined {
   let verdict: unknown
   try {
     verdict = (holds as (row: PlainRow) => unknown)(row)

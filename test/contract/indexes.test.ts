@@ -175,7 +175,7 @@ test('rows that a new unique index would refuse are SCHEMA_MISMATCH, and the dat
   for (const [id, n] of [[1, 5], [2, null], [3, null], [4, 5]] as const) await db.call(before.put, { id, n })
   await db.close()
   const error = await refused(openOnce(made(true).application, { path }), 'SCHEMA_MISMATCH')
-  expect(error.details).toEqual({ table: 'shop.item', index: 'byN', values: [5] })
+  expect(error.details).toEqual({ table: 'shop.item', index: 'byN', keys: [1, 4], values: [5] })
   const again = await openOnce(before.application, { path })
   await again.call(before.put, { id: 4, n: 6 })
   await again.close()

@@ -167,6 +167,8 @@ const elsewhere: Partial<Record<Limit, string>> = {
   speculationScratchBytesMax: 'a share of the memory: what finds no room runs in order',
   speculatedRequestsMin: 'test/engine/partition/speculation-pace.test.ts',
   speculationProbeBatches: 'test/engine/partition/speculation-pace.test.ts',
+  schemaRowsNamedMax: 'test/contract/schema-change.test.ts: a refusal names the first rows',
+  migrationRowsMax: 'test/contract/migrations.test.ts: a migration of many transactions',
   httpBodyBytesMax: 'test/http/handler.test.ts: a body within its bound; test/http/node.test.ts: a body that is too long',
   httpBodiesBytesMax: 'test/http/bounds.test.ts',
   httpBodyMsMax: 'a time: test/http/node.test.ts: a body that stops coming',

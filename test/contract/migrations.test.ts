@@ -4,7 +4,7 @@
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Database, OpenProgress } from 'sluicedb'
+import { app, service, type Database, type OpenProgress } from 'sluicedb'
 import { sluice } from '../cli/sluice.js'
 import { type ColumnPlan, evolved, type Evolved, type Plan, type TablePlan } from '../support/apps/evolving-app.js'
 import { packageRoot, start } from '../support/child.js'
@@ -137,6 +137,18 @@ describe('a migration that fails changes nothing:', () => {
     await db.call(app.put, { table: 'item', row: { id: 'd', n: 4 } })
     await db.close()
   })
+})
+
+test.each([
+  [{ version: 0 }, /version of app\(\)/],
+  [{ version: 1.5 }, /version of app\(\)/],
+  [{ migration: {} }, /no option 'migration'/],
+  [{ version: 2, migrations: { 3: {} } }, /from 2 to that of app\(\), 2: '3'/],
+  [{ version: 2, migrations: { 2: { item: 'drop' } } }, /full name/],
+  [{ version: 2, migrations: { 2: { 'shop.item': 'gone' } } }, /function of a row/],
+  [{ version: 2, migrations: { 2: { 'shop.item': { from: 'shop.item' } } } }, /function of a row/],
+])('%j is no declaration of migrations', (options, says) => {
+  expect(() => app(import.meta.url, [service('shop', { tables: {} })], options as never)).toThrow(says)
 })
 
 test('killed anywhere in it, it has not begun: the application before opens, and so does the one after', { timeout: 120_000 }, async () => {

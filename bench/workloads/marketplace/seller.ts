@@ -1,9 +1,12 @@
 /**
- * Sellers and what they have to deliver. Entries live with their seller, so that a dashboard reads one
- * partition.
+ * Sellers and what they have to deliver. Entries live with their seller, so that a dashboard reads one partition. An
+ * entry is open until its order has been delivered, or will not be.
  */
-import { column as c, service, table } from 'sluicedb'
-import { order } from './order.js'
+import { and, column as c, count, eq, select, service, sum, table } from 'sluicedb'
+import { totalsOf } from './dashboard.js'
+import { order, statusByShipment } from './order.js'
+import { payment } from './payment.js'
+import { shipment } from './shipment.js'
 
 const known = table({
   columns: {
@@ -33,6 +36,7 @@ const entry = table({
     naturalKey: c.text(),
     package: c.int(),
     name: c.text(),
+    category: c.text(),
     unitPrice: c.int(),
     quantity: c.int(),
     totalItems: c.int(),
@@ -42,14 +46,49 @@ const entry = table({
     freight: c.int(),
     orderStatus: c.text(),
     deliveryStatus: c.text(),
+    isOpen: c.bool(),
+    shippedAt: c.timestamp().nullable(),
+    deliveredAt: c.timestamp().nullable(),
     createdAt: c.timestamp(),
   },
   key: ['customer', 'order', 'product', 'seller'],
   partition: ['seller'],
-  indexes: { bySeller: { on: ['seller'] }, byOrder: { on: ['customer', 'order'] } },
+  indexes: { open: { on: ['seller'], where: { isOpen: true } }, byOrder: { on: ['customer', 'order'] } },
 })
 
 export const seller = service('seller', { tables: { seller: known, entry } })
+
+/** The first query of a dashboard: what each open order comes to. */
+export const openOrders = select(entry)
+  .params({ seller: c.int() })
+  .where((row, p) => and(eq(row.seller, p.seller), eq(row.isOpen, true)))
+  .groupBy((row) => [row.customer, row.order])
+  .columns((row) => ({
+    customer: row.customer,
+    order: row.order,
+    items: count(),
+    quantity: sum(row.quantity),
+    totalItems: sum(row.totalItems),
+    totalAmount: sum(row.totalAmount),
+    totalIncentive: sum(row.totalIncentive),
+    totalInvoice: sum(row.totalInvoice),
+    freight: sum(row.freight),
+  }))
+
+/** The second one: the entries behind it. */
+export const openEntries = select(entry)
+  .params({ seller: c.int() })
+  .where((row, p) => and(eq(row.seller, p.seller), eq(row.isOpen, true)))
+
+/** T5: two queries that must see the same moment. Read-only, so it runs where it is called and is never sequenced. */
+export const dashboard = seller.procedure(
+  'dashboard',
+  { input: { seller: c.int() }, readonly: true },
+  (tx, it) => {
+    const totals = totalsOf(tx.query(openOrders, it))
+    return { totals, entries: tx.query(openEntries, it) }
+  },
+)
 
 export const addSeller = seller.procedure(
   'addSeller',
@@ -90,6 +129,7 @@ seller.on(
         naturalKey: `${checkout.customer}|${order}`,
         package: -1,
         name: line.name,
+        category: line.category,
         unitPrice: line.unitPrice,
         quantity: line.quantity,
         totalItems: line.totalItems,
@@ -99,7 +139,51 @@ seller.on(
         freight: line.freight,
         orderStatus: 'INVOICED',
         deliveryStatus: 'created',
+        isOpen: true,
         createdAt: tx.now,
+      })
+    }
+  },
+)
+
+seller.on(
+  () => payment.events.paymentConfirmed,
+  { name: 'notePaid', atomic: true },
+  (tx, event) => {
+    const { checkout, order, items } = event.payload
+    for (const { product, seller } of items)
+      tx.db.entry.update([checkout.customer, order, product, seller], { orderStatus: 'PAYMENT_PROCESSED' })
+  },
+)
+
+seller.on(
+  () => payment.events.paymentFailed,
+  { name: 'noteUnpaid', atomic: true },
+  (tx, event) => {
+    const { customer, order, items } = event.payload
+    for (const { product, seller } of items)
+      tx.db.entry.update([customer, order, product, seller], { orderStatus: 'PAYMENT_FAILED', isOpen: false })
+  },
+)
+
+seller.on(
+  () => shipment.events.shipmentUpdated,
+  { name: 'followShipment', atomic: true },
+  (tx, event) => {
+    for (const { customer, order, status } of event.payload.shipments) {
+      for (const entry of tx.db.entry.index.byOrder.rows([customer, order])) {
+        entry.orderStatus = statusByShipment[status]
+        if (status === 'CONCLUDED') entry.isOpen = false
+        if (status !== 'APPROVED') continue
+        entry.deliveryStatus = 'ready_to_ship'
+        entry.shippedAt = tx.now
+      }
+    }
+    for (const { customer, order, product, seller, package: parcel } of event.payload.deliveries) {
+      tx.db.entry.update([customer, order, product, seller], {
+        deliveryStatus: 'delivered',
+        package: parcel,
+        deliveredAt: tx.now,
       })
     }
   },

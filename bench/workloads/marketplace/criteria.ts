@@ -10,7 +10,7 @@
 import type { RowOf, Snapshot } from 'sluicedb'
 import { cart } from './cart.js'
 import { customer } from './customer.js'
-import { aggregate, orderKey, orderName, sameAggregate, totalsOf, type Entry } from './dashboard.js'
+import { aggregate, orderKey, orderName, sameAggregate, totalsOf } from './dashboard.js'
 import {
   addToTally,
   emptyTally,
@@ -23,7 +23,7 @@ import {
 import { order, statusByShipment } from './order.js'
 import { payment } from './payment.js'
 import { product } from './product.js'
-import { openEntries, openOrders, seller } from './seller.js'
+import { openEntries, openOrders, seller, type Entry } from './seller.js'
 import { shipment } from './shipment.js'
 import { stock } from './stock.js'
 import { Verdict, type Finding } from './verdict.js'

@@ -1,7 +1,5 @@
 /** Customers, and how often they have paid, have not paid, and have received a package. */
 import { column as c, service, table } from 'sluicedb'
-import { payment } from './payment.js'
-import { shipment } from './shipment.js'
 
 const columns = {
   id: c.int(),
@@ -55,39 +53,5 @@ export const mark = customer.procedure(
   { input: { label: c.text() }, partition: () => 0 },
   (tx, it) => {
     tx.emit('marked', it)
-  },
-)
-
-customer.on(
-  () => payment.events.paymentConfirmed,
-  { name: 'countSuccess', atomic: true },
-  (tx, event) => {
-    const { customer } = event.payload.checkout
-    const known = tx.db.customer.row(customer) ?? tx.abort('NO_SUCH_CUSTOMER', { customer })
-    known.successPaymentCount += 1
-    known.updatedAt = tx.now
-  },
-)
-
-customer.on(
-  () => payment.events.paymentFailed,
-  { name: 'countFailure', atomic: true },
-  (tx, event) => {
-    const { customer } = event.payload
-    const known = tx.db.customer.row(customer) ?? tx.abort('NO_SUCH_CUSTOMER', { customer })
-    known.failedPaymentCount += 1
-    known.updatedAt = tx.now
-  },
-)
-
-customer.on(
-  () => shipment.events.shipmentUpdated,
-  { name: 'countDeliveries', atomic: true },
-  (tx, event) => {
-    for (const { customer } of event.payload.deliveries) {
-      const known = tx.db.customer.row(customer) ?? tx.abort('NO_SUCH_CUSTOMER', { customer })
-      known.deliveryCount += 1
-      known.updatedAt = tx.now
-    }
   },
 )

@@ -2,11 +2,6 @@
  * What a seller's dashboard shows (T5): one row of totals, and the list that it totals. The totals come from a query
  * that groups, the judge's from adding up the list.
  */
-import type { RowOf } from 'sluicedb'
-import type { openOrders, seller } from './seller.js'
-
-export type Entry = Readonly<RowOf<typeof seller.tables.entry>>
-
 export interface Aggregate {
   readonly orders: number
   readonly items: number
@@ -28,8 +23,10 @@ const added = [
   'freight',
 ] as const
 
+type Amounts = Readonly<Record<(typeof added)[number], number>>
+
 /** From what each open order comes to. */
-export function totalsOf(orders: readonly Pick<RowOf<typeof openOrders>, (typeof added)[number]>[]): Aggregate {
+export function totalsOf(orders: readonly Amounts[]): Aggregate {
   const sums = { items: 0, quantity: 0, totalItems: 0, totalAmount: 0, totalIncentive: 0, totalInvoice: 0, freight: 0 }
   for (const order of orders) {
     for (const name of added) sums[name] += order[name]
@@ -37,10 +34,12 @@ export function totalsOf(orders: readonly Pick<RowOf<typeof openOrders>, (typeof
   return { orders: orders.length, ...sums }
 }
 
+type Listed = Omit<Amounts, 'items'> & { readonly customer: number; readonly order: number }
+
 /** From the entries themselves. */
-export function aggregate(entries: Iterable<Entry>): Aggregate {
+export function aggregate(entries: Iterable<Listed>): Aggregate {
   const orders = new Set<number>()
-  const listed: (Entry & { readonly items: 1 })[] = []
+  const listed: Amounts[] = []
   for (const entry of entries) {
     orders.add(orderKey(entry.customer, entry.order))
     listed.push({ ...entry, items: 1 })

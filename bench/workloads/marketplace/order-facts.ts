@@ -4,9 +4,9 @@
  */
 import type { RowOf } from 'sluicedb'
 import type { cart } from './cart.js'
-import type { Entry } from './dashboard.js'
 import type { order } from './order.js'
 import type { payment } from './payment.js'
+import type { Entry } from './seller.js'
 import type { shipment } from './shipment.js'
 
 export type Order = Readonly<RowOf<typeof order.tables.order>>

@@ -10,10 +10,8 @@
  * tie the serial replay of the log (criterion 11) to the day of the run. History has its place in the order
  * as key, for the same reason.
  */
-import { column as c, service, table, type TxOf } from 'sluicedb'
+import { column as c, service, table } from 'sluicedb'
 import type { Checkout, OrderLine } from './messages.js'
-import { payment } from './payment.js'
-import { shipment } from './shipment.js'
 import { stock } from './stock.js'
 
 export const orderStatuses = [
@@ -208,42 +206,3 @@ order.on(
     }
   },
 )
-
-order.on(
-  () => payment.events.paymentConfirmed,
-  { name: 'notePaid', atomic: true },
-  (tx, event) => {
-    advance(tx, event.payload.checkout.customer, event.payload.order, 'PAYMENT_PROCESSED').paidAt = tx.now
-  },
-)
-
-order.on(
-  () => payment.events.paymentFailed,
-  { name: 'noteUnpaid', atomic: true },
-  (tx, event) => {
-    advance(tx, event.payload.customer, event.payload.order, 'PAYMENT_FAILED')
-  },
-)
-
-order.on(
-  () => shipment.events.shipmentUpdated,
-  { name: 'followShipment', atomic: true },
-  (tx, event) => {
-    for (const { customer, order, status } of event.payload.shipments) {
-      const placed = advance(tx, customer, order, statusByShipment[status])
-      if (status === 'DELIVERY_IN_PROGRESS') placed.deliveredCarrierAt = tx.now
-      if (status === 'CONCLUDED') placed.deliveredCustomerAt = tx.now
-    }
-  },
-)
-
-/** The next status of an order, and its place in the history. */
-function advance(tx: TxOf<typeof order>, customer: number, id: number, status: OrderStatus) {
-  const placed = tx.db.order.row([customer, id])
-  if (!placed) throw tx.abort('NO_SUCH_ORDER', { customer, order: id })
-  placed.status = status
-  placed.steps += 1
-  placed.updatedAt = tx.now
-  tx.db.history.insert({ customer, order: id, step: placed.steps, status, createdAt: tx.now })
-  return placed
-}

@@ -2,11 +2,9 @@
  * Sellers and what they have to deliver. Entries live with their seller, so that a dashboard reads one partition. An
  * entry is open until its order has been delivered, or will not be.
  */
-import { and, column as c, count, eq, select, service, sum, table } from 'sluicedb'
+import { and, column as c, count, eq, select, service, sum, table, type RowOf } from 'sluicedb'
 import { totalsOf } from './dashboard.js'
-import { order, statusByShipment } from './order.js'
-import { payment } from './payment.js'
-import { shipment } from './shipment.js'
+import { order } from './order.js'
 
 const known = table({
   columns: {
@@ -57,6 +55,8 @@ const entry = table({
 })
 
 export const seller = service('seller', { tables: { seller: known, entry } })
+
+export type Entry = Readonly<RowOf<typeof entry>>
 
 /** The first query of a dashboard: what each open order comes to. */
 export const openOrders = select(entry)
@@ -141,49 +141,6 @@ seller.on(
         deliveryStatus: 'created',
         isOpen: true,
         createdAt: tx.now,
-      })
-    }
-  },
-)
-
-seller.on(
-  () => payment.events.paymentConfirmed,
-  { name: 'notePaid', atomic: true },
-  (tx, event) => {
-    const { checkout, order, items } = event.payload
-    for (const { product, seller } of items)
-      tx.db.entry.update([checkout.customer, order, product, seller], { orderStatus: 'PAYMENT_PROCESSED' })
-  },
-)
-
-seller.on(
-  () => payment.events.paymentFailed,
-  { name: 'noteUnpaid', atomic: true },
-  (tx, event) => {
-    const { customer, order, items } = event.payload
-    for (const { product, seller } of items)
-      tx.db.entry.update([customer, order, product, seller], { orderStatus: 'PAYMENT_FAILED', isOpen: false })
-  },
-)
-
-seller.on(
-  () => shipment.events.shipmentUpdated,
-  { name: 'followShipment', atomic: true },
-  (tx, event) => {
-    for (const { customer, order, status } of event.payload.shipments) {
-      for (const entry of tx.db.entry.index.byOrder.rows([customer, order])) {
-        entry.orderStatus = statusByShipment[status]
-        if (status === 'CONCLUDED') entry.isOpen = false
-        if (status !== 'APPROVED') continue
-        entry.deliveryStatus = 'ready_to_ship'
-        entry.shippedAt = tx.now
-      }
-    }
-    for (const { customer, order, product, seller, package: parcel } of event.payload.deliveries) {
-      tx.db.entry.update([customer, order, product, seller], {
-        deliveryStatus: 'delivered',
-        package: parcel,
-        deliveredAt: tx.now,
       })
     }
   },

@@ -2,6 +2,7 @@
 import type { Service, Table } from 'sluicedb'
 import { cart } from './cart.js'
 import { customer } from './customer.js'
+import './feedback.js'
 import { order } from './order.js'
 import { payment } from './payment.js'
 import { product } from './product.js'

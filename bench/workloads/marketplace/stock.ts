@@ -6,7 +6,6 @@
 import { column as c, service, table } from 'sluicedb'
 import { cart } from './cart.js'
 import { productStatuses, type CartLine, type Checkout } from './messages.js'
-import { payment } from './payment.js'
 import { product } from './product.js'
 
 const item = table({
@@ -103,34 +102,5 @@ stock.on(
     if (accepted.length === 0)
       throw tx.abort('NOTHING_AVAILABLE', { customer: checkout.customer, items: items.length })
     tx.emit('stockConfirmed', { timestamp: event.payload.timestamp, checkout, items: accepted, instance })
-  },
-)
-
-stock.on(
-  () => payment.events.paymentConfirmed,
-  { name: 'sell', atomic: true },
-  (tx, event) => {
-    for (const { seller, product, quantity } of event.payload.items) {
-      const kept = tx.db.item.row([seller, product])
-      if (!kept) throw tx.abort('NO_SUCH_STOCK', { seller, product })
-      kept.qtyAvailable -= quantity
-      kept.qtyReserved -= quantity
-      kept.orderCount += 1
-      kept.ytd += quantity
-      kept.updatedAt = tx.now
-    }
-  },
-)
-
-stock.on(
-  () => payment.events.paymentFailed,
-  { name: 'giveBack', atomic: true },
-  (tx, event) => {
-    for (const { seller, product, quantity } of event.payload.items) {
-      const kept = tx.db.item.row([seller, product])
-      if (!kept) throw tx.abort('NO_SUCH_STOCK', { seller, product })
-      kept.qtyReserved -= quantity
-      kept.updatedAt = tx.now
-    }
   },
 )

@@ -5,15 +5,15 @@
  *
  * Both are durable at the answer. A checkout is over when its last effect can be read: for ours that is the answer.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createHistogram } from 'node:perf_hooks'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const compiled = new URL('../../../dist/', import.meta.url)
 const load = (path) => import(new URL(path, compiled).href)
 const { open } = await load('index.js')
+const { resultsDirectory } = await load('bench/harness.js')
 const { default: application } = await load('bench/workloads/marketplace/app.js')
 const { checkState } = await load('bench/workloads/marketplace/criteria.js')
 const { Driver } = await load('bench/workloads/marketplace/driver.js')
@@ -42,7 +42,9 @@ async function startOurs(directory) {
 }
 
 async function play({ plans, customers, products, outstanding, looks }, start) {
-  const directory = mkdtempSync(join(tmpdir(), 'sluice-marketplace-'))
+  const disk = join(resultsDirectory, 'tmp') // on the disk of the project, as those of all benchmarks
+  mkdirSync(disk, { recursive: true })
+  const directory = mkdtempSync(join(disk, 'marketplace-'))
   const options = { ...workloadDefaults, customers, products }
   const since = new Map() // checkouts under way, by instance
   const latencies = createHistogram()

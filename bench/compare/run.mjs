@@ -18,6 +18,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { htmlOf } from './html.mjs'
+import { marketplaceId, marketplaceResults, marketplaceTitle } from './sections-marketplace.mjs'
 import { sections } from './sections.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -39,7 +40,7 @@ const { values, positionals } = parseArgs({
 })
 
 function installPeers() {
-  const needed = [join('better-sqlite3', 'build', 'Release', 'better_sqlite3.node'), 'lmdb', 'pg']
+  const needed = [join('better-sqlite3', 'build', 'Release', 'better_sqlite3.node'), 'lmdb', 'pg', 'nats']
   if (needed.every((path) => existsSync(join(here, 'node_modules', path)))) return
   console.log('installing the peers in bench/compare …')
   const shell = process.platform === 'win32'
@@ -103,6 +104,7 @@ const withAsked = (section) => {
 if (values.list) {
   const real = { number: (_name, _smoke, value) => value }
   for (const { id, title } of sections(modules, real)) console.log(`${id.padEnd(22)} ${title}`)
+  console.log(`${marketplaceId.padEnd(22)} ${marketplaceTitle}`)
   process.exit()
 }
 if (!values['no-install']) installPeers()
@@ -113,11 +115,17 @@ const set = new Map(values.set.map((text) => {
 const results = []
 const record = await bench('compare', { smoke: values.smoke, set }, async (b) => {
   const all = sections(modules, { number: (name, smoke, real) => b.parameter(name, smoke, real) })
-  const unknown = positionals.filter((name) => !all.some(({ id }) => id === name || id.startsWith(`${name}-`)))
-  const known = all.map(({ id }) => id).join(', ')
+  const ids = [...all.map(({ id }) => id), marketplaceId]
+  const unknown = positionals.filter((name) => !ids.some((id) => id === name || id.startsWith(`${name}-`)))
+  const known = ids.join(', ')
   if (unknown.length > 0) throw new Error(`no section ${unknown.join(', ')}; there are ${known}`)
   for (const section of all.filter(isAsked).map(withAsked)) {
     const result = await measure(b, section)
+    results.push(result)
+    console.log(sectionText(result))
+  }
+  if (!isAsked({ id: marketplaceId })) return
+  for (const result of await marketplaceResults(b, spread)) {
     results.push(result)
     console.log(sectionText(result))
   }

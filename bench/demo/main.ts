@@ -9,7 +9,7 @@
  *   starts it again                          open: recovery
  *   says what was acknowledged     ------->  audit of the recovered state, before anything else runs
  *   counts acknowledgements        <-------  the unanswered requests again, then new load
- *   says stop                                criteria 1–8 on a snapshot, 12 on the log, 11 by a serial replay
+ *   says stop                                criteria 1–10 on a snapshot, 9, 10, 12 on the log, 11 by a serial replay
  *
  * Only what has arrived at the parent counts as acknowledged, so that the judge of durability is not the one
  * who may forget. Exit code: 0 all criteria hold, 1 one does not or the owner misbehaved, 2 wrong options.

@@ -12,6 +12,8 @@ export const titles: Readonly<Record<TransactionType, string>> = {
   checkout: 'checkout',
   updatePrice: 'price update',
   updateProduct: 'product update',
+  deleteProduct: 'product delete',
+  delivery: 'delivery',
   dashboard: 'dashboard',
 }
 

@@ -2,7 +2,7 @@
  * The process that owns the database. It does what its parent says, and does not know that it will be killed.
  *
  * While the load runs it also takes a snapshot now and then and asks a few customers and products for
- * criteria 1–7, and subscribes to the invoices, telling the parent of each one it has seen.
+ * criteria 1–7, 9 and 10, and subscribes to the invoices, telling the parent of each one it has seen.
  */
 import { Socket } from 'node:net'
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
@@ -12,6 +12,7 @@ import { checkState, spotCheck } from '../workloads/marketplace/criteria.js'
 import { Driver } from '../workloads/marketplace/driver.js'
 import { Inputs, sellerOf, submit, Workload, type Step } from '../workloads/marketplace/generator.js'
 import { Ledger, type PackedLedger } from '../workloads/marketplace/ledger.js'
+import { LifecycleAudit } from '../workloads/marketplace/lifecycle.js'
 import { DurabilityAudit, readLog, type LogVisitor } from '../workloads/marketplace/log.js'
 import { order } from '../workloads/marketplace/order.js'
 import { Random } from '../workloads/marketplace/random.js'
@@ -104,7 +105,7 @@ class Owner {
   }
 
   async #spotChecks(signal: AbortSignal): Promise<void> {
-    const { seed, customers, products } = this.#options.workload
+    const { seed, customers, products, quantity } = this.#options.workload
     const random = new Random(seed, Date.now() % 0xffff)
     while (!signal.aborted) {
       await pause(spotCheckEveryMs, undefined, { signal }).catch(() => undefined)
@@ -116,6 +117,7 @@ class Owner {
           const product = random.between(0, products - 1)
           return { seller: sellerOf(product), product }
         }),
+        quantity,
       }
       tell({ did: 'look', findings: spotCheck(snapshot, sample) })
     }
@@ -125,12 +127,13 @@ class Owner {
     const since = performance.now()
     const { workload, plansMax } = this.#options
     const durability = new DurabilityAudit(ledger, new Workload(workload).population())
+    const lifecycle = new LifecycleAudit()
     const fresh = withReplay
       ? await open(application, { workers: 0, memory: { bytes: this.#options.memoryBytes } })
       : undefined
     const replay = fresh && new Replay(fresh, new Inputs(workload, plansMax))
     try {
-      const visitors: LogVisitor[] = [durability, progress()]
+      const visitors: LogVisitor[] = [durability, lifecycle, progress()]
       if (replay) visitors.push(replay)
       const commits = await readLog(this.#db, visitors)
       tell({ did: 'progress', text: `${commits} commits read, looking at every row` })
@@ -140,7 +143,8 @@ class Owner {
       replay?.finish(snapshot)
       await turn()
       const findings = merge(
-        checkState(snapshot),
+        checkState(snapshot, workload.quantity),
+        lifecycle.findings(),
         [durability.verdict.finding()],
         replay ? [replay.verdict.finding()] : [],
       )

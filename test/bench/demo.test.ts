@@ -182,7 +182,7 @@ describe.runIf(existsSync(built))('from end to end', () => {
     expect(status).toBe(0)
     expect(stdout).toContain('SIGKILL')
     expect(stdout).not.toContain('\u001b[')
-    for (const criterion of [1, 2, 3, 4, 5, 6, 7, 8, 11, 12])
+    for (const criterion of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
       expect(stdout).toMatch(new RegExp(`^✓ +${criterion} `, 'm'))
     expect(readdirSync(directory)).toEqual(['demo-report.html'])
     expect(readFileSync(join(directory, 'demo-report.html'), 'utf8')).toContain('All criteria hold')

@@ -7,14 +7,16 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import application from '../../bench/workloads/marketplace/app.js'
 import { addItem, cart, checkout } from '../../bench/workloads/marketplace/cart.js'
 import { checkState } from '../../bench/workloads/marketplace/criteria.js'
-import { totalsOf } from '../../bench/workloads/marketplace/dashboard.js'
+import { customer } from '../../bench/workloads/marketplace/customer.js'
 import { Inputs, Workload, type Plan } from '../../bench/workloads/marketplace/generator.js'
 import { Ledger } from '../../bench/workloads/marketplace/ledger.js'
 import { order } from '../../bench/workloads/marketplace/order.js'
 import { payment } from '../../bench/workloads/marketplace/payment.js'
-import { product, updatePrice, updateProduct } from '../../bench/workloads/marketplace/product.js'
+import { declinedCard } from '../../bench/workloads/marketplace/messages.js'
+import { deleteProduct, product, updatePrice, updateProduct } from '../../bench/workloads/marketplace/product.js'
 import { Random, ranks } from '../../bench/workloads/marketplace/random.js'
-import { shipment } from '../../bench/workloads/marketplace/shipment.js'
+import { dashboard, openEntries, openOrders } from '../../bench/workloads/marketplace/seller.js'
+import { shipment, updateDelivery } from '../../bench/workloads/marketplace/shipment.js'
 import { stock } from '../../bench/workloads/marketplace/stock.js'
 import { holds } from '../../bench/workloads/marketplace/verdict.js'
 import { commitsOf, drive, populate, smallWorkload } from './small-marketplace.js'
@@ -54,10 +56,13 @@ describe('one transaction at a time', () => {
       instance: 900 + id,
     })
   }
-  const pay = (customer = 1) => db.call(checkout, { ...buyer, customer, instance: 1_000 })
+  const pay = (customer = 1, instance = 1_000) => db.call(checkout, { ...buyer, customer, instance })
+  const deliver = async () => (await db.call(updateDelivery, { instance: 5_000 })).delivered
+  const statuses = (customer = 1, id = 1) =>
+    [...db.table(order.tables.history).scan({ prefix: [customer, id] })].map((step) => step.status)
   const stateHolds = (): boolean => {
     using snapshot = db.snapshot()
-    return checkState(snapshot).every((finding) => finding.violations === 0)
+    return checkState(snapshot, smallWorkload.quantity).every((finding) => finding.violations === 0)
   }
   const refusal = async (call: Promise<unknown>): Promise<string | undefined> => {
     const error = await call.then(
@@ -91,13 +96,23 @@ describe('one transaction at a time', () => {
       packageCount: 2,
       status: 'APPROVED',
     })
-    expect(db.table(stock.tables.item).get([0, 5])?.qtyReserved).toBe(3)
+    expect(db.table(stock.tables.item).get([0, 5])).toMatchObject({
+      qtyAvailable: smallWorkload.quantity - 3,
+      qtyReserved: 0,
+      orderCount: 1,
+      ytd: 3,
+    })
+    expect(statuses()).toEqual(['INVOICED', 'PAYMENT_PROCESSED', 'READY_FOR_SHIPMENT'])
+    expect(db.table(customer.tables.customer).get(1)?.successPaymentCount).toBe(1)
     expect(db.table(cart.tables.item).count()).toBe(0)
-    using snapshot = db.snapshot()
-    expect(totalsOf(snapshot, 0)).toMatchObject({ orders: 1, items: 1, quantity: 3 })
+    const shown = await db.call(dashboard, { seller: 0 })
+    expect(shown.totals).toMatchObject({ orders: 1, items: 1, quantity: 3 })
+    expect(shown.entries).toMatchObject([{ orderStatus: 'READY_FOR_SHIPMENT', deliveryStatus: 'ready_to_ship' }])
     const commit = (await commitsOf(db)).at(-1)!
     expect(new Set(commit.changes.map((change) => change.table))).toEqual(
       new Set([
+        'customer.customer',
+        'cart.cart',
         'cart.item',
         'stock.item',
         'order.counter',
@@ -116,8 +131,86 @@ describe('one transaction at a time', () => {
       'stock.stockConfirmed',
       'order.invoiceIssued',
       'payment.paymentConfirmed',
+      'shipment.shipmentUpdated',
     ])
     expect(stateHolds()).toBe(true)
+  })
+
+  test('a declined card leaves an order that nobody ships, and everything else as it was', async () => {
+    await add(5, 3)
+    await add(17, 1, 10)
+    await db.call(checkout, { ...buyer, cardNumber: declinedCard, customer: 1, instance: 1_000 })
+    expect(statuses()).toEqual(['INVOICED', 'PAYMENT_FAILED'])
+    expect(db.table(order.tables.order).get([1, 1])?.status).toBe('PAYMENT_FAILED')
+    expect(db.table(payment.tables.payment).count()).toBe(1) // no voucher is used
+    expect(db.table(payment.tables.payment).get([1, 1, 1])?.status).toBe('requires_payment_method')
+    expect(db.table(shipment.tables.shipment).count()).toBe(0)
+    expect(db.table(stock.tables.item).get([0, 5])).toMatchObject({
+      qtyAvailable: smallWorkload.quantity,
+      qtyReserved: 0,
+    })
+    const { successPaymentCount, failedPaymentCount } = db.table(customer.tables.customer).get(1)!
+    expect([successPaymentCount, failedPaymentCount]).toEqual([0, 1])
+    expect((await db.call(dashboard, { seller: 0 })).totals.orders).toBe(0)
+    expect(db.table(cart.tables.item).count()).toBe(0)
+    expect(stateHolds()).toBe(true)
+  })
+
+  test('a delivery takes the oldest package of each seller', async () => {
+    await add(5)
+    await add(17)
+    await pay(1, 20)
+    await add(6, 1, 0, 2)
+    await pay(2, 10) // committed later, asked for earlier
+    expect(await deliver()).toBe(2) // of seller 0 that of customer 2, of seller 1 that of customer 1
+    expect(statuses(2)).toEqual([
+      'INVOICED',
+      'PAYMENT_PROCESSED',
+      'READY_FOR_SHIPMENT',
+      'IN_TRANSIT',
+      'DELIVERED',
+    ])
+    expect(statuses().at(-1)).toBe('IN_TRANSIT')
+    expect(db.table(shipment.tables.shipment).get([1, 1])?.status).toBe('DELIVERY_IN_PROGRESS')
+    expect(db.table(shipment.tables.shipment).get([2, 1])?.status).toBe('CONCLUDED')
+    expect((await db.call(dashboard, { seller: 1 })).entries).toMatchObject([
+      { customer: 1, orderStatus: 'IN_TRANSIT', deliveryStatus: 'delivered', package: 2 },
+    ])
+    expect(stateHolds()).toBe(true)
+    expect(await deliver()).toBe(1)
+    expect(db.table(order.tables.order).get([1, 1])?.status).toBe('DELIVERED')
+    expect(db.table(customer.tables.customer).get(1)?.deliveryCount).toBe(2)
+    expect((await db.call(dashboard, { seller: 1 })).entries).toEqual([])
+    expect(await deliver()).toBe(0)
+    expect(stateHolds()).toBe(true)
+  })
+
+  test('all packages of a seller in an order are delivered together', async () => {
+    await add(5)
+    await add(6)
+    await pay()
+    expect(await deliver()).toBe(2)
+    expect(stateHolds()).toBe(true)
+  })
+
+  test('a deleted product leaves the market with its stock, and an update lists it again', async () => {
+    await add(5)
+    await db.call(deleteProduct, { seller: 0, product: 5, version: 1, instance: 1 })
+    expect(offer(5).status).toBe('deleted')
+    expect(db.table(stock.tables.item).get([0, 5])).toMatchObject({ status: 'deleted', version: 1 })
+    expect(db.table(cart.tables.replica).get([0, 5])).toMatchObject({ status: 'deleted', version: 1 })
+    expect(await refusal(add(5))).toBe('NO_SUCH_PRODUCT')
+    expect(await refusal(pay())).toBe('NOTHING_AVAILABLE')
+    expect(stateHolds()).toBe(true)
+    await db.call(updateProduct, { ...described(offer(5)), status: 'approved', version: 2, instance: 1 })
+    await add(5)
+    await pay()
+    expect(stateHolds()).toBe(true)
+  })
+
+  test('the dashboard is two queries by the index of open entries', () => {
+    expect(db.explain(openOrders)).toContain('by index open')
+    expect(db.explain(openEntries)).toContain('by index open')
   })
 
   test('an empty cart is refused', async () => {
@@ -193,7 +286,7 @@ test('clients finish every plan; run again, every request is answered from the r
   const steps = plans.reduce((sum, plan) => sum + Math.max(1, plan.steps.length), 0)
   expect(acknowledgements.length).toBe(steps)
   using snapshot = db.snapshot()
-  expect(checkState(snapshot).filter((finding) => finding.violations > 0)).toEqual([])
+  expect(checkState(snapshot, smallWorkload.quantity).filter((finding) => finding.violations > 0)).toEqual([])
 
   const again = await drive(db, 150, smallWorkload, new Ledger())
   const outcomes = new Set(
@@ -223,8 +316,8 @@ describe('the workload', () => {
     const plans = draw(20_000)
     const share = (kind: Plan['kind']): number =>
       (100 * plans.filter((plan) => plan.kind === kind).length) / plans.length
-    const wanted = { price: 10.9, product: 9.9, dashboard: 9.9, session: 69.3 } as const
-    for (const kind of ['price', 'product', 'dashboard', 'session'] as const) {
+    const wanted = { session: 30.7, dashboard: 5, price: 3, product: 2, delivery: 59.4 } as const
+    for (const kind of ['session', 'dashboard', 'price', 'product', 'delivery'] as const) {
       expect(Math.abs(share(kind) - wanted[kind])).toBeLessThan(1)
     }
   })

@@ -29,7 +29,7 @@ export interface Run {
 }
 
 /** Populates a database in memory and runs the first plans of the workload. */
-export async function smallRun(application: App, plansMax = 40, workload = smallWorkload): Promise<Run> {
+export async function smallRun(application: App, plansMax = 80, workload = smallWorkload): Promise<Run> {
   const db = await open(application, { workers: 0, memory: { bytes: 256 * 2 ** 20 } })
   await populate(db, workload)
   return { db, plans: plansMax, ...(await drive(db, plansMax, workload)) }

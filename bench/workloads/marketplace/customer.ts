@@ -1,4 +1,4 @@
-/** Customers. In this profile no transaction of the mix touches them; they are part of the population. */
+/** Customers, and how often they have paid, have not paid, and have received a package. */
 import { column as c, service, table } from 'sluicedb'
 
 const columns = {
@@ -33,6 +33,7 @@ const known = table({
 export const customer = service('customer', {
   tables: { customer: known },
   events: { marked: { label: c.text() } },
+  aborts: { NO_SUCH_CUSTOMER: { customer: c.int() } },
 })
 
 export const addCustomer = customer.procedure(

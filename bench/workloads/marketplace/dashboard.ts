@@ -1,12 +1,7 @@
 /**
- * T5, the seller's dashboard: two queries that must see the same moment. The caller brings the snapshot, and
- * the pause between them.
+ * What a seller's dashboard shows (T5): one row of totals, and the list that it totals. The totals come from a query
+ * that groups, the judge's from adding up the list.
  */
-import type { RowOf, Snapshot } from 'sluicedb'
-import { seller } from './seller.js'
-
-export type Entry = Readonly<RowOf<typeof seller.tables.entry>>
-
 export interface Aggregate {
   readonly orders: number
   readonly items: number
@@ -18,38 +13,38 @@ export interface Aggregate {
   readonly freight: number
 }
 
-export function aggregate(entries: Iterable<Entry>): Aggregate {
-  const orders = new Set<number>()
-  const sum = {
-    items: 0,
-    quantity: 0,
-    totalItems: 0,
-    totalAmount: 0,
-    totalIncentive: 0,
-    totalInvoice: 0,
-    freight: 0,
+const added = [
+  'items',
+  'quantity',
+  'totalItems',
+  'totalAmount',
+  'totalIncentive',
+  'totalInvoice',
+  'freight',
+] as const
+
+type Amounts = Readonly<Record<(typeof added)[number], number>>
+
+/** From what each open order comes to. */
+export function totalsOf(orders: readonly Amounts[]): Aggregate {
+  const sums = { items: 0, quantity: 0, totalItems: 0, totalAmount: 0, totalIncentive: 0, totalInvoice: 0, freight: 0 }
+  for (const order of orders) {
+    for (const name of added) sums[name] += order[name]
   }
+  return { orders: orders.length, ...sums }
+}
+
+type Listed = Omit<Amounts, 'items'> & { readonly customer: number; readonly order: number }
+
+/** From the entries themselves. */
+export function aggregate(entries: Iterable<Listed>): Aggregate {
+  const orders = new Set<number>()
+  const listed: Amounts[] = []
   for (const entry of entries) {
     orders.add(orderKey(entry.customer, entry.order))
-    sum.items += 1
-    sum.quantity += entry.quantity
-    sum.totalItems += entry.totalItems
-    sum.totalAmount += entry.totalAmount
-    sum.totalIncentive += entry.totalIncentive
-    sum.totalInvoice += entry.totalInvoice
-    sum.freight += entry.freight
+    listed.push({ ...entry, items: 1 })
   }
-  return { orders: orders.size, ...sum }
-}
-
-/** The first query: one row. All entries are open, as in the vmodb profile. */
-export function totalsOf(snapshot: Snapshot, id: number): Aggregate {
-  return aggregate(snapshot.table(seller.tables.entry).index.bySeller.get(id))
-}
-
-/** The second query: the entries behind it. */
-export function entriesOf(snapshot: Snapshot, id: number): readonly Entry[] {
-  return snapshot.table(seller.tables.entry).index.bySeller.get(id)
+  return { ...totalsOf(listed), orders: orders.size }
 }
 
 export function sameAggregate(a: Aggregate, b: Aggregate): boolean {

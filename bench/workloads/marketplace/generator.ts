@@ -1,5 +1,5 @@
 /**
- * The workload: population, mix and parameters of the vmodb profile.
+ * The workload: population, mix and parameters of the full profile.
  *
  * A plan is one pick of the mix; plan n is a function of the seed and of n, and for updates of what earlier
  * plans did to the same product. So plans are drawn in order, and the updates of one product run in order
@@ -13,9 +13,10 @@ import type { Database, InputOf, Receipt } from 'sluicedb'
 import { addItem, checkout } from './cart.js'
 import { addCustomer } from './customer.js'
 import { buyer, merchant, payer } from './people.js'
-import { addProduct, updatePrice, updateProduct } from './product.js'
+import { addProduct, deleteProduct, updatePrice, updateProduct } from './product.js'
 import { Random, ranks } from './random.js'
 import { addSeller } from './seller.js'
+import { updateDelivery } from './shipment.js'
 
 export interface WorkloadOptions {
   readonly seed: number
@@ -43,8 +44,11 @@ const voucherProbability = 0.05
 const priceMax = 9_999
 const freightMax = 999
 
-/** Cumulative, of a pick from 0 to 100: 10.9 % prices, 9.9 % products, 9.9 % dashboards, 69.3 % sessions. */
-const thresholds = { price: 10, product: 20, dashboard: 30 } as const
+/** Of the plans that pick a product: one in ten takes it off the market instead of replacing it. */
+const deleteProbability = 0.1
+
+/** Cumulative, of a pick from 0 to 100: 30.7 % sessions, 5 % dashboards, 3 % prices, 2 % products, 59.4 % deliveries. */
+const thresholds = { session: 30, dashboard: 35, price: 38, product: 40 } as const
 
 /** One transaction, with everything that is needed to run it again. */
 export type Step =
@@ -52,6 +56,8 @@ export type Step =
   | { readonly kind: 'checkout'; readonly id: string; readonly input: InputOf<typeof checkout> }
   | { readonly kind: 'updatePrice'; readonly id: string; readonly input: InputOf<typeof updatePrice> }
   | { readonly kind: 'updateProduct'; readonly id: string; readonly input: InputOf<typeof updateProduct> }
+  | { readonly kind: 'deleteProduct'; readonly id: string; readonly input: InputOf<typeof deleteProduct> }
+  | { readonly kind: 'delivery'; readonly id: string; readonly input: InputOf<typeof updateDelivery> }
   | { readonly kind: 'addSeller'; readonly id: string; readonly input: InputOf<typeof addSeller> }
   | { readonly kind: 'addCustomer'; readonly id: string; readonly input: InputOf<typeof addCustomer> }
   | { readonly kind: 'addProduct'; readonly id: string; readonly input: InputOf<typeof addProduct> }
@@ -62,7 +68,7 @@ export type Step =
  */
 export interface Plan {
   readonly plan: number
-  readonly kind: 'session' | 'price' | 'product' | 'dashboard'
+  readonly kind: 'session' | 'price' | 'product' | 'dashboard' | 'delivery'
   /** What must not be touched by two plans at once: a leased customer, or a product under update. */
   readonly exclusive: string | undefined
   readonly steps: readonly Step[]
@@ -82,6 +88,10 @@ export function submit(db: Database, step: Step, identified = true): Promise<Rec
       return db.submit(updatePrice, step.input, options)
     case 'updateProduct':
       return db.submit(updateProduct, step.input, options)
+    case 'deleteProduct':
+      return db.submit(deleteProduct, step.input, options)
+    case 'delivery':
+      return db.submit(updateDelivery, step.input, options)
     case 'addSeller':
       return db.submit(addSeller, step.input, options)
     case 'addCustomer':
@@ -95,6 +105,7 @@ export function submit(db: Database, step: Step, identified = true): Promise<Rec
 interface Known {
   price: number
   version: number
+  isDeleted: boolean
 }
 
 export class Workload {
@@ -109,7 +120,7 @@ export class Workload {
     this.sellers = Math.ceil(options.products / productsPerSeller)
     this.#rankOfProduct = ranks(options.products, options.skew)
     for (let product = 0; product < options.products; product += 1) {
-      this.#catalogue.push({ price: this.#describe(product, 0).price, version: 0 })
+      this.#catalogue.push({ price: this.#describe(product, 0).price, version: 0, isDeleted: false })
     }
   }
 
@@ -139,8 +150,7 @@ export class Workload {
     this.#next += 1
     const random = new Random(this.options.seed, plan)
     const choice = random.between(0, 100)
-    if (choice <= thresholds.price) return this.#price(plan, random)
-    if (choice <= thresholds.product) return this.#product(plan, random)
+    if (choice <= thresholds.session) return this.#session(plan, random)
     if (choice <= thresholds.dashboard) {
       return {
         plan,
@@ -150,7 +160,10 @@ export class Workload {
         seller: random.between(0, this.sellers - 1),
       }
     }
-    return this.#session(plan, random)
+    if (choice <= thresholds.price) return this.#price(plan, random)
+    if (choice <= thresholds.product) return this.#product(plan, random)
+    const step: Step = { kind: 'delivery', id: `${plan}.0`, input: { instance: plan } }
+    return { plan, kind: 'delivery', exclusive: undefined, steps: [step], seller: -1 }
   }
 
   #session(plan: number, random: Random): Plan {
@@ -196,9 +209,18 @@ export class Workload {
 
   #product(plan: number, random: Random): Plan {
     const product = this.#rankOfProduct(random)
-    const described = this.#describe(product, plan)
-    this.#catalogue[product] = { price: described.price, version: plan }
-    const step: Step = { kind: 'updateProduct', id: `${plan}.0`, input: { ...described, instance: plan } }
+    const known = this.#catalogue[product]!
+    let step: Step
+    if (!known.isDeleted && random.fraction() < deleteProbability) {
+      known.version = plan
+      known.isDeleted = true
+      const input = { seller: sellerOf(product), product, version: plan, instance: plan }
+      step = { kind: 'deleteProduct', id: `${plan}.0`, input }
+    } else {
+      const described = this.#describe(product, plan)
+      this.#catalogue[product] = { price: described.price, version: plan, isDeleted: false }
+      step = { kind: 'updateProduct', id: `${plan}.0`, input: { ...described, instance: plan } }
+    }
     return { plan, kind: 'product', exclusive: `product ${product}`, steps: [step], seller: -1 }
   }
 
@@ -213,7 +235,7 @@ export class Workload {
       description: `${random.pick(adjectives)}, ${random.pick(adjectives)}, from seller ${sellerOf(product)}`,
       price: random.between(0, priceMax),
       freight: random.between(0, freightMax),
-      status: 'approved',
+      status: 'approved' as const,
       version,
     }
   }

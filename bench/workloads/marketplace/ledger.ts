@@ -1,21 +1,21 @@
 /**
- * What the client knows: how many steps of each plan were acknowledged, and how the last of them ended.
+ * What the client knows: how many steps of each plan were acknowledged, and which of them were refused.
  *
- * The steps of a plan run one after the other, so a count per plan says which ones. Only the last step of a
- * plan can be refused (a checkout), so one bit per plan is enough for that. Dashboards commit nothing and are
+ * The steps of a plan run one after the other, so a count per plan says which ones were acknowledged. Any of them may
+ * be refused: one bit per step. Dashboards commit nothing and are
  * not entered. A few bytes per plan travel easily between processes.
  */
 const plansAtFirst = 1_024
 
 export interface PackedLedger {
   readonly steps: Uint8Array
-  readonly refused: Uint8Array
+  readonly refused: Uint16Array
   readonly seen: Uint8Array
 }
 
 export class Ledger {
   #steps: Uint8Array = new Uint8Array(plansAtFirst)
-  #refused: Uint8Array = new Uint8Array(plansAtFirst)
+  #refused: Uint16Array = new Uint16Array(plansAtFirst)
   #seen: Uint8Array = new Uint8Array(plansAtFirst)
   #plans = 0
 
@@ -29,8 +29,12 @@ export class Ledger {
   }
 
   pack(): PackedLedger {
-    const upTo = (bytes: Uint8Array): Uint8Array => bytes.slice(0, this.#plans)
-    return { steps: upTo(this.#steps), refused: upTo(this.#refused), seen: upTo(this.#seen) }
+    const plans = this.#plans
+    return {
+      steps: this.#steps.slice(0, plans),
+      refused: this.#refused.slice(0, plans),
+      seen: this.#seen.slice(0, plans),
+    }
   }
 
   /** Plans are numbered from 1; all below this number may have been acknowledged. */
@@ -46,7 +50,7 @@ export class Ledger {
       )
     }
     this.#steps[plan] = step + 1
-    if (refused) this.#refused[plan] = 1
+    if (refused) this.#refused[plan]! |= 1 << step
   }
 
   /** A subscriber has seen the invoice of this plan's checkout. */
@@ -59,8 +63,9 @@ export class Ledger {
     return this.#steps[plan] ?? 0
   }
 
-  refusedLast(plan: number): boolean {
-    return this.#refused[plan] === 1
+  /** One bit per step. */
+  refusedSteps(plan: number): number {
+    return this.#refused[plan] ?? 0
   }
 
   hasSeen(plan: number): boolean {
@@ -70,13 +75,13 @@ export class Ledger {
   #reach(plan: number): void {
     if (plan >= this.#plans) this.#plans = plan + 1
     if (plan < this.#steps.length) return
-    const grow = (bytes: Uint8Array): Uint8Array => {
-      const grown = new Uint8Array(Math.max(plan + 1, 2 * bytes.length))
-      grown.set(bytes)
-      return grown
-    }
-    this.#steps = grow(this.#steps)
-    this.#refused = grow(this.#refused)
-    this.#seen = grow(this.#seen)
+    const length = Math.max(plan + 1, 2 * this.#steps.length)
+    const { steps, refused, seen } = this.pack()
+    this.#steps = new Uint8Array(length)
+    this.#refused = new Uint16Array(length)
+    this.#seen = new Uint8Array(length)
+    this.#steps.set(steps)
+    this.#refused.set(refused)
+    this.#seen.set(seen.subarray(0, length))
   }
 }

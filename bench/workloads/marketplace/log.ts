@@ -4,17 +4,19 @@
  *
  *  - Each acknowledged commit is in the log exactly once, and no acknowledged refusal is. Every invoice that a
  *    subscriber has seen has its checkout in the log.
- *  - The steps of a plan in the log are a prefix of the plan: each was sent only after the one before was
- *    acknowledged.
- *  - Every checkout in the log carries all its parts in one commit. Positions rise, time never runs back.
+ *  - The steps of a plan in the log, refused ones included, are a prefix of the plan: each was sent only after the
+ *    one before was acknowledged.
+ *  - Every checkout in the log carries all its parts in one commit, paid or not, and so does every delivery. Positions rise, time never runs back.
  *  - Folding the changes of the log (plus after, minus before) ends at the hash of the rows in the tables, times
  *    included.
  */
 import type { Commit, Database, Position, Snapshot } from 'sluicedb'
-import { mark } from './customer.js'
+import { customer, mark } from './customer.js'
 import { Fingerprint, fingerprintOf } from './fingerprint.js'
 import { addressOf } from './generator.js'
 import type { Ledger } from './ledger.js'
+import { payment } from './payment.js'
+import { shipment } from './shipment.js'
 import { Verdict } from './verdict.js'
 
 export interface LogVisitor {
@@ -43,8 +45,9 @@ export class DurabilityAudit implements LogVisitor {
   readonly #ledger: Ledger
   readonly #populationLeft: Set<string>
   readonly #folded = new Fingerprint()
-  /** One bit per step. */
+  /** One bit per step: committed, and refused. */
   #present = new Uint16Array(1_024)
+  #refused = new Uint16Array(1_024)
   readonly #checkedOut = new Set<number>()
   #plans = 0
   #position: Position | undefined
@@ -75,8 +78,16 @@ export class DurabilityAudit implements LogVisitor {
       if (change.after) this.#folded.add(change.table, change.after)
     }
     const empty = commit.changes.length === 0 && commit.events.length === 0 // the recorded outcome of a refusal
-    if (commit.requestId === undefined || empty) return
+    if (commit.requestId === undefined) return
+    if (empty) {
+      const address = addressOf(commit.requestId)
+      if (!address) return
+      this.#reach(address.plan)
+      this.#refused[address.plan]! |= 1 << address.step
+      return
+    }
     if (commit.procedure === 'cart.checkout') this.#judgeCheckout(commit)
+    if (commit.procedure === 'shipment.updateDelivery') this.#judgeDelivery(commit)
     this.#note(commit.requestId, commit.procedure)
   }
 
@@ -105,59 +116,110 @@ export class DurabilityAudit implements LogVisitor {
       return
     }
     const { plan, step } = address
-    if (plan >= this.#present.length) {
-      const grown = new Uint16Array(Math.max(plan + 1, 2 * this.#present.length))
-      grown.set(this.#present)
-      this.#present = grown
-    }
-    this.#plans = Math.max(this.#plans, plan + 1)
+    this.#reach(plan)
     const bit = 1 << step
     this.verdict.expect((this.#present[plan]! & bit) === 0, () => `request ${id} is in the log twice`)
     this.#present[plan]! |= bit
     if (procedure === 'cart.checkout') this.#checkedOut.add(plan)
   }
 
+  #reach(plan: number): void {
+    this.#plans = Math.max(this.#plans, plan + 1)
+    if (plan < this.#present.length) return
+    const grow = (bits: Uint16Array<ArrayBuffer>): Uint16Array<ArrayBuffer> => {
+      const grown = new Uint16Array(Math.max(plan + 1, 2 * bits.length))
+      grown.set(bits)
+      return grown
+    }
+    this.#present = grow(this.#present)
+    this.#refused = grow(this.#refused)
+  }
+
   #judgePlan(plan: number): void {
     const present = this.#present[plan] ?? 0
     const acknowledged = this.#ledger.stepsOf(plan)
-    const refused = this.#ledger.refusedLast(plan)
-    const expected = refused ? acknowledged - 1 : acknowledged
-    for (let step = 0; step < expected; step += 1) {
-      this.verdict.expect((present & (1 << step)) !== 0, () => `${plan}.${step} was acknowledged and is gone`)
+    const refused = this.#ledger.refusedSteps(plan)
+    for (let step = 0; step < acknowledged; step += 1) {
+      const isRefused = (refused & (1 << step)) !== 0
+      this.verdict.expect(((present & (1 << step)) !== 0) !== isRefused, () => {
+        return `${plan}.${step} was ${isRefused ? 'refused and is in the log' : 'acknowledged and is gone'}`
+      })
     }
-    const count = 32 - Math.clz32(present)
+    const met = present | (this.#refused[plan] ?? 0) | refused
+    const count = 32 - Math.clz32(met)
     this.verdict.expect(
-      present === (1 << count) - 1,
-      () => `plan ${plan} has steps ${present.toString(2)} (bits): not a prefix`,
-    )
-    this.verdict.expect(
-      !refused || count <= expected,
-      () => `${plan}.${acknowledged - 1} was refused and is in the log`,
+      met === (1 << count) - 1,
+      () => `plan ${plan} has steps ${met.toString(2)} (bits): not a prefix`,
     )
     this.verdict.expect(
       !this.#ledger.hasSeen(plan) || this.#checkedOut.has(plan),
       () => `the invoice of plan ${plan} was seen and is gone`,
     )
-    this.#inDoubt += Math.max(0, count - expected)
+    this.#inDoubt += bitsIn(present >> acknowledged)
   }
 
   #judgeCheckout(commit: Commit): void {
-    const written: Record<string, number> = {}
-    for (const change of commit.changes) {
-      const name = `${change.kind} ${change.table}`
-      written[name] = (written[name] ?? 0) + 1
-    }
-    const items = written['insert order.item'] ?? 0
+    const written = countChanges(commit)
+    const items = written('insert order.item')
+    const isPaid = !commit.events.some((event) => payment.events.paymentFailed.is(event))
     const whole =
       items >= 1 &&
-      written['insert order.order'] === 1 &&
-      written['insert order.history'] === 1 &&
-      written['insert shipment.shipment'] === 1 &&
-      (written['insert payment.payment'] ?? 0) >= 1 &&
-      written['insert shipment.package'] === items &&
-      written['insert seller.entry'] === items &&
-      written['update stock.item'] === items &&
-      (written['delete cart.item'] ?? 0) >= items
-    this.verdict.expect(whole, () => `checkout ${commit.requestId} is half done: ${JSON.stringify(written)}`)
+      written('insert order.order') === 1 &&
+      written('insert order.history') === (isPaid ? 3 : 2) &&
+      written('insert shipment.shipment') === (isPaid ? 1 : 0) &&
+      written('insert payment.payment') >= 1 &&
+      written('insert shipment.package') === (isPaid ? items : 0) &&
+      written('insert seller.entry') === items &&
+      (isPaid ? written('update stock.item') === items : written('update stock.item') <= items) &&
+      written('update customer.customer') === 1 &&
+      written('update cart.cart') === 1 &&
+      written('delete cart.item') >= items
+    this.verdict.expect(whole, () => {
+      return `checkout ${commit.requestId} (${isPaid ? 'paid' : 'not paid'}) is half done: ${describeChanges(commit)}`
+    })
   }
+
+  #judgeDelivery(commit: Commit): void {
+    const written = countChanges(commit)
+    const packages = written('update shipment.package')
+    let counted = 0
+    for (const change of commit.changes) {
+      if (customer.tables.customer.is(change) && change.kind === 'update')
+        counted += change.after.deliveryCount - change.before.deliveryCount
+    }
+    let notices = 0
+    for (const event of commit.events) {
+      if (shipment.events.shipmentUpdated.is(event)) notices += event.payload.shipments.length
+    }
+    const whole =
+      counted === packages &&
+      written('update seller.entry') >= packages &&
+      written('insert order.history') === notices &&
+      written('update order.order') <= notices
+    this.verdict.expect(whole, () => `delivery ${commit.requestId} is half done: ${describeChanges(commit)}`)
+  }
+}
+
+function tally(commit: Commit): Map<string, number> {
+  const written = new Map<string, number>()
+  for (const { kind, table } of commit.changes) {
+    const name = `${kind} ${table}`
+    written.set(name, (written.get(name) ?? 0) + 1)
+  }
+  return written
+}
+
+function countChanges(commit: Commit): (name: string) => number {
+  const written = tally(commit)
+  return (name) => written.get(name) ?? 0
+}
+
+function describeChanges(commit: Commit): string {
+  return JSON.stringify(Object.fromEntries(tally(commit)))
+}
+
+function bitsIn(bits: number): number {
+  let count = 0
+  for (let left = bits; left !== 0; left &= left - 1) count += 1
+  return count
 }

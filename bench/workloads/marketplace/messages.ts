@@ -12,6 +12,9 @@ import { column as c } from 'sluicedb'
 export const paymentTypes = ['CREDIT_CARD', 'DEBIT_CARD', 'BOLETO'] as const
 export type PaymentType = (typeof paymentTypes)[number]
 
+/** The card that is always declined, as payment providers have one for tests: whether a payment fails is part of the input. */
+export const declinedCard = '4000000000000002'
+
 /** The input of a checkout. */
 export const checkoutColumns = {
   customer: c.int(),
@@ -57,6 +60,7 @@ export interface CartLine {
   readonly seller: number
   readonly product: number
   readonly name: string
+  readonly category: string
   readonly unitPrice: number
   readonly freight: number
   readonly quantity: number
@@ -71,6 +75,7 @@ export interface OrderLine {
   readonly seller: number
   readonly product: number
   readonly name: string
+  readonly category: string
   readonly unitPrice: number
   readonly freight: number
   readonly quantity: number
@@ -78,6 +83,25 @@ export interface OrderLine {
   readonly totalIncentive: number
   readonly totalAmount: number
 }
+
+/** What a shipment has come to, for one order. */
+export interface ShipmentNotice {
+  readonly customer: number
+  readonly order: number
+  readonly status: 'APPROVED' | 'DELIVERY_IN_PROGRESS' | 'CONCLUDED'
+}
+
+/** One package that has arrived. */
+export interface DeliveryNotice {
+  readonly customer: number
+  readonly order: number
+  readonly package: number
+  readonly seller: number
+  readonly product: number
+}
+
+/** A deleted product stays as a row, so that orders and carts can still name it; a replacement lists it again. */
+export const productStatuses = ['approved', 'deleted'] as const
 
 /**
  * The columns by which a product is described, in the catalogue, in its replica and in the events between
@@ -92,6 +116,6 @@ export const productColumns = {
   description: c.text(),
   price: c.int().min(0),
   freight: c.int().min(0),
-  status: c.text(),
+  status: c.enum(productStatuses),
   version: c.int().min(0),
 }

@@ -1,5 +1,10 @@
 /**
- * Orders: numbers them per customer, computes what is owed and issues the invoice.
+ * Orders: numbers them per customer, computes what is owed, issues the invoice, and follows what becomes of it.
+ *
+ *    INVOICED ── PAYMENT_PROCESSED ── READY_FOR_SHIPMENT ── IN_TRANSIT ── DELIVERED
+ *        └────── PAYMENT_FAILED
+ *
+ * The first three (or two) are one transaction, the checkout; the last two are deliveries.
  *
  * An invoice number is customer-instance-order, where the original has the date in the middle: a date would
  * tie the serial replay of the log (criterion 11) to the day of the run. History has its place in the order
@@ -9,7 +14,7 @@ import { column as c, service, table } from 'sluicedb'
 import type { Checkout, OrderLine } from './messages.js'
 import { stock } from './stock.js'
 
-const orderStatuses = [
+export const orderStatuses = [
   'CREATED',
   'PROCESSING',
   'APPROVED',
@@ -22,7 +27,18 @@ const orderStatuses = [
   'PAYMENT_FAILED',
   'PAYMENT_PROCESSED',
 ] as const
-const shippingLimitMs = 3 * 24 * 60 * 60 * 1_000
+export type OrderStatus = (typeof orderStatuses)[number]
+
+/** What the status of a shipment means for its order. */
+export const statusByShipment = {
+  APPROVED: 'READY_FOR_SHIPMENT',
+  DELIVERY_IN_PROGRESS: 'IN_TRANSIT',
+  CONCLUDED: 'DELIVERED',
+} as const satisfies Record<string, OrderStatus>
+
+const dayMs = 24 * 60 * 60 * 1_000
+const shippingLimitMs = 3 * dayMs
+const deliveryMs = 10 * dayMs
 
 const counter = table({
   columns: { customer: c.int(), lastOrder: c.int().min(1) },
@@ -36,6 +52,8 @@ const placed = table({
     instance: c.int(),
     invoiceNumber: c.text(),
     status: c.enum(orderStatuses),
+    /** How many entries its history has. */
+    steps: c.int().min(1),
     countItems: c.int().min(1),
     totalItems: c.int().min(0),
     totalIncentive: c.int().min(0),
@@ -43,6 +61,10 @@ const placed = table({
     totalFreight: c.int().min(0),
     totalInvoice: c.int().min(0),
     purchasedAt: c.timestamp(),
+    paidAt: c.timestamp().nullable(),
+    deliveredCarrierAt: c.timestamp().nullable(),
+    deliveredCustomerAt: c.timestamp().nullable(),
+    estimatedDeliveryAt: c.timestamp(),
     createdAt: c.timestamp(),
     updatedAt: c.timestamp(),
   },
@@ -99,6 +121,7 @@ export const order = service('order', {
       instance: c.int(),
     },
   },
+  aborts: { NO_SUCH_ORDER: { customer: c.int(), order: c.int() } },
 })
 
 order.on(
@@ -124,6 +147,7 @@ order.on(
         seller: line.seller,
         product: line.product,
         name: line.name,
+        category: line.category,
         unitPrice: line.unitPrice,
         freight: line.freight,
         quantity: line.quantity,
@@ -132,8 +156,9 @@ order.on(
         totalAmount: lineTotal - incentive,
       }
       lines.push(placedLine)
+      const { category, ...columns } = placedLine
       tx.db.item.insert({
-        ...placedLine,
+        ...columns,
         customer,
         order,
         addedBy: line.addedBy,
@@ -150,6 +175,7 @@ order.on(
       instance,
       invoiceNumber,
       status: 'INVOICED',
+      steps: 1,
       countItems: lines.length,
       totalItems,
       totalIncentive,
@@ -157,6 +183,7 @@ order.on(
       totalFreight,
       totalInvoice,
       purchasedAt: event.payload.timestamp,
+      estimatedDeliveryAt: tx.now + deliveryMs,
       createdAt: tx.now,
       updatedAt: tx.now,
     })

@@ -1,9 +1,9 @@
 /**
- * Payment: in this profile every payment succeeds. One line for the invoice, one for each voucher that was
- * used.
+ * Payment: one line for the invoice and, when it is paid, one for each voucher that was used. A declined card leaves
+ * an order that nobody has paid: the transaction commits, and says so to those who counted on it.
  */
 import { column as c, service, table } from 'sluicedb'
-import type { Checkout, OrderLine } from './messages.js'
+import { declinedCard, type Checkout, type OrderLine } from './messages.js'
 import { order } from './order.js'
 
 const paid = table({
@@ -49,6 +49,12 @@ export const payment = service('payment', {
       paidAt: c.timestamp(),
       instance: c.int(),
     },
+    paymentFailed: {
+      customer: c.int(),
+      order: c.int(),
+      items: c.json<OrderLine[]>(),
+      instance: c.int(),
+    },
   },
 })
 
@@ -59,7 +65,9 @@ payment.on(
     const { checkout, order, totalInvoice, items, instance } = event.payload
     const { customer, paymentType } = checkout
     const byCard = paymentType !== 'BOLETO'
-    const receipt = { customer, order, status: 'succeeded', createdAt: tx.now } as const
+    const accepted = !byCard || checkout.cardNumber !== declinedCard
+    const status = accepted ? 'succeeded' : 'requires_payment_method'
+    const receipt = { customer, order, status, createdAt: tx.now } as const
     let sequential = 1
 
     tx.db.payment.insert({
@@ -81,6 +89,10 @@ payment.on(
         cardBrand,
         createdAt: tx.now,
       })
+    }
+    if (!accepted) {
+      tx.emit('paymentFailed', { customer, order, items, instance })
+      return
     }
     for (const line of items) {
       if (line.totalIncentive === 0) continue

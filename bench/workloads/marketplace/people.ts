@@ -1,5 +1,5 @@
 /** Sellers and customers, made up from the seed and their number. */
-import { paymentTypes } from './messages.js'
+import { declinedCard, paymentTypes } from './messages.js'
 import { Random } from './random.js'
 
 const firstNames = [
@@ -29,6 +29,7 @@ const lastNames = [
 const cities = ['Recife', 'Manaus', 'Curitiba', 'Belém', 'Natal', 'Santos'] as const
 const states = ['PE', 'AM', 'PR', 'PA', 'RN', 'SP'] as const
 const installmentsMax = 10
+const declinedProbability = 0.05
 const brands = ['Visa', 'Mastercard', 'Elo'] as const
 
 /** The input of `addSeller`. */
@@ -89,7 +90,7 @@ export function payer(seed: number, customer: number, random: Random) {
     state: known.state,
     zipCode: known.zipCode,
     paymentType,
-    cardNumber: known.cardNumber,
+    cardNumber: random.fraction() < declinedProbability ? declinedCard : known.cardNumber,
     cardHolder: known.cardHolder,
     cardExpiration: known.cardExpiration,
     cardBrand: known.cardType,

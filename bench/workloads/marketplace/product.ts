@@ -16,6 +16,7 @@ export const product = service('product', {
   events: {
     productAdded: { ...productColumns, quantity: c.int().min(0) },
     productUpdated: { ...productColumns, instance: c.int() },
+    productDeleted: { seller: c.int(), product: c.int(), version: c.int(), instance: c.int() },
     priceUpdated: { seller: c.int(), product: c.int(), price: c.int(), version: c.int(), instance: c.int() },
   },
   aborts: { NO_SUCH_PRODUCT: { seller: c.int(), product: c.int() } },
@@ -70,5 +71,22 @@ export const updateProduct = product.procedure(
     if (!stored) throw tx.abort('NO_SUCH_PRODUCT', { seller: it.seller, product: it.product })
     tx.db.product.put({ ...described, createdAt: stored.createdAt, updatedAt: tx.now })
     tx.emit('productUpdated', { ...described, instance })
+  },
+)
+
+/**
+ * Takes a product off the market, and its stock with it. That is a new version too: carts that hold the old one will
+ * be refused by stock.
+ */
+export const deleteProduct = product.procedure(
+  'deleteProduct',
+  { input: { seller: c.int(), product: c.int(), version: c.int(), instance: c.int() } },
+  (tx, it) => {
+    const stored = tx.db.product.row([it.seller, it.product])
+    if (!stored) throw tx.abort('NO_SUCH_PRODUCT', { seller: it.seller, product: it.product })
+    stored.status = 'deleted'
+    stored.version = it.version
+    stored.updatedAt = tx.now
+    tx.emit('productDeleted', it)
   },
 )

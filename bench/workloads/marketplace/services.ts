@@ -2,6 +2,7 @@
 import type { Service, Table } from 'sluicedb'
 import { cart } from './cart.js'
 import { customer } from './customer.js'
+import './feedback.js'
 import { order } from './order.js'
 import { payment } from './payment.js'
 import { product } from './product.js'
@@ -30,15 +31,27 @@ export interface MarketplaceTable {
 export const tables: readonly MarketplaceTable[] = [
   { table: customer.tables.customer, times: ['createdAt', 'updatedAt'] },
   { table: product.tables.product, times: ['createdAt', 'updatedAt'] },
+  { table: cart.tables.cart, times: ['createdAt', 'updatedAt'] },
   { table: cart.tables.item, times: [] },
   { table: cart.tables.replica, times: [] },
   { table: stock.tables.item, times: ['createdAt', 'updatedAt'] },
   { table: order.tables.counter, times: [] },
-  { table: order.tables.order, times: ['purchasedAt', 'createdAt', 'updatedAt'] },
+  {
+    table: order.tables.order,
+    times: [
+      'purchasedAt',
+      'paidAt',
+      'deliveredCarrierAt',
+      'deliveredCustomerAt',
+      'estimatedDeliveryAt',
+      'createdAt',
+      'updatedAt',
+    ],
+  },
   { table: order.tables.item, times: ['shippingLimit'] },
   { table: order.tables.history, times: ['createdAt'] },
   { table: seller.tables.seller, times: [] },
-  { table: seller.tables.entry, times: ['createdAt'] },
+  { table: seller.tables.entry, times: ['shippedAt', 'deliveredAt', 'createdAt'] },
   { table: payment.tables.payment, times: ['createdAt'] },
   { table: payment.tables.card, times: ['createdAt'] },
   { table: shipment.tables.shipment, times: ['requestedAt'] },

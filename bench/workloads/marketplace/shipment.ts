@@ -1,9 +1,18 @@
 /**
- * Shipment: the end of a checkout. One shipment per order, one package per line. Delivery is not part of this
- * profile.
+ * Shipment: the end of a checkout that was paid. One shipment per order, one package per line. A delivery takes, per
+ * seller, the oldest package that is on its way, from ten sellers at most.
+ *
+ * The oldest is the one whose checkout has the smallest request number, not the smallest time: packages of a batch
+ * share their time, and a serial replay of the log (criterion 11) runs at another one.
  */
 import { column as c, service, table } from 'sluicedb'
+import type { DeliveryNotice, ShipmentNotice } from './messages.js'
 import { payment } from './payment.js'
+
+export const deliverySellersMax = 10
+/** How far a delivery looks for ten sellers: so many pages of the oldest packages. */
+const deliveryPagesMax = 8
+const deliveryPageRows = 32
 
 const shipped = table({
   columns: {
@@ -31,6 +40,7 @@ const parcel = table({
     customer: c.int(),
     order: c.int(),
     package: c.int(),
+    instance: c.int(),
     seller: c.int(),
     product: c.int(),
     name: c.text(),
@@ -43,15 +53,32 @@ const parcel = table({
   key: ['customer', 'order', 'package'],
   partition: ['customer'],
   ordered: true,
+  indexes: {
+    onTheWay: {
+      on: ['instance', 'customer', 'order', 'package'],
+      range: true,
+      where: { status: 'shipped' },
+    },
+  },
 })
 
-export const shipment = service('shipment', { tables: { shipment: shipped, package: parcel } })
+export const shipment = service('shipment', {
+  tables: { shipment: shipped, package: parcel },
+  events: {
+    shipmentUpdated: {
+      shipments: c.json<ShipmentNotice[]>(),
+      deliveries: c.json<DeliveryNotice[]>(),
+      instance: c.int(),
+    },
+  },
+  aborts: { NO_SUCH_SHIPMENT: { customer: c.int(), order: c.int() } },
+})
 
 shipment.on(
   () => payment.events.paymentConfirmed,
   { name: 'ship', atomic: true },
   (tx, event) => {
-    const { checkout, order, items } = event.payload
+    const { checkout, order, items, instance } = event.payload
     const { customer, firstName, lastName, street, complement, zipCode, city, state } = checkout
     tx.db.shipment.insert({
       customer,
@@ -73,6 +100,7 @@ shipment.on(
         customer,
         order,
         package: line.item,
+        instance,
         seller: line.seller,
         product: line.product,
         name: line.name,
@@ -81,6 +109,65 @@ shipment.on(
         shippedAt: tx.now,
         status: 'shipped',
       })
+    }
+    const shipments: ShipmentNotice[] = [{ customer, order, status: 'APPROVED' }]
+    tx.emit('shipmentUpdated', { shipments, deliveries: [], instance })
+  },
+)
+
+interface OldestPackage {
+  readonly seller: number
+  readonly customer: number
+  readonly order: number
+}
+
+/** Announces what it did also when there was nothing to deliver. */
+export const updateDelivery = shipment.procedure(
+  'updateDelivery',
+  { input: { instance: c.int() } },
+  (tx, { instance }) => {
+    const shipments: ShipmentNotice[] = []
+    const deliveries: DeliveryNotice[] = []
+    for (const { seller, customer, order } of oldestPerSeller()) {
+      const sent = tx.db.shipment.row([customer, order])
+      if (!sent) throw tx.abort('NO_SUCH_SHIPMENT', { customer, order })
+      if (sent.status === 'APPROVED') {
+        sent.status = 'DELIVERY_IN_PROGRESS'
+        shipments.push({ customer, order, status: 'DELIVERY_IN_PROGRESS' })
+      }
+      let left = 0
+      for (const parcel of tx.db.package.rows({ prefix: [customer, order] })) {
+        if (parcel.status !== 'shipped') continue
+        if (parcel.seller !== seller) {
+          left += 1
+          continue
+        }
+        parcel.status = 'delivered'
+        parcel.deliveredAt = tx.now
+        deliveries.push({ customer, order, package: parcel.package, seller, product: parcel.product })
+      }
+      if (left > 0) continue
+      sent.status = 'CONCLUDED'
+      shipments.push({ customer, order, status: 'CONCLUDED' })
+    }
+    tx.emit('shipmentUpdated', { shipments, deliveries, instance })
+    return { delivered: deliveries.length }
+
+    function oldestPerSeller(): Iterable<OldestPackage> {
+      const oldest = new Map<number, OldestPackage>()
+      let from: readonly [number, number, number, number] = [0, 0, 0, 0]
+      for (let page = 0; page < deliveryPagesMax; page += 1) {
+        const limit = deliveryPageRows
+        const rows = [...tx.db.package.index.onTheWay.scan({ from, limit })]
+        for (const { seller, customer, order } of rows) {
+          if (!oldest.has(seller)) oldest.set(seller, { seller, customer, order })
+          if (oldest.size === deliverySellersMax) return oldest.values()
+        }
+        const last = rows.at(-1)
+        if (!last || rows.length < limit) break
+        from = [last.instance, last.customer, last.order, last.package + 1]
+      }
+      return oldest.values()
     }
   },
 )

@@ -1,10 +1,11 @@
 /**
  * Stock: reserves what a checkout asks for, line by line. A line of another version, or too large, is left
- * out.
+ * out. When the payment is in, what was reserved is sold; when it is not, it is given back. Both are part of the
+ * checkout's transaction, so nobody ever sees a reservation.
  */
 import { column as c, service, table } from 'sluicedb'
 import { cart } from './cart.js'
-import type { CartLine, Checkout } from './messages.js'
+import { productStatuses, type CartLine, type Checkout } from './messages.js'
 import { product } from './product.js'
 
 const item = table({
@@ -14,9 +15,11 @@ const item = table({
     qtyAvailable: c.int().min(0),
     qtyReserved: c.int().min(0),
     orderCount: c.int().min(0).default(0),
+    /** Units sold. */
     ytd: c.int().min(0).default(0),
     data: c.text().default(''),
     version: c.int(),
+    status: c.enum(productStatuses).default('approved'),
     createdAt: c.timestamp(),
     updatedAt: c.timestamp(),
   },
@@ -60,10 +63,24 @@ stock.on(
   () => product.events.productUpdated,
   { name: 'followProduct', atomic: true },
   (tx, event) => {
+    const { seller, product, version, status } = event.payload
+    const kept = tx.db.item.row([seller, product])
+    if (!kept) throw tx.abort('NO_SUCH_STOCK', { seller, product })
+    kept.version = version
+    kept.status = status
+    kept.updatedAt = tx.now
+  },
+)
+
+stock.on(
+  () => product.events.productDeleted,
+  { name: 'followDelete', atomic: true },
+  (tx, event) => {
     const { seller, product, version } = event.payload
     const kept = tx.db.item.row([seller, product])
     if (!kept) throw tx.abort('NO_SUCH_STOCK', { seller, product })
     kept.version = version
+    kept.status = 'deleted'
     kept.updatedAt = tx.now
   },
 )
@@ -76,7 +93,7 @@ stock.on(
     const accepted: CartLine[] = []
     for (const line of items) {
       const kept = tx.db.item.row([line.seller, line.product])
-      if (!kept || kept.version !== line.version) continue
+      if (!kept || kept.version !== line.version || kept.status !== 'approved') continue
       if (kept.qtyReserved + line.quantity > kept.qtyAvailable) continue
       kept.qtyReserved += line.quantity
       kept.updatedAt = tx.now

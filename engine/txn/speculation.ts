@@ -287,7 +287,7 @@ export class Speculation {
       const row = this.rowOf(copy)
       const isChanged = row !== 0 && (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0
       if (isChanged && table.rowChecks.length > 0) this.readSet.note(row, wholeRow)
-      else if (isChanged) for (const reference of table.refersTo) if (this.#isChangedInPart(reference, copy)) this.readSet.note(row, reference.groups)
+      if (isChanged) for (const reference of table.refersTo) if (this.#isChangedInPart(reference, copy)) this.readSet.note(row, reference.groups)
       visit(table, copy)
     }
   }

@@ -47,7 +47,7 @@ export const mutants: readonly Mutant[] = [
   { name: 'deletes are noted as no change of existence', killedBy: 'serial oracle', changes: one(written, 'const groups = isMoved ? wholeRow : ', 'const groups = ') },
   { name: 'an insert is not noted under its key', killedBy: 'serial oracle', changes: one(written, 'this.#groups.add(row, wholeRow)\n          this.#groups.add(absentKey(table.ordinal, table.key.hashOfRow(row)), wholeRow)', 'this.#groups.add(row, wholeRow)') },
   { name: 'a revived row is not noted under its key', killedBy: 'what was found', changes: one(written, 'if (isMoved && (before[from + 3]! & flagDeleted) !== 0)', 'if (false as boolean)') },
-  { name: 'a row that is checked at the end is not read', killedBy: 'what was found', changes: one(speculation, 'if (row !== 0 && (this.#i32[copy * 2 + copyMeta.marks]! & mark.inserted) === 0) this.readSet.note(row, wholeRow)', '') },
+  { name: 'a row that is checked at the end is not read', killedBy: 'what was found', changes: one(speculation, 'if (isChanged && table.rowChecks.length > 0) this.readSet.note(row, wholeRow)', '') },
   { name: 'keys that left a tree are not noted', killedBy: 'serial oracle', changes: one(written, 'case opKind.treeRemoved: {', 'case 99 as never: {') },
   { name: 'keys that entered a tree are not noted', killedBy: 'serial oracle', changes: one(written, 'case opKind.treeInserted:\n', '') },
   { name: 'what ran in order is not noted as written', killedBy: 'serial oracle', changes: one(runner, 'this.#ahead?.noteCommitted(transaction)', 'if (run !== undefined) this.#ahead?.noteCommitted(transaction)') },

@@ -56,7 +56,7 @@ export type { DatabaseStats, HandlerStats, ReplicaStats, StageStats } from './st
 export { app, isApp, programOf } from './app.js'
 export type { App } from './app.js'
 export type { AppOptions, MigratedRow, MigrateRow, TableMigrations } from './migrations.js'
-export type { OldDatabase, OldTable } from '../engine/index.js'
+export type { OldDatabase, OldTable } from '../engine/schema/descriptor.js'
 export {
   describeProgram, eventOrdinal, ordinalsOf, procedureOrdinal,
   tableOrdinal,

@@ -23,7 +23,7 @@ const nth = (account: string, n: number): number => (placeOf(account) === 0 ? pa
 const add = (db: Database, account: string, count = 1): Promise<number[]> =>
   db.call(use.add, { account, amounts: Array.from({ length: count }, () => 1) })
 
-describe.each([0, 1, 2])('with %i workers', (workers) => {
+describe.each([0, 2])('with %i workers', (workers) => {
   const opened = () => openFor(keysApp, { workers, partitions })
 
   test('R29: partition p draws p, p + P, …; accounts of one partition share it, lanes and the cross-partition lane too', async () => {

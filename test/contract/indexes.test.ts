@@ -13,7 +13,7 @@ import { randomOf } from '../support/random.js'
 const partitions = 4
 const row = (id: number, more: object = {}) => ({ id, email: `${id}@x`, seat: id, ...more })
 
-describe.each([0, 1, 2])('with %i workers', (workers) => {
+describe.each([0, 2])('with %i workers', (workers) => {
   const opened = () => openFor(membersApp, { workers, partitions })
   const member = (db: Database) => db.table(use.members.tables.member)
   const change = (db: Database, ...steps: Step[]) => db.call(use.change, { steps })

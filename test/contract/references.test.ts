@@ -11,7 +11,7 @@ import { openInside } from '../support/inside.js'
 const { customer, order, line, note, product, coupon, person } = shop.tables
 const { bill } = billing.tables
 
-describe.each([0, 1, 2])('with %i workers', (workers) => {
+describe.each([0, 2])('with %i workers', (workers) => {
   let db: Database
   let last = 0
   beforeAll(async () => {

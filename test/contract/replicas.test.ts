@@ -12,7 +12,6 @@ import { randomOf, seeds, withSeed, type Random } from '../support/random.js'
 
 const hosts: readonly (readonly [string, OpenOptions])[] = [
   ['workers 0', { workers: 0, partitions: 4 }],
-  ['workers 1', { workers: 1, partitions: 4 }],
   ['workers 2', { workers: 2, partitions: 8 }],
 ]
 /** Every replica shows all that is durable. */

@@ -128,7 +128,7 @@ async function followed(db: Database, app: Evolved): Promise<readonly Row[]> {
 }
 
 test('a database follows its application through random changes and deaths', { timeout: 400_000 }, async () => {
-  const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+  const seed = Number(process.env['SLUICE_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
   const random = randomOf(seed)
   const model = new Model(random)
   const path = await newFolder()
@@ -161,6 +161,6 @@ test('a database follows its application through random changes and deaths', { t
     const verified = await sluice('verify', path)
     expect(verified.out).toContain('whole')
   } catch (error) {
-    throw new Error(`SEED=${seed}\n${said.join('\n')}`, { cause: error })
+    throw new Error(`SLUICE_SEED=${seed}\n${said.join('\n')}`, { cause: error })
   }
 })

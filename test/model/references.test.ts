@@ -136,7 +136,7 @@ function rowsOf(db: Database): Record<string, unknown> {
 
 describe('R22, R26: references are those of plain maps', () => {
   const tally = { committed: 0, refused: 0, gone: 0 }
-  test.each(seeds(6))('seed %i', { timeout: 60_000 }, async (seed) => {
+  test.each(seeds(4))('seed %i', { timeout: 60_000 }, async (seed) => {
     await withSeed(seed, async (random) => {
       const workers = random.pick([0, 1])
       const { db, check } = await openInside(referencesApp, { workers, partitions: 4 })
@@ -165,7 +165,7 @@ describe('R22, R26: references are those of plain maps', () => {
   })
 })
 
-test.each(seeds(2))('R51: the same batches leave the same frames, whoever runs them, seed %i', { timeout: 120_000 }, async (seed) => {
+test.each(seeds(1))('R51: the same batches leave the same frames, whoever runs them, seed %i', { timeout: 120_000 }, async (seed) => {
   await withSeed(seed, async (random) => {
     const plan = Array.from({ length: 60 }, () => Array.from({ length: 1 + random.below(9) }, () => callOf(random)))
     const transcribe = async (workers: number, speculation: 'never' | 'always') => {

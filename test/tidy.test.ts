@@ -85,9 +85,9 @@ const exceptionFor = (from: string, one: Import): ImportException | undefined =>
 const outsiders: Readonly<Record<string, readonly RegExp[]>> = {
   'node:worker_threads': [/^engine\/worker\//],
   piscina: [/^engine\/worker\//],
-  'node:module': [/^engine\/worker\/load-program\.ts$/],
+  'node:module': [/^engine\/worker\/load-program\.ts$/, /^wal\/lmdb\.ts$/],
   'node:fs': [/^wal\/storage-file\.ts$/],
-  lmdb: [/^wal\/directory-lock\.ts$/, /^wal\/checkpoint-lmdb\.ts$/],
+  lmdb: [/^wal\/lmdb\.ts$/, /^wal\/directory-lock\.ts$/, /^wal\/checkpoint-lmdb\.ts$/],
   flatbuffers: [/^wal\//],
   'node:os': [/^engine\/base\/environment-node\.ts$/],
   'node:crypto': [/^engine\/base\/environment-node\.ts$/, /^engine\/txn\/realm\.ts$/],

@@ -16,13 +16,14 @@
  * larger than its rows (5 % for 1 M rows, measured), and one in a single transaction leaves two or three times of them, to be
  * read and summed at every opening.
  */
-import { open, type RootDatabase } from 'lmdb'
+import type { RootDatabase } from 'lmdb'
 import { assert } from '../engine/base/assert.js'
 import { limits } from '../engine/base/limits.js'
 import { checkpointCorrupt, checkpointKeyBytesMax, compareBytes, RowBlock, type WordBuffer } from './checkpoint-blocks.js'
 import type { SortedChanges } from './checkpoint-changes.js'
 import { Merge, type BlockMap, type BlockRange } from './checkpoint-merge.js'
 import type { Checkpoint, CheckpointAt, CheckpointStore } from './checkpoint.js'
+import { lmdb } from './lmdb.js'
 import { FileLogStorage } from './storage-file.js'
 import type { LogFile } from './storage.js'
 
@@ -75,7 +76,7 @@ export class LmdbCheckpointStore implements CheckpointStore {
     assert(!isNew || access === 'write', 'only an environment that exists is read')
     const file = isNew ? this.storage.create(fileName) : this.storage.open(fileName, access)
     try {
-      const database = open({
+      const database = lmdb().open({
         path: `${this.#directory}/${fileName}`,
         noSubdir: true,
         encoding: 'binary',

@@ -7,9 +7,10 @@
  *
  * Why not a file with a process id: it lies across containers, and after a crash.
  */
-import { open, type RootDatabase } from 'lmdb'
+import type { RootDatabase } from 'lmdb'
 import { SluiceError } from '../engine/base/errors.js'
 import { isMissing } from './damage.js'
+import { lmdb } from './lmdb.js'
 import { FileLogStorage } from './storage-file.js'
 import type { LogStorage } from './storage.js'
 
@@ -36,7 +37,7 @@ export class DirectoryLock {
     try {
       makePrivate(`${directory}/lock`)
       if (!isWhole(`${directory}/lock`)) throw lockDamaged(directory)
-      const environment = open({ path: `${directory}/lock`, maxReaders: 16 })
+      const environment = lmdb().open({ path: `${directory}/lock`, maxReaders: 16 })
       environment.readerCheck()
       const others = readersOf(environment)
       const reading = environment.useReadTransaction() as unknown as { done(): void }
@@ -66,7 +67,7 @@ export class DirectoryLock {
     if (!hasFiles(directory) || !isWhole(`${directory}/lock`)) return false
     let environment: RootDatabase
     try {
-      environment = open({ path: `${directory}/lock`, maxReaders: 16 })
+      environment = lmdb().open({ path: `${directory}/lock`, maxReaders: 16 })
     } catch (error) {
       if (isNotWritable(error)) return false
       throw error

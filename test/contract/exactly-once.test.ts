@@ -9,7 +9,6 @@ import { randomOf, seeds, withSeed } from '../support/random.js'
 
 const hosts: readonly (readonly [string, OpenOptions])[] = [
   ['workers 0', { workers: 0, partitions: 4 }],
-  ['workers 1', { workers: 1, partitions: 4 }],
   ['workers 2', { workers: 2, partitions: 8 }],
 ]
 const balance = (db: Database, id: string) => db.table(bank.tables.account).value(id, 'balance')

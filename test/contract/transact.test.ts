@@ -8,7 +8,6 @@ import { expectSame } from '../support/same.js'
 
 const hosts: readonly (readonly [string, OpenOptions])[] = [
   ['workers 0', { workers: 0, partitions: 4 }],
-  ['workers 1', { workers: 1, partitions: 4 }],
   ['workers 2', { workers: 2, partitions: 8 }],
 ]
 const { account, entry } = bank.tables

@@ -7,7 +7,7 @@
  *
  *   int f64 timestamp bigint     1 word
  *   uuid                         2 words, 16 bytes
- *   text bytes json              4 words: byte length (and a flag for text beyond ASCII), then 28 bytes in place, or the
+ *   text bytes json              3 words: byte length (and a flag for text beyond ASCII), then 20 bytes in place, or the
  *                                address of a longer value and zeros
  *   bool i32 u32 enum, null bits half a word
  *
@@ -22,8 +22,8 @@ export const rowHeaderWords = 2
 /** Set in the length of a text that is not pure ASCII. */
 export const notAscii = 0x4000_0000
 export const lengthMask = 0x3fff_ffff
-export const inlineBytesMax = 28
-export const varCellWords = 4
+export const inlineBytesMax = 20
+export const varCellWords = 3
 
 export interface ColumnLayout {
   readonly descriptor: ColumnDescriptor

@@ -24,7 +24,7 @@ import { type Domain, flagDeleted, headerWords } from './domain.js'
 import { type AppendEntry, compileEntryKey } from './entry-key.js'
 import { HashIndex, hashStateWords } from './hash-index.js'
 import { OrderedIndex, orderedCellWords } from './ordered-index.js'
-import { membershipOf } from './tree-membership.js'
+import { membershipOf, type TreeMembership } from './tree-membership.js'
 import { CellMemory, type PlainRow, RowCodec } from './row-codec.js'
 import { StagedKey } from './staged-key.js'
 
@@ -36,7 +36,7 @@ const slabWordsMax = limits.extentBytesMax / 8
 const slabWordsMin = limits.extentBytesMin / 8
 
 /** A B+tree of a table. */
-export interface TreePlan {
+export interface TreePlan extends TreeMembership {
   readonly name: string
   /** Place in `TableStore.trees` and in `TablePart.trees`. */
   readonly ordinal: number
@@ -48,19 +48,6 @@ export interface TreePlan {
   /** The entry of a stored row. */
   readonly entry: AppendEntry
   readonly range: boolean
-  /** Columns that decide where a row stands in it, or whether it does. */
-  readonly movedBy: ReadonlySet<number>
-  /** It holds every row, whatever others there are. */
-  readonly isPlain: boolean
-  readonly holdsEvery: boolean
-  readonly unique: boolean
-  /** One tree for the whole table, in the global area (R21). */
-  readonly isAcross: boolean
-  /** Whether it holds a stored row, or one that is not stored. */
-  readonly holds: (row: number) => boolean
-  readonly holdsPlain: (row: PlainRow) => boolean
-  /** Of a unique one: appends the index columns of a stored row; false where one of them is null, which is equal to nothing. */
-  readonly appendValues: (row: number, into: KeyBuffer) => boolean
 }
 
 /** Both ends of a reference of strength `strong` (references.ts). */

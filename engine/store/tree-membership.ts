@@ -14,13 +14,18 @@ import type { PlainRow, RowCodec } from './row-codec.js'
 const everyRow = (): boolean => true
 
 export interface TreeMembership {
+  /** Columns that decide where a row stands in it, or whether it does. */
   readonly movedBy: ReadonlySet<number>
+  /** It holds every row, whatever others there are. */
   readonly isPlain: boolean
   readonly holdsEvery: boolean
   readonly unique: boolean
+  /** One tree for the whole table, in the global area (R21). */
   readonly isAcross: boolean
+  /** Whether it holds a stored row, or one that is not stored. */
   readonly holds: (row: number) => boolean
   readonly holdsPlain: (row: PlainRow) => boolean
+  /** Of a unique one: appends the index columns of a stored row; false where one of them is null, which is equal to nothing. */
   readonly appendValues: (row: number, into: KeyBuffer) => boolean
 }
 

@@ -35,6 +35,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'memory': async () => (await import('./macro/memory.js')).memory,
   'pauses': async () => (await import('./macro/pauses.js')).pauses,
   'tpcc': async () => (await import('./macro/tpcc.js')).tpcc,
+  'start': async () => (await import('./macro/start.js')).start,
   'idle': async () => (await import('./macro/idle.js')).idle,
 }
 

@@ -49,6 +49,11 @@ const brand = Symbol.for('sluicedb.error')
  * package, or two threads, have two classes.
  */
 export class SluiceError extends Error {
+  static {
+    // Bundlers rename classes; what consoles print is this.
+    Object.defineProperty(this, 'name', { value: 'SluiceError', configurable: true })
+  }
+
   override readonly name = 'SluiceError'
   readonly code: ErrorCode
   /** The procedure's own word, when `code` is `'ABORTED'`. */

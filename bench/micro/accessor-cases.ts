@@ -6,9 +6,9 @@ import { open, type Database } from 'sluicedb'
 import { inChunks } from '../workloads/bank-driver.js'
 import { wideRow } from '../workloads/row-plan.js'
 import application, { addRow, readRows, touchRows } from '../workloads/rows.js'
-import { operationsPerRun, type MicroCase } from './micro-case.js'
+import { laidDown, operationsPerRun, type MicroCase } from './micro-case.js'
 
-const rows = 100_000
+const rows = laidDown(100_000)
 
 async function filledDatabase(): Promise<Database> {
   const db = await open(application)

@@ -11,9 +11,10 @@ import type { Program } from '../../engine/schema/descriptor.js'
 import { Store } from '../../engine/store/store.js'
 import { makeServiceScope } from '../../engine/txn/service-scope.js'
 import { crossLane, Transaction } from '../../engine/txn/transaction.js'
+import { laidDown } from './micro-case.js'
 
 /** All of it is touched beforehand: what a first touch of a page costs belongs to the kernel, and differs by a factor of ten. */
-const regionBytes = 2 ** 30
+const regionBytes = Math.max(2 ** 27, laidDown(2 ** 30))
 const historyBytes = 64 * 2 ** 20
 const partitions = 16
 const reclaimMarksMax = 4_096

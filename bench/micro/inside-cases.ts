@@ -3,18 +3,18 @@ import { randomSource } from '../statistics.js'
 import bank from '../workloads/transfer.js'
 import shop from '../workloads/orders.js'
 import { BareLane } from './bare-lane.js'
-import { operationsPerRun, type MicroCase } from './micro-case.js'
+import { laidDown, operationsPerRun, type MicroCase } from './micro-case.js'
 
 const batchRequests = 250
-const accounts = 100_000
+const accounts = laidDown(100_000)
 const warehouses = 2
-const customers = 300
-const items = 20_000
+const customers = laidDown(300)
+const items = laidDown(20_000)
 const linesPerOrder = 10
 
 /** The nth input: drawn in advance, for drawing costs as much as a short transaction; `n` makes its keys new. */
 type Draw = (n: number) => object
-const drawnInputs = 50_000
+const drawnInputs = laidDown(50_000)
 
 /** Runs `operationsPerRun` drawn transactions, batch by batch. */
 function runs(lane: BareLane, procedure: string, draw: Draw, undoneWanted = 0): () => number {

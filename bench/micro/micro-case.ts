@@ -9,3 +9,6 @@ export interface MicroCase {
 }
 
 export const operationsPerRun = 1_000
+
+/** How much a case lays down before it runs: a fiftieth where the question is only whether it still does. */
+export const laidDown = (count: number): number => (process.argv.includes('--smoke') ? count / 50 : count)

@@ -8,10 +8,10 @@ import type { TableStore } from '../../engine/store/table-store.js'
 import { randomSource } from '../statistics.js'
 import { wideRow } from '../workloads/row-plan.js'
 import application from '../workloads/rows.js'
-import { operationsPerRun, type MicroCase } from './micro-case.js'
+import { laidDown, operationsPerRun, type MicroCase } from './micro-case.js'
 
 const regionBytes = 2 ** 30
-const rows = 200_000
+const rows = laidDown(200_000)
 const partitions = 1
 const batch = 1
 const keyBytes = 9

@@ -29,7 +29,7 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'checkpoint-cost': ['2c73c14f'],
   'memory': ['4d6d562b'],
   'pauses': [],
-  'tpcc': ['231ee857 c7d352d7 848ab83b 23213108'],
+  'tpcc': ['231ee857 c7d352d7'],
   'start': ['f96cf2df'],
   'idle': ['3fc8c70c'],
 }

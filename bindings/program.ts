@@ -280,10 +280,6 @@ function targetOf(
 /** What a service asks for that this version does not have: never silently ignored. */
 function laterOf(service: ServiceDefinition): readonly string[] {
   const later: string[] = []
-  for (const table of service.tables.values()) {
-    for (const { name, strength } of table.references)
-      if (strength === 'batch') later.push(`reference '${name}' of table '${table.name}' with strength '${strength}'`)
-  }
   for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
   return later
 }

@@ -68,7 +68,8 @@ export class LaneRunner {
 
   /** Before the lanes of a batch, and before each further run of it. */
   beginBatch(): void {
-    const { record, log, responses, control, worker } = this.#parts
+    const { record, log, responses, control, worker, store } = this.#parts
+    store.references.withBatch = record.mustProveReferences
     log.clear()
     this.#answers.beginBatch()
     responses.rewind(control.responseHead(worker))

@@ -69,7 +69,8 @@ export class Speculator {
 
   /** Takes requests as long as there are any. `count`: how many the cross-partition lane has. */
   run(count: number): void {
-    const { claims, record, log, control, worker } = this.#parts
+    const { claims, record, log, control, worker, store } = this.#parts
+    store.references.withBatch = record.mustProveReferences
     log.clear()
     this.#speculation.scratch.clear()
     this.#transaction.beginBatch(record.batch, record.now, record.seed)
@@ -84,7 +85,7 @@ export class Speculator {
   }
 
   #runAhead(n: number, index: number): void {
-    const { record, requests, realm, claims, log, worker } = this.#parts
+    const { record, requests, realm, claims, log, worker, store } = this.#parts
     const offset = record.offset(index)
     const at = offset >>> 2
     const inputAt = offset + requestHeaderBytes + requests.i32[at + 4]!
@@ -95,7 +96,7 @@ export class Speculator {
     this.#events.beginLane(crossLane)
     speculation.begin()
     transaction.begin(crossLane, record.place(index))
-    transaction.mustProve = this.#hasToProve
+    transaction.mustProve = this.#hasToProve || store.references.withBatch
     this.#value.reset()
     realm.active = transaction
     let hasEnded = false

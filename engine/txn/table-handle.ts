@@ -34,7 +34,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = table.rowChecks.length > 0 || table.hasAcross || table.refersTo.length > 0 || table.referredBy.length > 0 ? new WatchingDoor(transaction, table) : new Door(transaction, table)
+    const door = table.rowChecks.length > 0 || table.hasAcross || table.declaredTo.length > 0 || table.declaredBy.length > 0 ? new WatchingDoor(transaction, table) : new Door(transaction, table)
     this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
@@ -342,10 +342,9 @@ class Door implements RowDoor, RowSetter {
  */
 class WatchingDoor extends Door {
   readonly #watching: Transaction
+  readonly #table: TableStore
   readonly #proves: boolean
-  readonly #refers: boolean
   readonly #referring: ReadonlySet<number>
-  readonly #isReferredTo: boolean
   readonly #hasAcross: boolean
   readonly #movedAcross: ReadonlySet<number>
 
@@ -353,9 +352,8 @@ class WatchingDoor extends Door {
     super(transaction, table)
     this.#watching = transaction
     this.#proves = table.rowChecks.length > 0
-    this.#refers = table.refersTo.length > 0
+    this.#table = table
     this.#referring = table.referring
-    this.#isReferredTo = table.referredBy.length > 0
     this.#hasAcross = table.hasAcross
     this.#movedAcross = table.movedAcross
   }
@@ -369,12 +367,12 @@ class WatchingDoor extends Door {
   }
   override mayDelete(part: TablePart): void {
     if (this.#hasAcross) this.#watching.mustReadAll()
-    this.#watching.mustProve ||= this.#isReferredTo
+    this.#watching.mustProve ||= this.#table.referredBy.length > 0
     super.mayDelete(part)
   }
   override set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
     if (this.#hasAcross && columns.some((column) => this.#movedAcross.has(column))) this.#watching.mustReadAll()
-    this.#watching.mustProve ||= this.#proves || (this.#refers && columns.some((column) => this.#referring.has(column)))
+    this.#watching.mustProve ||= this.#proves || (this.#table.refersTo.length > 0 && columns.some((column) => this.#referring.has(column)))
     super.set(part, row, columns, values)
   }
   override touch(part: TablePart, row: number): void {
@@ -382,7 +380,7 @@ class WatchingDoor extends Door {
     super.touch(part, row)
   }
   override insert(part: TablePart, known: number): void {
-    this.#watching.mustProve ||= this.#proves || this.#refers
+    this.#watching.mustProve ||= this.#proves || this.#table.refersTo.length > 0
     super.insert(part, known)
   }
 }

@@ -142,8 +142,8 @@ function grantsOf(service: ServiceDefinition, tables: ReadonlyMap<string, number
 
 function procedurePrograms(service: ServiceDefinition, ordinal: number): readonly ProcedureProgram[] {
   const byName = [...service.procedures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return byName.map(({ name, input, placed, partition, partitions, readonly, run, handle }) => ({
-    descriptor: { name, columns: input.columns, placed, ...(readonly && { readonly }) },
+  return byName.map(({ name, input, placed, partition, partitions, readonly, isolation, run, handle }) => ({
+    descriptor: { name, columns: input.columns, placed, ...(readonly && { readonly }), ...(isolation === 'snapshot' && { isolation }) },
     ...rules(input),
     handle: handle as object,
     service: ordinal,

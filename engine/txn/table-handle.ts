@@ -30,11 +30,11 @@ export class TableHandle implements IndexedTable, TableAccess {
   readonly #door: Door
   #part!: TablePart
 
-  constructor(transaction: Transaction, table: TableStore) {
+  /** `door`: another one, with more to ask. */
+  constructor(transaction: Transaction, table: TableStore, door: Door = doorOf(transaction, table)) {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = table.rowChecks.length > 0 || table.hasAcross || table.declaredTo.length > 0 || table.declaredBy.length > 0 ? new WatchingDoor(transaction, table) : new Door(transaction, table)
     this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
@@ -214,9 +214,7 @@ export class TableHandle implements IndexedTable, TableAccess {
   }
 
   #notFound(key: unknown): SluiceError {
-    return this.#fail(
-      SluiceError.of('NOT_FOUND', `"${this.#table.name}" has no row with this key: insert() it first, or use put().`, { details: { table: this.#table.name, key } }),
-    )
+    return this.#fail(notFound(this.#table, key))
   }
 
   #isDeleted(row: number): boolean {
@@ -241,6 +239,9 @@ interface Found {
   readonly row: number
 }
 
+export const notFound = ({ name }: TableStore, key: unknown): SluiceError =>
+  SluiceError.of('NOT_FOUND', `"${name}" has no row with this key: insert() it first, or use put().`, { details: { table: name, key } })
+
 /**
  * The prototype of objects whose names are the user's: none of them means anything else (R64). Not null itself, for objects without
  * a prototype are kept as hash tables, where a look-up costs 10 ns and is never inlined.
@@ -248,7 +249,7 @@ interface Found {
 export const noNames: object = Object.freeze(Object.create(null) as object)
 
 /** What the code of a table asks of its transaction. */
-class Door implements RowDoor, RowSetter {
+export class Door implements RowDoor, RowSetter {
   known = 0
   isLive = false
   readonly #transaction: Transaction
@@ -340,7 +341,7 @@ class Door implements RowDoor, RowSetter {
  *
  * Columns that refer stand in a tree or in the key, so `set` is the only way in which they change.
  */
-class WatchingDoor extends Door {
+export class WatchingDoor extends Door {
   readonly #watching: Transaction
   readonly #table: TableStore
   readonly #proves: boolean
@@ -383,6 +384,11 @@ class WatchingDoor extends Door {
     this.#watching.mustProve ||= this.#proves || this.#table.refersTo.length > 0
     super.insert(part, known)
   }
+}
+
+function doorOf(transaction: Transaction, table: TableStore): Door {
+  const isWatched = table.rowChecks.length > 0 || table.hasAcross || table.declaredTo.length > 0 || table.declaredBy.length > 0
+  return isWatched ? new WatchingDoor(transaction, table) : new Door(transaction, table)
 }
 
 /** `tx.db.<table>`: on the rows as they stand, or ahead of its turn (speculative-handle.ts). */

@@ -39,9 +39,11 @@ export function linkReferences(program: Program, tables: readonly TableStore[]):
 export class CheckedReferences {
   /** Tables at an end of a reference of strength `batch`. */
   readonly ofBatch: readonly TableStore[]
+  readonly #tables: readonly TableStore[]
   #withBatch = false
 
   constructor(tables: readonly TableStore[]) {
+    this.#tables = tables
     for (const table of tables) {
       table.refersTo = table.declaredTo.filter(isStrong)
       table.referredBy = table.declaredBy.filter(isStrong)
@@ -60,6 +62,11 @@ export class CheckedReferences {
       table.refersTo = isAsked ? table.declaredTo : table.declaredTo.filter(isStrong)
       table.referredBy = isAsked ? table.declaredBy : table.declaredBy.filter(isStrong)
     }
+  }
+
+  /** For a store whose rows come in no order, and are proved when all are there. */
+  checkNone(): void {
+    for (const table of this.#tables) table.refersTo = table.referredBy = []
   }
 }
 

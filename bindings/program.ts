@@ -142,8 +142,8 @@ function grantsOf(service: ServiceDefinition, tables: ReadonlyMap<string, number
 
 function procedurePrograms(service: ServiceDefinition, ordinal: number): readonly ProcedureProgram[] {
   const byName = [...service.procedures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return byName.map(({ name, input, placed, partition, partitions, readonly, run, handle }) => ({
-    descriptor: { name, columns: input.columns, placed, ...(readonly && { readonly }) },
+  return byName.map(({ name, input, placed, partition, partitions, readonly, isolation, run, handle }) => ({
+    descriptor: { name, columns: input.columns, placed, ...(readonly && { readonly }), ...(isolation === 'snapshot' && { isolation }) },
     ...rules(input),
     handle: handle as object,
     service: ordinal,
@@ -280,10 +280,6 @@ function targetOf(
 /** What a service asks for that this version does not have: never silently ignored. */
 function laterOf(service: ServiceDefinition): readonly string[] {
   const later: string[] = []
-  for (const table of service.tables.values()) {
-    for (const { name, strength } of table.references)
-      if (strength === 'batch') later.push(`reference '${name}' of table '${table.name}' with strength '${strength}'`)
-  }
   for (const { name } of service.workflows.values()) later.push(`workflow '${name}'`)
   return later
 }

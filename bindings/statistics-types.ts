@@ -78,6 +78,8 @@ export interface DatabaseStats {
     readonly crossPartitionLane: number
     /** Of those, the ones that had been placed and left their partition: is the declaration right? */
     readonly strays: number
+    /** Batches that ran twice, because a reference with `strength: 'batch'` did not hold at their end. */
+    readonly referenceReruns: number
   }
   /** Runs of the cross-partition lane ahead of their turn. Zeros with fewer than two workers. */
   readonly speculation: {

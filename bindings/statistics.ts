@@ -37,6 +37,7 @@ export function statsOf({ engine, durability, handlers, replicas }: OpenEngine, 
       partitionLanes: count('requests') - cross,
       crossPartitionLane: cross,
       strays: count('strays'),
+      referenceReruns: count('referenceReruns'),
     },
     speculation: {
       lanesAhead: count('lanesAhead'),

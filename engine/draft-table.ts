@@ -14,7 +14,7 @@ import type { Draft } from './draft.js'
 import { draftSequence } from './draft-sequence.js'
 import { type Change, changedColumn, draftKey, type DraftKey, DraftOverlay, lastSet, type Written } from './draft-overlay.js'
 import { compareKeys, KeyBuffer } from './schema/key-codec.js'
-import { type Bounds, boundsOf, boundsOfValues, isNullAmong } from './store/range-bounds.js'
+import { type Bounds, boundsOf, boundsOfValues, isNullAmong, isWithin } from './store/range-bounds.js'
 import type { PlainRow } from './store/row-codec.js'
 import type { TableStore, TreePlan } from './store/table-store.js'
 import { namesOf } from './txn/draft-commit.js'
@@ -378,11 +378,6 @@ export class DraftTable {
   #notFound(at: DraftKey): SluiceError {
     return SluiceError.of('NOT_FOUND', `"${this.#table.name}" has no row with this key: insert() it first, or use put().`, { details: { table: this.#table.name, key: at.key } })
   }
-}
-
-function isWithin(key: Uint8Array, { range }: Bounds): boolean {
-  if (range.from !== undefined && compareKeys(key, range.from.subarray(0, range.fromLength)) < 0) return false
-  return range.to === undefined || compareKeys(key, range.to.subarray(0, range.toLength)) < 0
 }
 
 /** `tx.table(t).index.<name>`. */

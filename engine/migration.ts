@@ -12,6 +12,8 @@
  * application's functions leads from the one to the other. A process that dies in the middle leaves the end of a log that nobody was
  * told about, which the next opening cuts: then the migration has not begun.
  *
+ * References from tables that are made, or to them, are proved behind the last row: the rows come table by table, and may refer to later ones.
+ *
  * Everything on the thread that opens, one frame at a time, over the store that will be served. Rows of before are read from a store
  * of their own, which stays as it is meanwhile: functions may look at any row of it.
  */
@@ -21,7 +23,7 @@ import type { RebuiltStore } from './offline/rebuilt-store.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import type { Migration, OldDatabase, OldRow, OldTable, ProcedureProgram, Program, RowMigration } from './schema/descriptor.js'
 import { rowHeaderWords } from './schema/row-layout.js'
-import type { SchemaChange } from './schema-change.js'
+import { proveReferences, type SchemaChange } from './schema-change.js'
 import { BatchRecord } from './shared/batch-record.js'
 import { sharedBuffer } from './shared/buffers.js'
 import { Control } from './shared/control.js'
@@ -76,12 +78,14 @@ export async function migrate(options: MigrationOptions): Promise<number> {
 
   writer.explain(schemaOf(change.today))
   const after = new FrameMaker({ ...options, firstBatch: before.batch, previous: before.previous }, store, store.partitions)
+  store.references.checkNone()
   const making = new Making(program, change, old, store, after)
   for (let goesOn = true; goesOn; ) {
     goesOn = making.step()
     options.onProgress?.({ phase: 'migration', bytes: making.bytesRead, bytesInAll: making.bytesInAll })
     await options.pause()
   }
+  proveReferences(store, change)
   writer.endGroup()
   return after.previous
 }

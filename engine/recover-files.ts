@@ -14,7 +14,7 @@ import { RebuiltStore } from './offline/rebuilt-store.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import type { Program } from './schema/descriptor.js'
 import { isUnchanged } from './schema/difference.js'
-import { changeTo, isOfApplication, proveRows, type SchemaChange, succeeding } from './schema-change.js'
+import { changeTo, isOfApplication, proveReferences, proveRows, type SchemaChange, succeeding } from './schema-change.js'
 import { Store, type StorePlan } from './store/store.js'
 import { type LaidOut, recover, type Recovered, type RecoverProgress } from './stream/recover.js'
 import { CheckpointSet, decodeSchema, FileLogStorage, LmdbCheckpointStore, newestSchema } from '../wal/index.js'
@@ -68,6 +68,8 @@ export async function recoverFiles(options: RecoverFilesOptions): Promise<Recove
   if (old !== undefined) proveRows(program, change, old)
   options.goOn()
   const recovered = await pass(options, 'repair', storeOnce(options, change.today))
+  // With a migration some rows are still to be made (migration.ts).
+  if (!change.migrates && recovered.store !== undefined) proveReferences(recovered.store, change)
   return { ...recovered, today: change.today, change, old }
 }
 

@@ -18,8 +18,11 @@ import { differencesOf, isUnchanged, lineOf, type SchemaDifference, tablesThatNe
 import { reshaping } from './schema/row-shape.js'
 import { RebuiltStore } from './offline/rebuilt-store.js'
 import type { PlainRow } from './store/row-codec.js'
+import type { Store } from './store/store.js'
+import type { Reference } from './store/table-store.js'
 import { whyBroken } from './txn/end-checks.js'
-import { bareKey, shownRow, shownValue } from './txn/violation.js'
+import { hasStanding } from './txn/standing-referrers.js'
+import { bareKey, keyOfRow, shownRow, shownValue } from './txn/violation.js'
 
 export interface SchemaChange {
   /** Of the log as it is. */
@@ -29,7 +32,10 @@ export interface SchemaChange {
   readonly differences: readonly SchemaDifference[]
   /** Tables whose rows must be looked at. */
   readonly toProve: ReadonlySet<string>
-  /** The application makes rows of some tables. */
+  /** References that are another one than before: `referenceId` of each. */
+  readonly newReferences: ReadonlySet<string>
+  /** The application makes rows of some tables: these. */
+  readonly made: ReadonlySet<string>
   readonly migrates: boolean
   /** Those of its tables that have rows already: they are made anew, or go. */
   readonly rewritten: ReadonlySet<string>
@@ -56,8 +62,9 @@ export function changeTo(program: Program, before: LoggedCatalog, partitions: nu
   const refused = differences.filter(({ need, table = '' }) => need === 'return' || (need === 'migration' && (stays.has(table) ? !migrated.has(table) : migrated.get(table) !== 'drop')))
   if (refused.length > 0) throw mismatch(differences, refused)
   const rewritten = new Set([...migrated.keys()].filter((name) => before.tables.some((table) => table.name === name)))
-  const toProve = new Set([...tablesThatNeed('proof', differences)].filter((name) => !rewritten.has(name)))
-  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, migrates: migrated.size > 0, rewritten }
+  const toProve = new Set([...tablesThatNeed('proof', differences.filter(({ reference }) => reference === undefined))].filter((name) => !rewritten.has(name)))
+  const newReferences = new Set(differences.flatMap(({ table, reference }) => (table === undefined || reference === undefined ? [] : [referenceId(table, reference)])))
+  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, newReferences, made: new Set(migrated.keys()), migrates: migrated.size > 0, rewritten }
 }
 
 /** What the migrations from the log's version to the application's say last of each table. */
@@ -93,6 +100,40 @@ export function proveRows(program: Program, { before, today, toProve, difference
       details: { difference: lines, table: name, rows: broken.map(({ key, column, constraint, value }) => ({ key, ...(column !== undefined && { column }), constraint, value })) },
     })
   }
+}
+
+const referenceId = (table: string, reference: string): string => `${table} ${reference}`
+
+/**
+ * Throws SCHEMA_MISMATCH with the first rows that refer to nothing, by references that are new or whose tables are made anew. `store`: all rows of
+ * today. A row with a null among its referring columns refers to nothing and may.
+ */
+export function proveReferences(store: Store, { newReferences, made, differences }: SchemaChange): void {
+  for (const table of store.tables) {
+    for (const reference of table.declaredTo) {
+      const isMade = made.has(table.name) || made.has(reference.parent.name)
+      if (!isMade && !newReferences.has(referenceId(table.name, reference.name))) continue
+      const orphans = orphansOf(store, reference)
+      if (orphans.length === 0) continue
+      const lines = differences.filter((one) => one.table === table.name && one.reference === reference.name).map(lineOf)
+      const rows = orphans.map(({ key, value }) => `  ${shownKey(key)} refers to ${shownKey(value)}`)
+      throw SluiceError.of('SCHEMA_MISMATCH', `Rows of "${table.name}" refer to rows of "${reference.parent.name}" that are not there, by the reference "${reference.name}":\n${lines.map((line) => `  ${line}\n`).join('')}The first of them:\n${rows.join('\n')}\n${isMade ? 'Let the migration leave them out, or make the rows that they refer to' : 'Change these rows with the application before, or declare a migration of the table'}. Nothing was changed.`, {
+        details: { difference: lines, table: table.name, rows: orphans.map((orphan) => ({ ...orphan, constraint: reference.name, other: reference.parent.name })) },
+      })
+    }
+  }
+}
+
+function orphansOf(store: Store, { child, on, parent }: Reference): readonly { readonly key: unknown; readonly value: unknown }[] {
+  const found: { readonly key: unknown; readonly value: unknown }[] = []
+  for (let partition = 0; partition < child.partitions && found.length < limits.schemaRowsNamedMax; partition += 1) {
+    child.part(partition).hash.forEach((row) => {
+      if (found.length === limits.schemaRowsNamedMax || !store.isLive(row)) return
+      const values = on.map((column) => child.codec.readers[column]!(row))
+      if (!values.includes(null) && !hasStanding(parent, values)) found.push({ key: keyOfRow(child, row), value: bareKey(values.map(shownValue)) })
+    })
+  }
+  return found
 }
 
 const tableIn = (catalog: LoggedCatalog, name: string): LoggedCatalog['tables'][number] => catalog.tables.find((table) => table.name === name)!

@@ -38,13 +38,14 @@ export function descriptionOf(program: Program): Description {
       atomicHandlers: program.atomicHandlers.filter(({ events }) => events.includes(ordinal)).map(({ name }) => name),
     })),
     procedures: program.procedures.map((procedure): ProcedureDescription => {
-      const { name, columns, placed, readonly = false } = procedure.descriptor
+      const { name, columns, placed, readonly = false, isolation = readonly ? 'snapshot' : 'serializable' } = procedure.descriptor
       return {
         name,
         service: serviceOf(name),
         input: describeColumns(columns, procedure),
         lane: readonly ? 'snapshot' : placed ? 'partition' : 'cross-partition',
         readonly,
+        isolation,
       }
     }),
     aborts: program.services.flatMap(({ name, aborts }) =>

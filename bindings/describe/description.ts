@@ -105,6 +105,8 @@ export interface ProcedureDescription {
   /** Where it begins: `'snapshot'` is never sequenced. A call that leaves its partition goes on in the cross-partition lane. */
   readonly lane: 'partition' | 'cross-partition' | 'snapshot'
   readonly readonly: boolean
+  /** What it reads: what stands in its place of the order, or a snapshot. */
+  readonly isolation: 'serializable' | 'snapshot'
 }
 
 export interface AbortDescription {

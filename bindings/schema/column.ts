@@ -233,7 +233,7 @@ export function referenceOptions({ onDelete = 'restrict', strength = 'strong' }:
   if (strength !== 'strong' && strength !== 'batch' && strength !== 'eventual')
     throw invalidDefinition(`strength of ${what} is 'strong', 'batch' or 'eventual', not ${shown(strength)}.`)
   if (strength !== 'strong' && onDelete !== 'restrict')
-    throw invalidDefinition(`${what} says onDelete: '${onDelete}', which a reference with strength: '${strength}' cannot do: nothing is done behind a commit.`)
+    throw invalidDefinition(`${what} says onDelete: '${onDelete}', which a reference with strength: '${strength}' cannot do: nothing is done behind the transaction.`)
   return { onDelete, strength }
 }
 

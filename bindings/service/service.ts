@@ -33,7 +33,7 @@ import {
   type EventType,
 } from './event.js'
 import type { Delivered, Emitted } from './event.js'
-import { procedureHandle, type Procedure, type ProcedureDefinition, type Sync } from './procedure.js'
+import { type Isolation, isolationOf, procedureHandle, type Procedure, type ProcedureDefinition, type Sync } from './procedure.js'
 import type { ServiceShape } from './service-shape.js'
 import type { ReadTx, Tx } from './transaction.js'
 import {
@@ -83,6 +83,11 @@ export interface Service<S extends ServiceShape> {
       readonly partitions?: ((it: Read<I>) => readonly PartitionKey[]) | undefined
       /** Runs on a snapshot and is never sequenced. Default: false. */
       readonly readonly?: ReadOnly | undefined
+      /**
+       * `'serializable'`, the default: it reads what stands in its place of the order. `'snapshot'`: it reads what the batch before
+       * its own has left, of any partition, without leaving its lane; write skew is possible, lost updates are not.
+       */
+      readonly isolation?: Isolation | undefined
     },
     run: (tx: ReadOnly extends true ? ReadTx<S> : Tx<S>, it: Read<I>) => Sync<R>,
   ): Procedure<Write<I>, R, ReadOnly extends true ? 'read' : 'write'>
@@ -173,11 +178,12 @@ class ServiceHandle {
   procedure(name: unknown, options: unknown, run: unknown): Procedure {
     const full = this.#claim(name, 'procedure')
     const what = `procedure '${full}'`
-    const { input, partition, partitions, readonly } = checkOptions(options, what, [
+    const { input, partition, partitions, readonly, isolation = 'serializable' } = checkOptions(options, what, [
       'input',
       'partition',
       'partitions',
       'readonly',
+      'isolation',
     ])
     checkFunction(run, `The third argument of ${what}`)
     if (partition !== undefined) checkFunction(partition, `partition of ${what}`)
@@ -199,6 +205,7 @@ class ServiceHandle {
       partition,
       partitions,
       readonly: isReadOnly,
+      isolation: isolationOf(isolation, isReadOnly, what),
       run,
       handle: undefined,
     }

@@ -54,6 +54,8 @@ export class LaneRunner {
   readonly #value = new ByteWriter(1_024)
   readonly #recorded = new ByteWriter(1_024)
   readonly #laneCostMax: number
+  /** By procedure. */
+  readonly #readsSnapshot: readonly boolean[]
   readonly #answers: AnswerBlocks
   /** While the cross-partition lane commits what was run ahead. */
   #ahead: SpeculatedLane | undefined
@@ -61,6 +63,7 @@ export class LaneRunner {
   constructor(parts: LaneRunnerParts) {
     this.#parts = parts
     this.transaction = new Transaction(parts.program, parts.store, parts.log, makeServiceScope)
+    this.#readsSnapshot = parts.program.procedures.map(({ descriptor }) => descriptor.isolation === 'snapshot')
     this.#reader = new ByteReader(parts.requests.bytes)
     this.#laneCostMax = laneCostMax(parts.store.partitions)
     this.#answers = new AnswerBlocks(parts.store, parts.store.domains[parts.worker]!)
@@ -68,7 +71,8 @@ export class LaneRunner {
 
   /** Before the lanes of a batch, and before each further run of it. */
   beginBatch(): void {
-    const { record, log, responses, control, worker } = this.#parts
+    const { record, log, responses, control, worker, store } = this.#parts
+    store.references.withBatch = record.mustProveReferences
     log.clear()
     this.#answers.beginBatch()
     responses.rewind(control.responseHead(worker))
@@ -102,8 +106,8 @@ export class LaneRunner {
     log.endLane()
   }
 
-  /** `run`: where a run of it stands that still holds. */
-  #runRequest(index: number, lane: number, run?: SpeculationLog): void {
+  /** `run`: where a run of it stands that still holds. `isOutdated`: the snapshot that it asks for is too old for what it writes. */
+  #runRequest(index: number, lane: number, run?: SpeculationLog, isOutdated = false): void {
     const { record, requests, control, worker, log, statistics } = this.#parts
     const flag = record.flag(index)
     const offset = record.offset(index)
@@ -126,6 +130,7 @@ export class LaneRunner {
     const inputAt = offset + requestHeaderBytes + idBytes
     const { transaction } = this
     transaction.begin(lane, place)
+    if (this.#readsSnapshot[procedure] && !isOutdated) transaction.readSnapshot()
     let outcome: number = committed
     let failure: SluiceError | undefined
     this.#value.reset()
@@ -154,6 +159,10 @@ export class LaneRunner {
         this.#leaveToCross(index)
         return
       }
+      if (transaction.isOutdated) {
+        this.#runOnWhatStands(index, lane)
+        return
+      }
       failure = errorOf(transaction.outcomeOf(thrown), this.#nameOf(procedure))
       outcome = outcomeOfCode(failure.code)
     }
@@ -162,6 +171,10 @@ export class LaneRunner {
     if (transaction.isStray) {
       // Its procedure swallowed the signal and returned as if nothing had happened.
       this.#leaveToCross(index)
+      return
+    }
+    if (transaction.isOutdated) {
+      this.#runOnWhatStands(index, lane)
       return
     }
     let long = 0
@@ -200,6 +213,12 @@ export class LaneRunner {
     ahead.apply(this.transaction, run)
     const { at, bytes } = ahead.value
     this.#value.raw(run.bytes.subarray(at, at + bytes))
+  }
+
+  /** What it would change is not what it has read any more: it runs again in its place, and reads what it changes. */
+  #runOnWhatStands(index: number, lane: number): void {
+    this.transaction.undo()
+    this.#runRequest(index, lane, undefined, true)
   }
 
   /** A stray: it runs again at the end of the batch (R25), and its worker is idle (R36). */

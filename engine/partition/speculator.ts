@@ -58,7 +58,7 @@ export class Speculator {
     this.#speculation = new Speculation(store, new Scratch(scratch.at, scratch.words))
     this.#events = LaneLog.create({ lanes: 1, transactions: 1, changes: 1, events: limits.eventsPerTransactionMax + 1, bytes: 3 * limits.transactionBytesMax })
     this.#transaction = new Transaction(parts.program, store, this.#events, (transaction, service, isReadOnly) =>
-      makeServiceScope(transaction, service, isReadOnly, (of, table) => new SpeculativeTableHandle(of, this.#speculation, table)),
+      makeServiceScope(transaction, service, isReadOnly, false, (of, table) => new SpeculativeTableHandle(of, this.#speculation, table)),
     )
     this.#speculation.transaction = this.#transaction
     this.#transaction.written = this.#speculation
@@ -69,7 +69,8 @@ export class Speculator {
 
   /** Takes requests as long as there are any. `count`: how many the cross-partition lane has. */
   run(count: number): void {
-    const { claims, record, log, control, worker } = this.#parts
+    const { claims, record, log, control, worker, store } = this.#parts
+    store.references.withBatch = record.mustProveReferences
     log.clear()
     this.#speculation.scratch.clear()
     this.#transaction.beginBatch(record.batch, record.now, record.seed)
@@ -84,18 +85,20 @@ export class Speculator {
   }
 
   #runAhead(n: number, index: number): void {
-    const { record, requests, realm, claims, log, worker } = this.#parts
+    const { record, requests, realm, claims, log, worker, store } = this.#parts
     const offset = record.offset(index)
     const at = offset >>> 2
     const inputAt = offset + requestHeaderBytes + requests.i32[at + 4]!
     const procedure = requests.i32[at + 2]!
+    // Nobody writes what it reads, but what it writes must be what it has read: that is for its turn to say.
+    if (this.#parts.program.procedures[procedure]!.descriptor.isolation === 'snapshot') return
     const transaction = this.#transaction
     const speculation = this.#speculation
     this.#events.clear()
     this.#events.beginLane(crossLane)
     speculation.begin()
     transaction.begin(crossLane, record.place(index))
-    transaction.mustProve = this.#hasToProve
+    transaction.mustProve = this.#hasToProve || store.references.withBatch
     this.#value.reset()
     realm.active = transaction
     let hasEnded = false

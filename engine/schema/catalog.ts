@@ -47,6 +47,13 @@ export interface LoggedIndex {
   /** Values as JSON has them: bigints and infinite numbers as text, bytes in hexadecimal. */
   readonly where?: readonly { readonly column: string; readonly value: string | number | boolean | null }[]
 }
+/** One that holds for every row, whether transactions prove it or batches. */
+export interface LoggedReference {
+  readonly name: string
+  readonly on: readonly string[]
+  /** Full name of the table whose key it gives. */
+  readonly to: string
+}
 export interface LoggedTable {
   readonly name: string
   readonly key: readonly string[]
@@ -57,6 +64,8 @@ export interface LoggedTable {
   readonly indexes?: readonly LoggedIndex[]
   /** Names of the checks of whole rows. */
   readonly checks?: readonly string[]
+  /** Undefined: none, or the log is older than this: it says nothing about the rows. */
+  readonly references?: readonly LoggedReference[]
   /** Undefined: 0. */
   readonly generation?: number
 }
@@ -95,7 +104,7 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
     format: 1,
     seed: database.seed,
     partitions: database.partitions,
-    tables: tables.map((table) => loggedTable(table, before)),
+    tables: tables.map((table) => loggedTable(table, program, before)),
     events: program.events.map(({ descriptor }) => loggedEvent(descriptor, before?.catalog.events.find((event) => event.name === descriptor.name))),
     procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName, ...ownNames(program)],
     hasRules: true,
@@ -123,13 +132,14 @@ function retiredIn(tables: readonly TableProgram[], before: CatalogBefore | unde
   return retired
 }
 
-function loggedTable({ descriptor: table, rowChecks = [], ...rules }: TableProgram, before: CatalogBefore | undefined): LoggedTable {
+function loggedTable({ descriptor: table, rowChecks = [], references = [], ...rules }: TableProgram, program: Program, before: CatalogBefore | undefined): LoggedTable {
   const names = (ordinals: readonly number[]): readonly string[] => ordinals.map((n) => table.columns[n]!.name)
   const was = before?.catalog.tables.find(({ name }) => name === table.name)
   const isRewritten = before?.rewritten.has(table.name) === true
   const retired = before?.catalog.retired?.[table.name]
   const generation = was !== undefined ? generationOf(was) + (isRewritten ? 1 : 0) : retired === undefined ? 0 : retired + 1
   const older = isRewritten ? undefined : was
+  const kept = references.filter(({ strength }) => strength !== 'eventual')
   return {
     name: table.name,
     key: names(table.key),
@@ -146,6 +156,7 @@ function loggedTable({ descriptor: table, rowChecks = [], ...rules }: TableProgr
       ...(where && { where: where.map(({ column, value }) => ({ column: table.columns[column]!.name, value: loggedValue(value) })) }),
     })),
     ...(rowChecks.length > 0 && { checks: rowChecks.map((check) => check.name) }),
+    ...(kept.length > 0 && { references: kept.map(({ name, on, to }) => ({ name, on: names(on), to: program.tables[to]!.descriptor.name })) }),
     ...(generation > 0 && { generation }),
   }
 }

@@ -85,6 +85,8 @@ export interface ProcedureDescriptor extends RecordDescriptor {
   readonly placed: boolean
   /** Runs on a snapshot and is never sequenced. */
   readonly readonly?: true
+  /** What it reads; left out: `serializable`, what stands in its place. */
+  readonly isolation?: 'snapshot'
 }
 
 /** What a database is, as data. Its hash is compared between main and workers, its tables with the log. */

@@ -10,7 +10,7 @@
  * the rules were written down say nothing of the second.
  */
 import { enumPlaceBytes } from './key-codec.js'
-import { type LoggedCatalog, type LoggedColumn, type LoggedRules, type LoggedTable } from './catalog.js'
+import { type LoggedCatalog, type LoggedColumn, type LoggedReference, type LoggedRules, type LoggedTable } from './catalog.js'
 import { isBeginningOf } from './row-shape.js'
 import { ownTablePrefix } from './sequence-table.js'
 
@@ -24,13 +24,15 @@ export interface SchemaDifference {
   readonly what: string
   /** `int → text` */
   readonly change: string
+  /** The name of a reference that is another one: proved on the rows of two tables, when all are there. */
+  readonly reference?: string
 }
 
 /** Whether nothing of tables and events is another one, so that every byte of `log` means what it means to `now`. */
 export function isUnchanged(log: LoggedCatalog, now: LoggedCatalog): boolean {
-  const textOf = ({ tables, events, partitions, hasRules, version = 1, retired = {} }: LoggedCatalog): string =>
+  const everythingOf = ({ tables, events, partitions, hasRules, version = 1, retired = {} }: LoggedCatalog): string =>
     JSON.stringify([tables.filter((table) => !table.name.startsWith(ownTablePrefix)), events, partitions, hasRules, version, retired])
-  return textOf(log) === textOf(now)
+  return everythingOf(log) === everythingOf(now)
 }
 
 /** `now` as it succeeds `log`. */
@@ -84,8 +86,19 @@ function ofTable(was: LoggedTable, is: LoggedTable, hasRules: boolean): SchemaDi
   for (const name of indexes.keys()) found.push(of('nothing', `${was.name} index ${name}`, 'gone'))
   const checks = new Set(was.checks ?? [])
   if (hasRules) for (const name of is.checks ?? []) if (!checks.has(name)) found.push(of('proof', `${was.name} check ${name}`, 'new'))
+  found.push(...ofReferences(was, is))
   return found
 }
+
+/** Rows of before are proved as well: also where the log is too old to say that there was such a reference. */
+function ofReferences(was: LoggedTable, is: LoggedTable): SchemaDifference[] {
+  const before = new Map((was.references ?? []).map((reference) => [reference.name, textOf(reference)]))
+  return (is.references ?? [])
+    .filter((reference) => before.get(reference.name) !== textOf(reference))
+    .map((reference) => ({ need: 'proof', table: was.name, what: `${was.name} reference ${reference.name}`, change: before.has(reference.name) ? `${before.get(reference.name)} → ${textOf(reference)}` : `new, ${textOf(reference)}`, reference: reference.name }))
+}
+
+const textOf = ({ on, to }: LoggedReference): string => `[${on.join(', ')}] to ${to}`
 
 function ofColumns(name: string, table: string | undefined, was: readonly LoggedColumn[], is: readonly LoggedColumn[], keys: ReadonlySet<string>): SchemaDifference[] {
   const found: SchemaDifference[] = []

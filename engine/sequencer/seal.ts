@@ -11,7 +11,7 @@ import { AnswerBlocks } from '../partition/answer-blocks.js'
 import type { BatchRecord } from '../shared/batch-record.js'
 import type { Control } from '../shared/control.js'
 import type { FrameRing } from '../shared/frame-ring.js'
-import { changeInts, eventInts, type LaneLog, type LanePiece, transactionInts } from '../shared/lane-log.js'
+import { changeInts, eventInts, type LaneLog, type LanePiece, newPiece, transactionInts } from '../shared/lane-log.js'
 import type { ResponseRing } from '../shared/response-ring.js'
 import type { Store } from '../store/store.js'
 import { committed, encodeShortError, outcomeKindMask, outcomeOfCode } from '../txn/outcome.js'
@@ -45,7 +45,6 @@ interface JoinedLane {
 
 /** Every partition on one worker, and the cross-partition lane. */
 const lanesPerWorkerMax = limits.partitionsMax + 1
-const newPiece = (): LanePiece => ({ partition: 0, transactionsAt: 0, transactions: 0, changesAt: 0, changes: 0, eventsAt: 0, events: 0, bytesAt: 0, bytes: 0 })
 
 const hasRecords = ({ piece }: JoinedLane): boolean => piece.transactions > 0
 const rank = (partition: number): number => (partition < 0 ? Infinity : partition)

@@ -23,6 +23,7 @@ import { encodeError, lateError, outcomeOfCode, repeatedFlag } from '../txn/outc
 import { requestHashOf } from '../txn/request-hash.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { OutcomeTable } from './outcome-table.js'
+import type { BatchReferences } from './batch-references.js'
 import type { Sealer } from './seal.js'
 
 /** Runs lanes. Inline it is one runner; with threads it is all of them and a barrier. */
@@ -53,6 +54,8 @@ export interface SequencerParts {
   readonly record: BatchRecord
   readonly lanes: LaneHost
   readonly sealer: Sealer
+  /** Undefined: no table has a reference of strength `batch`. */
+  readonly references: BatchReferences | undefined
   readonly clock: BatchClock
   readonly seed: number
   readonly statistics: Statistics
@@ -180,6 +183,10 @@ export class Sequencer {
     // With a log thread it is the one that says so.
     if (isTimed && this.#parts.isMemory && statistics.mayLeave('durable')) statistics.leave('durable', batch, monotonicMs())
     if (record.mustRunInOrder) record.mustRunInOrder = false
+    if (record.mustProveReferences) {
+      record.mustProveReferences = false
+      statistics.add('referenceReruns', 1)
+    }
     this.#collectPutOff(taken)
     requests.free(this.#putOff.length > 0 ? this.#putOff[0]! : this.#next)
     return taken
@@ -187,10 +194,11 @@ export class Sequencer {
 
   /**
    * Runs the lanes: again without the culprit if a transaction broke the batch (R6, R36), with fewer if the frame is too long,
-   * without the calls with an id if their outcomes cannot be remembered.
+   * with every transaction proving its references if one does not hold now (R62), without the calls with an id if their outcomes
+   * cannot be remembered.
    */
   #run(taken: number, batch: number, now: number): void {
-    const { lanes, store, record, sealer } = this.#parts
+    const { lanes, store, record, sealer, references } = this.#parts
     let limit = taken
     for (let attempt = 0; attempt < limits.batchRunsMax; attempt += 1) {
       try {
@@ -202,7 +210,8 @@ export class Sequencer {
         if (sealer.isTooLong()) {
           limit = Math.max(1, limit >>> 1)
           for (let n = 0; n < taken; n += 1) if (record.place(n) >= limit) record.setFlag(n, requestFlag.putOff)
-        } else if (this.#remember(batch, now)) return
+        } else if (references !== undefined && !record.mustProveReferences && !references.hold(batch)) record.mustProveReferences = true
+        else if (this.#remember(batch, now)) return
         else this.#turnIdsAway(taken)
       } catch (error) {
         if (!(error instanceof BrokenBatch)) throw error

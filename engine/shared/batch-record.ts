@@ -1,7 +1,8 @@
 /**
  * The batch that runs, written down before it runs (R34), so that any thread can run it, and run it again.
  *
- *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, first and last lane with requests, in order only
+ *   head      f64: batch, previous batch with a frame, now | i32: seed, requests, first and last lane with requests, in order only,
+ *             references of strength `batch` as `strong`
  *   order     i32: offset of the request in the ring, place at intake            one pair for each request, lane by lane
  *   flags     i32: 0 to run, 1 stray, 2 put off, 3 answered by the sequencer, 16 + error code: settled without running
  *   starts    i32: where each lane starts in the order; P + 2 of them, the cross-partition lane is lane P; of the partition lanes
@@ -128,5 +129,13 @@ export class BatchRecord {
   }
   set mustRunInOrder(must: boolean) {
     this.#i32[10] = must ? 1 : 0
+  }
+
+  /** A reference of strength `batch` did not hold at the end: until a batch is sealed, each transaction proves them at its own end (R62). */
+  get mustProveReferences(): boolean {
+    return this.#i32[11] !== 0
+  }
+  set mustProveReferences(must: boolean) {
+    this.#i32[11] = must ? 1 : 0
   }
 }

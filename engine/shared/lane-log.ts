@@ -37,6 +37,8 @@ export interface LanePiece {
   bytes: number
 }
 
+export const newPiece = (): LanePiece => ({ partition: 0, transactionsAt: 0, transactions: 0, changesAt: 0, changes: 0, eventsAt: 0, events: 0, bytesAt: 0, bytes: 0 })
+
 export class LaneLog {
   readonly buffers: readonly SharedArrayBuffer[]
   readonly transactions: Int32Array

@@ -17,6 +17,7 @@ export type Stage = (typeof stages)[number]
 
 export const counters = [
   'batches', 'requests', 'crossRequests', 'strays', 'frames', 'frameBytes', 'syncs', 'keptAhead', 'staleAhead', 'leftAhead', 'lanesAhead', 'lanesInOrder',
+  'referenceReruns',
 ] as const
 export type Counter = (typeof counters)[number]
 

@@ -136,3 +136,9 @@ function flagOf(table: TableStore, value: unknown): boolean {
 function refused(table: TableStore, what: string): SluiceError {
   return SluiceError.of('INVALID_INPUT', `In a range of "${table.name}", ${what}.`, { details: { table: table.name } })
 }
+
+/** An entry of a tree lies between bounds. */
+export function isWithin(key: Uint8Array, { range }: Bounds): boolean {
+  if (range.from !== undefined && compareKeys(key, range.from.subarray(0, range.fromLength)) < 0) return false
+  return range.to === undefined || compareKeys(key, range.to.subarray(0, range.toLength)) < 0
+}

@@ -16,7 +16,7 @@ import { Region, wordsFor } from '../shared/region.js'
 import { SnapshotTable } from '../shared/snapshot-table.js'
 import { Domain, domainWords, flagDeleted, flagQueued, type RetireKind, retireKind } from './domain.js'
 import type { OrderedIndex } from './ordered-index.js'
-import { linkReferences } from './references.js'
+import { type CheckedReferences, linkReferences } from './references.js'
 import { CellMemory, longAddress } from './row-codec.js'
 import { partStateWords, type TablePart, TableStore } from './table-store.js'
 
@@ -49,6 +49,7 @@ export class Store {
   readonly memory: CellMemory
   readonly domains: readonly Domain[]
   readonly tables: readonly TableStore[]
+  readonly references: CheckedReferences
   readonly partitions: number
   readonly #i32: Int32Array
   readonly #f64: Float64Array
@@ -63,7 +64,7 @@ export class Store {
     this.partitions = plan.partitions
     this.domains = Array.from({ length: plan.domains + 1 }, (_, n) => new Domain(this.region, plan.domainsAt + n * domainWords, n))
     this.tables = program.tables.map((table, n) => new TableStore(table, n, plan.partitions, plan.tablesAt[n]!, this.domains, this.memory))
-    linkReferences(program, this.tables)
+    this.references = linkReferences(program, this.tables)
     this.#i32 = this.region.i32
     this.#f64 = this.region.f64
     this.#scratch = plan.scratchAt + seat * scratchWords

@@ -12,7 +12,7 @@ import { assert } from '../base/assert.js'
 import { limits } from '../base/limits.js'
 import type { ColumnValidator } from '../schema/column-check.js'
 import { compileColumnCheck } from '../schema/column-check.js'
-import type { IndexDescriptor, OnDelete, RowCheck, TableDescriptor, TableProgram } from '../schema/descriptor.js'
+import type { IndexDescriptor, OnDelete, ReferenceStrength, RowCheck, TableDescriptor, TableProgram } from '../schema/descriptor.js'
 import type { KeyBuffer, KeyCodec } from '../schema/key-codec.js'
 import { compileKeyCodec } from '../schema/key-codec.js'
 import { partitionOf } from '../schema/placement.js'
@@ -50,9 +50,10 @@ export interface TreePlan extends TreeMembership {
   readonly range: boolean
 }
 
-/** Both ends of a reference of strength `strong` (references.ts). */
+/** Both ends of a reference (references.ts). */
 export interface Reference {
   readonly name: string
+  readonly strength: ReferenceStrength
   /** The table that refers, and its columns in the order of the key of `parent`. */
   readonly child: TableStore
   readonly on: readonly number[]
@@ -97,10 +98,13 @@ export class TableStore {
   readonly checked: ReadonlySet<number>
   /** Rules of whole rows, which hold when a transaction ends (R26). */
   readonly rowChecks: readonly RowCheck[]
-  /** References of strength `strong`, as linkReferences fills them in: both ways, and the columns of those that go out. */
-  readonly refersTo: Reference[] = []
-  readonly referredBy: Reference[] = []
+  /** References of strength `strong` and `batch`, as linkReferences fills them in: both ways, and the columns of those that go out. */
+  readonly declaredTo: Reference[] = []
+  readonly declaredBy: Reference[] = []
   readonly referring = new Set<number>()
+  /** Of them, those that transactions of the running batch check when they end (R62): see CheckedReferences. */
+  refersTo: readonly Reference[] = []
+  referredBy: readonly Reference[] = []
   /** References from here of strength `eventual`. */
   readonly watched: Reference[] = []
   /** Columns that are drawn when they are left out; one that places its row comes first. */

@@ -100,6 +100,23 @@ export class Journal {
     this.#rowCount += 1
   }
 
+  /** The rows of a table that the transaction has touched or inserted, in the order of first touch. */
+  rowsOf(table: number): readonly number[] {
+    const rows: number[] = []
+    for (let at = 0; at < this.length; at += opInts) {
+      const kind = this.ops[at]
+      if (this.ops[at + 1] === table && (kind === opKind.inserted || kind === opKind.touched || kind === opKind.touchedFirst)) rows.push(this.ops[at + 3]!)
+    }
+    return rows
+  }
+
+  /** How many rows more a table has by the transaction. */
+  rowsMore(table: number): number {
+    let more = 0
+    for (let at = 0; at < this.length; at += opInts) if (this.ops[at] === opKind.counted && this.ops[at + 1] === table) more += this.ops[at + 3]!
+    return more
+  }
+
   #growRows(): void {
     const old = this.#rows
     this.#rows = new Int32Array(old.length * 2)

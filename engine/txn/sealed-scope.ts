@@ -1,5 +1,6 @@
 /**
- * The state that the last batch left, for a transaction of the next one: what replicas with `strength: 'batch'` show.
+ * The state that the last batch left, for a transaction of the next one: what replicas with `strength: 'batch'` show, and what procedures with
+ * `isolation: 'snapshot'` read.
  *
  * It may be read from every lane, of every partition, beside the lanes that go on writing: exactly as a snapshot is read on main (R12). Nothing
  * needs to be announced. What a snapshot of that batch needs is kept as long as the running batch lasts, for the reclaim bound is
@@ -9,7 +10,6 @@
 import type { SluiceError } from '../base/errors.js'
 import { SnapshotView } from '../store/snapshot-view.js'
 import type { ReadScope } from './read-table.js'
-import { replicaIsRead } from './replica-table.js'
 import type { Transaction } from './transaction.js'
 
 /** Of no slot: see above. */
@@ -17,13 +17,13 @@ const unannounced = -1
 
 export class SealedScope implements ReadScope {
   readonly #transaction: Transaction
-  readonly #name: string
+  readonly #refuse: (what: string) => never
   #view: SnapshotView
 
-  /** `name`: of the replica, for what it refuses. */
-  constructor(transaction: Transaction, name: string) {
+  /** `refuse`: what becomes of an open transaction that writes here. */
+  constructor(transaction: Transaction, refuse: (what: string) => never) {
     this.#transaction = transaction
-    this.#name = name
+    this.#refuse = refuse
     this.#view = new SnapshotView(transaction.store, unannounced, 0)
   }
 
@@ -52,6 +52,6 @@ export class SealedScope implements ReadScope {
   }
   refuseWrite(what: string): never {
     this.#transaction.mustBeOpen()
-    return this.#transaction.fail(replicaIsRead(what, this.#name))
+    return this.#refuse(what)
   }
 }

@@ -13,16 +13,25 @@ import { queriedTables, type TableOf } from './queried-tables.js'
 import { inReadOnlyProcedure, ofAnotherService, ofReplica, ReadOnlyTable } from './read-only-table.js'
 import { ReadTable } from './read-table.js'
 import { replicaScope } from './replica-copy.js'
-import { ReplicaTable } from './replica-table.js'
+import { replicaIsRead, ReplicaTable } from './replica-table.js'
 import { SealedScope } from './sealed-scope.js'
+import { SnapshotTable } from './snapshot-table.js'
 import { watchScope } from './reference-watch.js'
 import { noNames, type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export type MakeTable = (transaction: Transaction, table: TableStore) => TableAccess
 
-/** `isReadOnly`: for procedures with `readonly: true`. `makeTable`: what a table is for the procedures of this transaction. */
-export function makeServiceScope(transaction: Transaction, service: ServiceProgram, isReadOnly = false, makeTable: MakeTable = (...made) => new TableHandle(...made)): ServiceScope {
+const standing: MakeTable = (transaction, table) => new TableHandle(transaction, table)
+const ofSnapshot: MakeTable = (transaction, table) => new SnapshotTable(transaction, table)
+
+/**
+ * `isReadOnly`: for procedures with `readonly: true`. `readsSnapshot`: for transactions that do. `makeTable`: what a table is for the procedures of
+ * this transaction.
+ */
+export function makeServiceScope(
+  transaction: Transaction, service: ServiceProgram, isReadOnly = false, readsSnapshot = false, makeTable: MakeTable = readsSnapshot ? ofSnapshot : standing,
+): ServiceScope {
   const own = engineScope(transaction, service, makeTable) ?? replicaScope(transaction, service, makeTable) ?? watchScope(transaction, service)
   if (own !== undefined) return own
   const aborts =
@@ -59,7 +68,8 @@ function replicaTable(transaction: Transaction, replica: ReplicaProgram, makeTab
     return new ReadOnlyTable(transaction, table, makeTable(transaction, table), ofReplica)
   }
   const source = tables[replica.source]!
-  const access = replica.strength === 'batch' ? new ReadTable(new SealedScope(transaction, replica.descriptor.name), source) : makeTable(transaction, source)
+  const refuse = (what: string): never => transaction.fail(replicaIsRead(what, replica.descriptor.name))
+  const access = replica.strength === 'batch' ? new ReadTable(new SealedScope(transaction, refuse), source) : makeTable(transaction, source)
   return new ReplicaTable(transaction, replica, access)
 }
 

@@ -10,6 +10,7 @@ import type { Reference, TablePart, TableStore } from '../store/table-store.js'
 import { gatherRows } from '../store/tree-scan.js'
 import type { ReferringRows } from './reference-checks.js'
 import type { RowWriter } from './row-writer.js'
+import { bareKey } from './violation.js'
 
 /** What is asked of the transaction. */
 export interface LookingTransaction {
@@ -35,12 +36,11 @@ export class StandingReferrers implements ReferringRows {
     return parent.part(partition).find() !== 0
   }
 
-  of({ child, tree, places }: Reference, values: readonly unknown[], limit: number): readonly number[] {
-    const { range, fixed } = boundsOfLeading(tree, places.map((place) => values[place]))
-    const partition = child.partitionOfLeading(tree.columns, fixed)
-    if (partition >= 0) this.#transaction.mayRead(child, partition)
-    else this.#transaction.mustReadAll()
-    const rows = gatherRows(child.partsOf(tree, partition), tree, range, limit, (part) => part.trees[tree.ordinal]!.rootNow())
+  of(reference: Reference, values: readonly unknown[], limit: number): readonly number[] {
+    const rows = standingReferrers(reference, values, limit, (partition) => {
+      if (partition >= 0) this.#transaction.mayRead(reference.child, partition)
+      else this.#transaction.mustReadAll()
+    })
     this.#transaction.countReads(rows.length)
     return rows
   }
@@ -68,6 +68,20 @@ export class StandingReferrers implements ReferringRows {
     this.#transaction.mayWrite(child, partition)
     return child.part(partition)
   }
+}
+
+/** Is there a row with these values for its key? */
+export function hasStanding(parent: TableStore, values: readonly unknown[]): boolean {
+  parent.key.set(bareKey(values))
+  return parent.part(parent.key.partition).find() !== 0
+}
+
+/** The rows that refer to the one with these values for its key. `mayLook`: is asked before, with the partition that has them all, or -1. */
+export function standingReferrers({ child, tree, places }: Reference, values: readonly unknown[], limit: number, mayLook?: (partition: number) => void): readonly number[] {
+  const { range, fixed } = boundsOfLeading(tree, places.map((place) => values[place]))
+  const partition = child.partitionOfLeading(tree.columns, fixed)
+  mayLook?.(partition)
+  return gatherRows(child.partsOf(tree, partition), tree, range, limit, (part) => part.trees[tree.ordinal]!.rootNow())
 }
 
 const isDeleted = ({ codec }: TableStore, row: number): boolean => (codec.memory.i32[row * 2 + 3]! & flagDeleted) !== 0

@@ -30,11 +30,11 @@ export class TableHandle implements IndexedTable, TableAccess {
   readonly #door: Door
   #part!: TablePart
 
-  constructor(transaction: Transaction, table: TableStore) {
+  /** `door`: another one, with more to ask. */
+  constructor(transaction: Transaction, table: TableStore, door: Door = doorOf(transaction, table)) {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = table.rowChecks.length > 0 || table.hasAcross || table.refersTo.length > 0 || table.referredBy.length > 0 ? new WatchingDoor(transaction, table) : new Door(transaction, table)
     this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
@@ -214,9 +214,7 @@ export class TableHandle implements IndexedTable, TableAccess {
   }
 
   #notFound(key: unknown): SluiceError {
-    return this.#fail(
-      SluiceError.of('NOT_FOUND', `"${this.#table.name}" has no row with this key: insert() it first, or use put().`, { details: { table: this.#table.name, key } }),
-    )
+    return this.#fail(notFound(this.#table, key))
   }
 
   #isDeleted(row: number): boolean {
@@ -241,6 +239,9 @@ interface Found {
   readonly row: number
 }
 
+export const notFound = ({ name }: TableStore, key: unknown): SluiceError =>
+  SluiceError.of('NOT_FOUND', `"${name}" has no row with this key: insert() it first, or use put().`, { details: { table: name, key } })
+
 /**
  * The prototype of objects whose names are the user's: none of them means anything else (R64). Not null itself, for objects without
  * a prototype are kept as hash tables, where a look-up costs 10 ns and is never inlined.
@@ -248,7 +249,7 @@ interface Found {
 export const noNames: object = Object.freeze(Object.create(null) as object)
 
 /** What the code of a table asks of its transaction. */
-class Door implements RowDoor, RowSetter {
+export class Door implements RowDoor, RowSetter {
   known = 0
   isLive = false
   readonly #transaction: Transaction
@@ -340,12 +341,11 @@ class Door implements RowDoor, RowSetter {
  *
  * Columns that refer stand in a tree or in the key, so `set` is the only way in which they change.
  */
-class WatchingDoor extends Door {
+export class WatchingDoor extends Door {
   readonly #watching: Transaction
+  readonly #table: TableStore
   readonly #proves: boolean
-  readonly #refers: boolean
   readonly #referring: ReadonlySet<number>
-  readonly #isReferredTo: boolean
   readonly #hasAcross: boolean
   readonly #movedAcross: ReadonlySet<number>
 
@@ -353,9 +353,8 @@ class WatchingDoor extends Door {
     super(transaction, table)
     this.#watching = transaction
     this.#proves = table.rowChecks.length > 0
-    this.#refers = table.refersTo.length > 0
+    this.#table = table
     this.#referring = table.referring
-    this.#isReferredTo = table.referredBy.length > 0
     this.#hasAcross = table.hasAcross
     this.#movedAcross = table.movedAcross
   }
@@ -369,12 +368,12 @@ class WatchingDoor extends Door {
   }
   override mayDelete(part: TablePart): void {
     if (this.#hasAcross) this.#watching.mustReadAll()
-    this.#watching.mustProve ||= this.#isReferredTo
+    this.#watching.mustProve ||= this.#table.referredBy.length > 0
     super.mayDelete(part)
   }
   override set(part: TablePart, row: number, columns: readonly number[], values: readonly unknown[]): void {
     if (this.#hasAcross && columns.some((column) => this.#movedAcross.has(column))) this.#watching.mustReadAll()
-    this.#watching.mustProve ||= this.#proves || (this.#refers && columns.some((column) => this.#referring.has(column)))
+    this.#watching.mustProve ||= this.#proves || (this.#table.refersTo.length > 0 && columns.some((column) => this.#referring.has(column)))
     super.set(part, row, columns, values)
   }
   override touch(part: TablePart, row: number): void {
@@ -382,9 +381,14 @@ class WatchingDoor extends Door {
     super.touch(part, row)
   }
   override insert(part: TablePart, known: number): void {
-    this.#watching.mustProve ||= this.#proves || this.#refers
+    this.#watching.mustProve ||= this.#proves || this.#table.refersTo.length > 0
     super.insert(part, known)
   }
+}
+
+function doorOf(transaction: Transaction, table: TableStore): Door {
+  const isWatched = table.rowChecks.length > 0 || table.hasAcross || table.declaredTo.length > 0 || table.declaredBy.length > 0
+  return isWatched ? new WatchingDoor(transaction, table) : new Door(transaction, table)
 }
 
 /** `tx.db.<table>`: on the rows as they stand, or ahead of its turn (speculative-handle.ts). */

@@ -49,6 +49,9 @@ const noRun = -1
 /** Not an error of the user's: see above. */
 export const straySignal: unique symbol = Symbol('this transaction left its partition')
 
+/** Nor is this one: a procedure with `isolation: 'snapshot'` wrote a row that has changed since its snapshot. */
+const outdatedSignal: unique symbol = Symbol('this transaction has read an older state than it would change')
+
 /** The batch cannot go on: its store operations were interrupted (R6). The culprit is the transaction that ran. */
 export class BrokenBatch extends Error {
   override readonly name = 'BrokenBatch'
@@ -58,6 +61,15 @@ export class BrokenBatch extends Error {
 export interface ServiceScope {
   readonly tx: object
   readonly aborts: ReadonlyMap<string, RecordCodec> | undefined
+}
+
+/** `readsSnapshot`: its tables show what the last batch left, and what the transaction has written. */
+type MakeScope = (transaction: Transaction, service: ServiceProgram, isReadOnly: boolean, readsSnapshot: boolean) => ServiceScope
+
+interface Scopes {
+  readonly ofService: readonly ServiceScope[]
+  /** Of each procedure: its service's, or what that is for procedures that only read. */
+  readonly ofProcedure: readonly ServiceScope[]
 }
 
 export class Transaction implements RealmTransaction {
@@ -73,9 +85,11 @@ export class Transaction implements RealmTransaction {
   live = 0
   readonly inputs: readonly RecordCodec[]
   readonly #events: readonly RecordCodec[]
-  readonly #scopes: readonly ServiceScope[]
-  /** Of each procedure: its service's, or what that is for procedures that only read. */
-  readonly #scopeOf: readonly ServiceScope[]
+  readonly #standing: Scopes
+  /** The same for transactions that read a snapshot: made when there is one. */
+  #snapshot: Scopes | undefined
+  readonly #makeScopes: (readsSnapshot: boolean) => Scopes
+  #scopes: Scopes
   readonly #procedureByHandle: ReadonlyMap<unknown, number>
   readonly #handlersByEvent: readonly (readonly number[])[]
   readonly #random = new TransactionRandom()
@@ -109,7 +123,7 @@ export class Transaction implements RealmTransaction {
   referring: ReferringRows
 
   /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
-  constructor(program: Program, store: Store, log: LaneLog, scopeOf: (transaction: Transaction, service: ServiceProgram, isReadOnly: boolean) => ServiceScope) {
+  constructor(program: Program, store: Store, log: LaneLog, scopeOf: MakeScope) {
     this.program = program
     this.store = store
     this.log = log
@@ -121,11 +135,16 @@ export class Transaction implements RealmTransaction {
     this.#events = program.events.map((e) => compileRecordCodec(e.descriptor, e, `the payload of "${e.descriptor.name}"`))
     this.#procedureByHandle = new Map(program.procedures.map((p, n) => [p.handle, n]))
     this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.events.includes(event) ? [n] : [])))
-    this.#scopes = program.services.map((service) => scopeOf(this, service, false))
-    const reading: (ServiceScope | undefined)[] = []
-    this.#scopeOf = program.procedures.map(({ descriptor, service }) =>
-      descriptor.readonly === true ? (reading[service] ??= scopeOf(this, program.services[service]!, true)) : this.#scopes[service]!,
-    )
+    this.#makeScopes = (readsSnapshot) => {
+      const ofService = program.services.map((service) => scopeOf(this, service, false, readsSnapshot))
+      const reading: (ServiceScope | undefined)[] = []
+      const ofProcedure = program.procedures.map(({ descriptor, service }) =>
+        descriptor.readonly === true ? (reading[service] ??= scopeOf(this, program.services[service]!, true, readsSnapshot)) : ofService[service]!,
+      )
+      return { ofService, ofProcedure }
+    }
+    this.#standing = this.#makeScopes(false)
+    this.#scopes = this.#standing
   }
 
   beginBatch(batch: number, now: number, seed: number): void {
@@ -145,11 +164,17 @@ export class Transaction implements RealmTransaction {
     this.#depth = 0
     this.#rowsRead = 0
     this.mustProve = false
+    this.#scopes = this.#standing
     if (this.#emitted.length > 0) this.#forgetEvents() // a runtime call, also for nothing
     this.number += 1
     this.live = this.number
     this.writer.begin()
     this.log.beginTransaction()
+  }
+
+  /** Its procedure has `isolation: 'snapshot'`: it reads what the last batch left, and so does all that it calls (snapshot-table.ts). */
+  readSnapshot(): void {
+    this.#scopes = this.#snapshot ??= this.#makeScopes(true)
   }
 
   /** In the cross-partition lane: it is to touch these partitions only. */
@@ -190,6 +215,10 @@ export class Transaction implements RealmTransaction {
     return this.#state === state.doomed ? this.#doom : thrown
   }
 
+  /** It must run again in its place, on what is there now: see `outdated`. */
+  get isOutdated(): boolean {
+    return this.#state === state.doomed && this.#doom === outdatedSignal
+  }
   get isStray(): boolean {
     return this.#state === state.doomed && this.#doom === straySignal
   }
@@ -252,6 +281,15 @@ export class Transaction implements RealmTransaction {
     this.#doom = straySignal
     // The signal is thrown as it is: no procedure can tell it from another reason to stop, and nothing of it survives.
     throw straySignal
+  }
+
+  /** It would change a row that is not any more what it reads: nothing of this run stays, and its procedure must not notice. */
+  outdated(): never {
+    this.mustBeOpen()
+    this.live = 0
+    this.#state = state.doomed
+    this.#doom = outdatedSignal
+    throw outdatedSignal
   }
 
   /** Runs a change of the store between two marks (R6). Whatever it throws dooms the transaction, or loses the batch. */
@@ -395,7 +433,7 @@ export class Transaction implements RealmTransaction {
     const depth = this.#depth
     this.#depth = depth + 1
     try {
-      const result = definition.run(this.#scopeOf[procedure]!.tx as never, input as never)
+      const result = definition.run(this.#scopes.ofProcedure[procedure]!.tx as never, input as never)
       this.#mustBeSynchronous(result, definition.descriptor.name)
       return result
     } finally {
@@ -428,7 +466,7 @@ export class Transaction implements RealmTransaction {
     this.#run = this.#runHandlers.push(handler) - 1
     this.#runCauses.push(causes)
     this.mustBeOpen()
-    const result = run(this.#scopes[service]!.tx as never, events as never)
+    const result = run(this.#scopes.ofService[service]!.tx as never, events as never)
     this.#mustBeSynchronous(result, name)
   }
 

@@ -4,6 +4,7 @@
 import type { LaneHost } from '../sequencer/sequencer.js'
 import { Sequencer } from '../sequencer/sequencer.js'
 import { Sealer } from '../sequencer/seal.js'
+import { BatchReferences } from '../sequencer/batch-references.js'
 import type { Environment } from '../base/environment.js'
 import { nodeEnvironment } from '../base/environment-node.js'
 import { limits } from '../base/limits.js'
@@ -140,6 +141,7 @@ export function makeSequencer(parts: EngineParts, lanes: LaneHost, environment: 
       record: parts.record,
       lanes,
       sealer,
+      references: BatchReferences.of(parts.store, parts.logs),
       clock: makeClock(plan.clock, environment),
       seed: plan.seed,
       statistics: parts.statistics,

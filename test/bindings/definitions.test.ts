@@ -538,22 +538,6 @@ describe('what is not in this version is refused by name, never ignored', () => 
   }
   const rows: readonly (readonly [feature: string, define: () => unknown, words: string])[] = [
     [
-      'references that are checked by batch',
-      () => {
-        const x: any = ofColumn(text().references(() => x.tables.a, { strength: 'batch' }))
-        return x
-      },
-      "reference 'f' of table 'x.a' with strength 'batch'",
-    ],
-    [
-      'such references of a table',
-      () => {
-        const x: any = of({ references: { r: { on: ['id'], to: () => x.tables.a, strength: 'batch' } } })
-        return x
-      },
-      "reference 'r'",
-    ],
-    [
       'workflows',
       () => {
         const x = s('x')
@@ -568,12 +552,12 @@ describe('what is not in this version is refused by name, never ignored', () => 
   )
 
   test('all of it is listed at once, and the services stay open', () => {
-    const of = c.int().nullable().references(() => x.tables.a, { strength: 'batch' })
-    const x: any = s('x', { tables: { a: t({ columns: { id: c.int(), of }, key: ['id'] }) } })
+    const x: any = s('x')
     x.workflow('w', {}, async () => {})
+    x.workflow('v', {}, async () => {})
     expect(() => a(here, [x])).toThrow(
       expect.objectContaining({
-        details: { features: ["reference 'of' of table 'x.a' with strength 'batch'", "workflow 'x.w'"] },
+        details: { features: ["workflow 'x.w'", "workflow 'x.v'"] },
       }),
     )
     x.procedure('q', {}, () => {})

@@ -24,6 +24,7 @@ export interface TablePlan {
   readonly partition?: readonly string[] | 'global'
   readonly ordered?: boolean
   readonly indexes?: Readonly<Record<string, { readonly on: readonly string[]; readonly unique?: boolean; readonly range?: boolean }>>
+  readonly references?: Readonly<Record<string, { readonly on: readonly string[]; readonly to: string; readonly strength?: 'strong' | 'batch' | 'eventual'; readonly onDelete?: string }>>
   /** The check of whole rows "nonzero": n is not 0. */
   readonly nonzero?: boolean
 }
@@ -50,6 +51,7 @@ export const migrations: Readonly<Record<string, Readonly<Record<string, any>>>>
   lookedUp: { 'shop.item': (row: Row, old: any) => ({ ...row, n: old['shop.other'].get(row['id'])?.n ?? -1 }) },
   keyOfTwo: { 'shop.item': (row: Row) => row },
   filtered: { 'shop.item': (row: Row) => (row['n'] > 1 ? row : null) },
+  itemsAndParts: { 'shop.item': (row: Row) => row, 'shop.about': (row: Row) => row },
   failing: {
     'shop.item': (row: Row) => {
       if (row['id'] === 'b') throw new Error('b is in the way')
@@ -97,10 +99,10 @@ export function evolved(plan: Plan): Evolved {
 }
 
 function build(plan: Plan, url: string): Evolved {
-  const tables = Object.fromEntries(
-    Object.entries(plan.tables).map(([name, { columns, key = ['id'], nonzero, ...rest }]) => [
+  const tables: Row = Object.fromEntries(
+    Object.entries(plan.tables).map(([name, { columns, key = ['id'], nonzero, references = {}, ...rest }]) => [
       name,
-      table({ ...rest, columns: columnsOf(columns), key, ...(nonzero === true && { checks: { nonzero: (row: Row) => row['n'] !== 0 } }) } as never),
+      table({ ...rest, references: Object.fromEntries(Object.entries(references).map(([one, { to, ...said }]) => [one, { ...said, to: () => shop.tables[to] }])), columns: columnsOf(columns), key, ...(nonzero === true && { checks: { nonzero: (row: Row) => row['n'] !== 0 } }) } as never),
     ]),
   )
   const events = Object.fromEntries(Object.entries(plan.events ?? {}).map(([name, columns]) => [name, columnsOf(columns)]))

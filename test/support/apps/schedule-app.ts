@@ -105,6 +105,15 @@ export const inside = history.procedure('inside', { input: lines, partition: () 
   it.steps.map((line) => step(placed(tx), tx, line)),
 )
 
+/** The same, reading what the batch before has left; and placed with the row of a number, whose rows are where they are. */
+export const acrossSnapshot = history.procedure('acrossSnapshot', { input: lines, isolation: 'snapshot' }, (tx, it) => it.steps.map((line) => step(apart(tx), tx, line)))
+export const insideSnapshot = history.procedure('insideSnapshot', { input: lines, partition: () => 1, isolation: 'snapshot' }, (tx, it) =>
+  it.steps.map((line) => step(placed(tx), tx, line)),
+)
+export const apartSnapshot = history.procedure('apartSnapshot', { input: { at: c.int(), ...lines }, partition: (it) => it.at, isolation: 'snapshot' }, (tx, it) =>
+  it.steps.map((line) => step(apart(tx), tx, line)),
+)
+
 export const reset = history.procedure('reset', {}, (tx) => {
   for (const row of tx.db.value.scan()) tx.db.value.delete(row.id)
   for (const row of tx.db.together.scan()) tx.db.together.delete([row.place, row.id])

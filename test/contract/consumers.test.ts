@@ -323,6 +323,41 @@ test('a handler that does not end holds up its key alone, and closing waits for 
   expect(signal!.aborted).toBe(true)
 })
 
+test('a commit that is too long to be kept is read from the log again; reasons and keys have bounds', async () => {
+  const db = await openFor(consumersApp, { path: await newFolder(), durability: 'os' })
+  const long = 'long '.repeat(300_000)
+  let isBroken = true
+  const seen: number[] = []
+  const options = { tables: [shop.tables.order], key: (commit: { changes: readonly { after?: { note: string } | undefined }[] }) => (commit.changes[0]!.after!.note.length === 2_000 ? commit.changes[0]!.after!.note : 'short'), redelivery: { limit: 1 } }
+  const consumer = await db.consumer('long', options, (commit) => {
+    if (isBroken) throw new Error('x'.repeat(5_000))
+    seen.push(commit.changes[0]!.after!.note.length)
+  })
+  await db.call(order, { customer: 'ann', n: 0, note: long })
+  await db.call(order, { customer: 'ann', n: 1, note: 'k'.repeat(2_000) })
+  await until(() => consumer.inspect().parked === 1 && consumer.inspect().dead === 1, 'both are set aside')
+  const [first, second] = consumer.parked()
+  expect([first!.commit, first!.message.length, first!.key]).toEqual([undefined, 1_000, 'short'])
+  expect(second).toMatchObject({ state: 'dead', attempts: 1, code: 'INVALID_USE' })
+  isBroken = false
+  expect(await consumer.unpark('short')).toBe(true)
+  await until(() => seen.length === 1, 'the long one')
+  expect(seen).toEqual([long.length])
+})
+
+test('memory is bounded: of a log that nobody handles, a part is taken', async () => {
+  const db = await openFor(consumersApp)
+  const consumer = await db.consumer('part', { events }, () => new Promise<void>(() => undefined))
+  await db.submitMany(order, Array.from({ length: 3_000 }, (_, n) => ({ customer: `c${n % 50}`, n })))
+  await until(() => consumer.inspect().waiting >= 1_024, 'as many as may be')
+  await db.call(order, { customer: 'last', n: 0 })
+  await sleep(5)
+  // What was read with the last one that fitted came in one frame.
+  expect(consumer.inspect()).toMatchObject({ inFlight: 1, isBehind: true })
+  expect(consumer.inspect().waiting).toBeLessThan(1_024 + 4_096)
+  await within(8_000, 'closing', consumer.close())
+})
+
 test('what a delivery gives is of use while its handler runs, and wrong options are refused by name', async () => {
   const db = await openFor(consumersApp)
   let kept: Delivery | undefined

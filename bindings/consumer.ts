@@ -89,8 +89,9 @@ export class ConsumerPort {
   }
 
   async #leave(member: Member): Promise<void> {
+    member.group!.leave(member) // nothing more is handed to it
     await member.end()
-    await this.#parts.open.consumers.leave(member.group!, member)
+    await this.#parts.open.consumers.leave(member.group!)
     this.#members.delete(member)
   }
 

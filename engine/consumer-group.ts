@@ -125,6 +125,8 @@ export class ConsumerGroup {
   /** Nobody can take them now: no member, or it is paused. */
   #unassigned: ConsumerDelivery[] = []
   #reached: HandlerCursor
+  /** The follower is ahead of what was taken: where it is says nothing. */
+  #isReading = false
   #doneSinceMark = 0
   #isMarkDue = false
   /** Grows when it begins anew. */
@@ -195,7 +197,7 @@ export class ConsumerGroup {
     if (this.#stopped !== undefined) member.stopped(this.#stopped)
   }
 
-  /** What it has in flight ends with it; what waited for it goes to others. */
+  /** Before its handlers end: what it gives back, and what waited for it, goes to others. */
   leave(member: ConsumerMember): void {
     const at = this.#seats.findIndex((seat) => seat.member === member)
     if (at < 0) return
@@ -239,10 +241,18 @@ export class ConsumerGroup {
     const read: DecodedTransaction[] = []
     while (this.#mayTake && this.#follower.isBehind()) {
       read.length = 0
-      const isNews = await readOn(this.#follower, limits.consumerCommitsReadMax, read)
-      if (this.#pump.isClosed || life !== this.#life || this.#isResetting) return
-      for (const transaction of read) this.#take(transaction)
-      if (!isNews) break
+      this.#isReading = true
+      try {
+        const isNews = await readOn(this.#follower, limits.consumerCommitsReadMax, read)
+        if (this.#pump.isClosed || life !== this.#life || this.#isResetting) return
+        for (const transaction of read) this.#take(transaction)
+        if (!isNews) break
+      } catch (error) {
+        if (life !== this.#life || this.#isResetting) return // its follower was closed under it
+        throw error
+      } finally {
+        this.#isReading = false
+      }
     }
     this.#moveMark(false)
   }
@@ -486,7 +496,7 @@ export class ConsumerGroup {
       this.#doneSinceMark += count
       list.splice(0, count)
     }
-    if (list.length === 0 && this.#follower.batch > this.#reached.batch) this.#reached = { batch: this.#follower.batch, index: endOfBatch }
+    if (list.length === 0 && !this.#isReading && this.#follower.batch > this.#reached.batch) this.#reached = { batch: this.#follower.batch, index: endOfBatch }
   }
 
   /** `isUnderWay`: a call is being handed in, in whose batch the mark finds its place. */

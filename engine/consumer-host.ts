@@ -65,9 +65,8 @@ export class ConsumerHost {
     })
   }
 
-  /** The last one closes the consumer: its mark is noted. */
-  async leave(group: ConsumerGroup, member: ConsumerMember): Promise<void> {
-    group.leave(member)
+  /** A member has left, and its handlers have ended: the last one closes the consumer, and its mark is noted. */
+  async leave(group: ConsumerGroup): Promise<void> {
     await this.#inTurn(group.name, async () => {
       if (group.size > 0 || this.#groups.get(group.name)?.group !== group) return
       await group.close()

@@ -12,6 +12,8 @@ export class LogPump implements Follower {
   readonly #failed: (error: unknown) => void
   readonly #pauses = new Set<() => void>()
   #isLooking = false
+  /** Something became durable, or there was room, while it looked. */
+  #isAsked = false
   #isDue = false
   #isClosed = false
 
@@ -62,14 +64,20 @@ export class LogPump implements Follower {
   }
 
   async #run(): Promise<void> {
-    if (this.#isLooking || this.#isClosed) return
+    if (this.#isClosed) return
+    if (this.#isLooking) {
+      this.#isAsked = true
+      return
+    }
     this.#isLooking = true
+    this.#isAsked = false
     try {
       await this.#look()
     } catch (error) {
       if (!this.#isClosed) this.#failed(error)
     } finally {
       this.#isLooking = false
+      if (this.#isAsked) this.advance()
     }
   }
 }

@@ -3,7 +3,8 @@ import type { Description } from './describe/description.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
 import type { HandlerFailure } from './handler-failure.js'
-import type { Position, Start } from './position.js'
+import type { Position } from './position.js'
+import type { Durability, Receipt } from './receipt.js'
 import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
 import type { Replica } from './schema/replica.js'
@@ -13,11 +14,11 @@ import type { Procedure } from './service/procedure.js'
 import type { ReaderOf } from './service/table-handles.js'
 import type { Draft } from './service/transaction.js'
 import type { Messages, Run, Workflow } from './service/workflow.js'
-import type { Duration, Signal, SignalLike } from './signal.js'
-import type { CommitOf, Consumer, EventOf, Stream, StreamFilter, StreamOptions } from './stream-types.js'
+import type { Duration, SignalLike } from './signal.js'
+import type { Consumer, ConsumerHandler, ConsumerOptions, Consumers } from './consumer-types.js'
+import type { CommitOf, EventOf, Stream, StreamFilter, StreamOptions } from './stream-types.js'
 
-/** `'fsync'`: on disk; `'os'`: written, not synced; `'memory'`: in memory. */
-export type Durability = 'fsync' | 'os' | 'memory'
+export type { Durability, Receipt }
 
 export interface OpenOptions {
   /** The directory of the database. Default: none, in memory only, durability `'memory'`. */
@@ -76,6 +77,11 @@ export interface QueueOptions {
 export interface RetentionOptions {
   readonly age?: Duration | undefined
   readonly bytes?: number | undefined
+  /**
+   * How much of the log a durable consumer that is behind holds back, each. One that is further behind has expired when that costs it a
+   * segment: `HISTORY_GONE` at its next read. Default: 1 GiB; `Infinity`: without a bound.
+   */
+  readonly consumerBytes?: number | undefined
 }
 
 export interface OpenProgress {
@@ -134,13 +140,6 @@ export interface CallManyOptions<Input> {
   readonly signal?: SignalLike | undefined
 }
 
-export interface Receipt<Value> {
-  readonly value: Value
-  readonly position: Position
-  readonly durability: Durability
-  /** The outcome was recorded by an earlier call with the same `id`. */
-  readonly repeated: boolean
-}
 export type Outcome<Value> =
   ({ readonly ok: true } & Receipt<Value>) | { readonly ok: false; readonly error: SluiceError }
 
@@ -199,15 +198,17 @@ export interface Database extends AsyncDisposable, Queryable {
   ): Stream<CommitOf<T, E>>
   /** The events of one or several types, in order. */
   events<E extends EventType>(events: E | readonly E[], options?: StreamOptions): Stream<EventOf<E>>
-  /** A durable cursor with a name: it moves on when the handler resolves. */
+  /**
+   * A durable consumer: each commit is handled, in order by key, at least once, and `delivery.call` has its effect exactly once. It goes on
+   * where it was; a commit is done when the handler resolves. `INVALID_USE` when it is open and not a group.
+   */
   consumer<T extends Table = never, E extends EventType = never>(
     name: string,
-    options: StreamFilter<T, E> & { readonly from?: Start | undefined },
-    handle: (
-      commit: CommitOf<T, E>,
-      delivery: { readonly attempt: number; readonly signal: Signal },
-    ) => PromiseLike<void> | void,
+    options: ConsumerOptions<T, E>,
+    handle: ConsumerHandler<T, E>,
   ): Promise<Consumer>
+  /** All durable consumers: list, what they have set aside, delete. */
+  readonly consumers: Consumers
 
   /** Begins a workflow. */
   start<I, O, M extends Messages>(

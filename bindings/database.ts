@@ -5,6 +5,8 @@ import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction
 import { type ReadSource, ViewQueries } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
+import { ConsumerPort } from './consumer.js'
+import type { Consumer, Consumers } from './consumer-types.js'
 import { descriptionOf } from './describe/describe.js'
 import type { Description } from './describe/description.js'
 import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
@@ -103,6 +105,7 @@ export class SluiceDatabase {
   readonly #snapshots = new Set<SnapshotHandle>()
   readonly #newest: ReadSource
   readonly #transactor: Transactor
+  readonly #consumers: ConsumerPort
   #description: Description | undefined
   readonly #queries: ViewQueries
   readonly #reads: ReadHost
@@ -112,6 +115,13 @@ export class SluiceDatabase {
     this.#program = program
     const { engine } = open
     this.#transactor = new Transactor(engine, program)
+    this.#consumers = new ConsumerPort({
+      open,
+      program,
+      filterOf: (options) => this.#filterOf(options),
+      startOf: (from) => this.#startOf(from),
+      read: (procedure, input, isReceipt) => (isReceipt ? this.submit(procedure, input) : this.call(procedure, input)),
+    })
     this.#queries = new ViewQueries(engine.parts.store)
     this.#reads = new ReadHost(engine)
     this.#newest = {
@@ -328,14 +338,21 @@ export class SluiceDatabase {
 
   changes(options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
     checkOptions('changes()', options, streamOptions)
+    return this.#stream(this.#filterOf(options), options, (transaction) => [commitOf(transaction)])
+  }
+
+  #filterOf(options: Readonly<Record<string, unknown>>): FrameFilter {
     const tables = listOf('tables', options['tables'])?.map((table) => this.#program.tables[tableOrdinal(this.#program, table)]!.descriptor.name)
     const events = listOf('events', options['events'])?.map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
     const isFiltered = tables !== undefined || events !== undefined
-    return this.#stream(
-      { tables: isFiltered ? new Set(tables) : undefined, events: isFiltered ? new Set(events) : undefined, outcomes: false },
-      options,
-      (transaction) => [commitOf(transaction)],
-    )
+    return { tables: isFiltered ? new Set(tables) : undefined, events: isFiltered ? new Set(events) : undefined, outcomes: false }
+  }
+
+  async consumer(name: unknown, options: unknown, handler: unknown): Promise<Consumer> {
+    return await this.#consumers.open(name, options, handler)
+  }
+  get consumers(): Consumers {
+    return this.#consumers.all
   }
 
   events(events: unknown, options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
@@ -390,9 +407,6 @@ export class SluiceDatabase {
 
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────
 
-  consumer(): Promise<never> {
-    return Promise.reject(later('db.consumer()'))
-  }
   start(): Promise<never> {
     return Promise.reject(later('db.start()'))
   }
@@ -440,6 +454,7 @@ export class SluiceDatabase {
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
   async close(): Promise<void> {
+    if (!this.#consumers.isEmpty) await this.#consumers.close()
     const closed = this.#open.close()
     this.#transactor.close()
     for (const stream of [...this.#streams]) stream.advance()

@@ -42,8 +42,12 @@ export type { AnyChange, Change } from './change.js'
 export { formatPosition, Position, positionParts } from './position.js'
 export type { PositionParts, Start } from './position.js'
 export type {
-  ChangeOf, Commit, CommitOf, Consumer, EventOf, Stream, StreamFilter, StreamOptions,
+  ChangeOf, Commit, CommitOf, EventOf, Stream, StreamFilter, StreamOptions,
 } from './stream-types.js'
+export type {
+  Consumer, ConsumerHandler, ConsumerKey, ConsumerOptions, Consumers, ConsumerStats, ConsumerSummary, Delivery, ParkedChoice, ParkedDelivery,
+  ParkedOptions, RedeliveryOptions,
+} from './consumer-types.js'
 export type { Duration, Signal, SignalLike } from './signal.js'
 export type {
   BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointResult, Database,

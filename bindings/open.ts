@@ -14,6 +14,7 @@ import { failureListener } from './failure-listener.js'
 import { shown } from './schema/definition.js'
 
 const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal', 'onHandlerError'])
+const retentionNames = new Set(['age', 'bytes', 'consumerBytes'])
 /** Tests open databases with a clock and a seed of their own. */
 const fixedOption = Symbol.for('sluicedb.fixed')
 
@@ -56,7 +57,8 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (path === undefined && durability !== undefined && durability !== 'memory') throw wrong(`Durability '${durability}' needs a path: without one the database is in memory only.`)
   if (checkpoint !== undefined && checkpoint.logBytes !== Infinity) whole('checkpoint.logBytes', checkpoint.logBytes, limits.checkpointLogBytesMin, Number.MAX_SAFE_INTEGER)
   if (retention?.bytes !== undefined) whole('retention.bytes', retention.bytes, 0, Number.MAX_SAFE_INTEGER)
-  for (const name of Object.keys(retention ?? {})) if (name !== 'age' && name !== 'bytes') throw wrong(`The option retention has no "${name}"; it has age and bytes.`)
+  if (retention?.consumerBytes !== undefined && retention.consumerBytes !== Infinity) whole('retention.consumerBytes', retention.consumerBytes, 0, Number.MAX_SAFE_INTEGER, 'Infinity or ')
+  for (const name of Object.keys(retention ?? {})) if (!retentionNames.has(name)) throw wrong(`The option retention has no "${name}"; it has ${[...retentionNames].join(', ')}.`)
   if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong(`The option onProgress is a function, not ${shown(onProgress)}.`)
   if (onHandlerError !== undefined && typeof onHandlerError !== 'function') throw wrong(`The option onHandlerError is a function, not ${shown(onHandlerError)}.`)
   if (path === undefined && (checkpoint ?? retention) !== undefined) throw wrong('Checkpoints and retention need a path: without one the newest frames in memory are the log.')
@@ -70,7 +72,7 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
     historyBytes: history?.bytes ?? limits.historyHoldBytes,
     outcomeWindowMs: outcomes === undefined ? limits.outcomeWindowMsDefault : durationMs('outcomes.window', outcomes.window),
     checkpointLogBytes: checkpoint?.logBytes ?? limits.checkpointLogBytesDefault,
-    retention: { ageMs: retention?.age === undefined ? undefined : durationMs('retention.age', retention.age), bytes: retention?.bytes },
+    retention: { ageMs: retention?.age === undefined ? undefined : durationMs('retention.age', retention.age), bytes: retention?.bytes, consumerBytes: retention?.consumerBytes ?? limits.consumerLogBytesDefault },
     onProgress,
     onHandlerFailure: failureListener(onHandlerError),
     module: module === undefined ? url : moduleUrl(module),

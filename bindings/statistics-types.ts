@@ -1,5 +1,6 @@
 /** What `db.stats()` answers. Everything counts since the database was opened, unless it says what it is now. */
 import type { ErrorCode } from '../engine/base/errors.js'
+import type { ConsumerStats } from './consumer-types.js'
 import type { Position } from './position.js'
 
 /** Times of one stage, in milliseconds, one for each batch that was timed. Percentiles are told to 6 %. */
@@ -140,6 +141,8 @@ export interface DatabaseStats {
   readonly handlers: readonly HandlerStats[]
   /** Replicas that hold rows of their own. */
   readonly replicas: readonly ReplicaStats[]
+  /** Durable consumers that are open now. */
+  readonly consumers: readonly ConsumerStats[]
   /** Snapshots that are open now. */
   readonly snapshots: number
 }

@@ -1,6 +1,7 @@
 /** Gathers what `db.stats()` answers from where it is kept. Nothing of it is summed up before somebody asks. */
 import { limits } from '../engine/base/limits.js'
 import type { OpenEngine } from '../engine/index.js'
+import { statsOfConsumer } from './consumer.js'
 import { formatPosition, indexMax, type Position } from './position.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { CommitStream } from './stream.js'
@@ -12,7 +13,7 @@ export interface OpenReaders {
   readonly snapshots: number
 }
 
-export function statsOf({ engine, durability, handlers, replicas }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
+export function statsOf({ engine, durability, handlers, replicas, consumers }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
   const { plan, statistics, store, control, requests } = engine.parts
   const count = statistics.count.bind(statistics)
   const stage = statistics.summary.bind(statistics)
@@ -76,6 +77,7 @@ export function statsOf({ engine, durability, handlers, replicas }: OpenEngine, 
       position: reached < 0 ? undefined : formatPosition(reached, indexMax),
       stoppedBy: stopped?.code,
     })),
+    consumers: consumers.states.map(statsOfConsumer),
     snapshots,
   }
 }

@@ -29,11 +29,6 @@ export type CommitOf<T, E> = [T | E] extends [never] ? Commit : Commit<ChangeOf<
 export interface Stream<T> extends AsyncIterable<T>, AsyncDisposable {
   close(): Promise<void>
 }
-export interface Consumer extends AsyncDisposable {
-  close(): Promise<void>
-  /** The last commit that was handled; undefined before the first. */
-  readonly position: Position | undefined
-}
 
 export interface StreamOptions {
   /** Default: `'now'`, fixed when the stream is asked for. */

@@ -8,7 +8,8 @@ export interface Caller {
   /** Its calls come from one list, and count against the share of such. */
   readonly isMany?: boolean
   done(index: number, value: unknown, batch: number, place: number, repeated: boolean): void
-  failed(index: number, error: SluiceError): void
+  /** `repeated`: an earlier call with the same id ended so. */
+  failed(index: number, error: SluiceError, repeated?: boolean): void
 }
 
 export class CallTable {

@@ -23,9 +23,9 @@ export interface KeeperOptions {
   readonly outcomeWindowMs: number
   readonly isUnsynced: boolean
   readonly logBytes: number
-  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined }
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number }
   /** Who holds the log, and up to which batch each has read. */
-  readonly consumers: () => readonly { readonly name: string; readonly batch: number }[]
+  readonly consumers: () => readonly { readonly name: string; readonly batch: number; readonly isUnbounded?: true }[]
   /** Of the log behind the newest checkpoint, at open. */
   readonly logBytesAtOpen: number
 }

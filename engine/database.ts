@@ -322,7 +322,7 @@ export class Engine {
       const value = this.#reader.left === 0 ? undefined : decodeCanonical(this.#reader)
       const isRecorded = entry.index >= 0
       caller.done(index, value, isRecorded ? entry.batch : entry.needs, isRecorded ? entry.index : 0, (entry.outcome & repeatedFlag) !== 0)
-    } else caller.failed(index, decodeError(kind, this.#reader))
+    } else caller.failed(index, decodeError(kind, this.#reader), (entry.outcome & repeatedFlag) !== 0)
   }
 
   #seekValue(entry: ResponseEntry): void {

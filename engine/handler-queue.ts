@@ -358,7 +358,8 @@ export function noteCursor(engine: Engine, procedure: number, handler: string, {
 
 const isBehind = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
 
-const keyTextOf = (values: readonly unknown[]): string => (values as readonly PartitionValue[]).map(keyText).join('\0')
+/** Keys that are the same are the same text. */
+export const keyTextOf = (values: readonly unknown[]): string => (values as readonly PartitionValue[]).map(keyText).join('\0')
 
 /** Values that place a row alike are one key, so 5 and 5n are (schema/placement.ts). */
 function keyText(value: PartitionValue): string {

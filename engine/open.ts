@@ -9,6 +9,7 @@ import { limits } from './base/limits.js'
 import type { QueueOptions } from './admission.js'
 import { Engine } from './database.js'
 import type { HandlerFailure } from './handler-queue.js'
+import { ConsumerHost } from './consumer-host.js'
 import { HandlerHost } from './handler-host.js'
 import { ReplicaHost } from './replica-host.js'
 import { loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
@@ -44,7 +45,7 @@ export interface EngineOptions {
   readonly outcomeWindowMs: number
   /** Growth of the log after which a checkpoint is made; Infinity: never by itself. */
   readonly checkpointLogBytes: number
-  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined }
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number }
   readonly onProgress: ((progress: RecoverProgress | MigrationProgress) => void) | undefined
   /** The module that workers load. */
   readonly module: string
@@ -73,6 +74,7 @@ export interface OpenEngine {
   readonly handlers: HandlerHost | undefined
   /** Undefined where no replica has rows of its own. */
   readonly replicas: ReplicaHost | undefined
+  readonly consumers: ConsumerHost
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -213,6 +215,7 @@ async function openLocked(
     throw error
   }
   let handlers: HandlerHost | undefined
+  let consumers: ConsumerHost | undefined
   const keeper =
     directory === undefined
       ? undefined
@@ -226,7 +229,7 @@ async function openLocked(
           isUnsynced: options.durability !== 'fsync',
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
-          consumers: () => handlers?.held ?? [],
+          consumers: () => [...(handlers?.held ?? []).map((held) => ({ ...held, isUnbounded: true as const })), ...(consumers?.held ?? [])],
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
@@ -237,6 +240,8 @@ async function openLocked(
   let closing: Promise<void> | undefined
   let replicas: ReplicaHost | undefined
   const close = async (): Promise<void> => {
+    const consumed = consumers?.close()
+    if (consumed !== undefined) await consumed
     handlers?.close()
     replicas?.close()
     const kept = keeper?.close()
@@ -248,6 +253,7 @@ async function openLocked(
   }
   try {
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
+    consumers = new ConsumerHost({ engine: opened, catalog, disk })
     if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
   } catch (error) {
     await close()
@@ -262,6 +268,7 @@ async function openLocked(
     keeper,
     handlers,
     replicas,
+    consumers,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }

@@ -25,7 +25,7 @@ export interface RetentionRules {
   /** The batch that the older valid checkpoint holds; 0 when there are no two. */
   readonly olderCheckpoint: number
   /** What each durable consumer has read: everything up to and including this batch. */
-  readonly consumers: readonly { readonly name: string; readonly batch: number }[]
+  readonly consumers: readonly { readonly name: string; readonly batch: number; /** `consumerBytes` is nothing to it. */ readonly isUnbounded?: true }[]
   readonly consumerBytes: number
   readonly ageMs?: number | undefined
   readonly bytes?: number | undefined
@@ -58,9 +58,9 @@ export function removable(storage: LogStorage, rules: RetentionRules): Removable
   const nothing: Removable = { upTo: 0, expired: [] }
   if (ageMs === undefined && bytes === undefined) return nothing
   const segments = writtenSegments(storage)
-  const consumers = rules.consumers.map(({ name, batch }) => {
+  const consumers = rules.consumers.map(({ name, batch, isUnbounded }) => {
     const from = Math.max(0, segments.findLastIndex(({ head }) => head.previous <= batch))
-    return { name, from, bytes: bytesOf(segments.slice(from)) }
+    return { name, from, bytes: isUnbounded === true ? 0 : bytesOf(segments.slice(from)) }
   })
 
   let left = bytesOf(segments)

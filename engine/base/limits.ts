@@ -75,6 +75,47 @@ export const limits = {
   handlerPauseMs: 5,
   handlerPauseMsMax: 5_000,
 
+  // durable consumers
+  /** Of all members of one. */
+  consumersMax: 4_096,
+  consumerMembersMax: 256,
+  /** Deliveries beside each other, for each member; without the option one, and with a key so many. */
+  consumerConcurrencyMax: 1_024,
+  consumerConcurrencyDefault: 16,
+  /** Commits that are taken from the log and not done, and their changes and events; one commit more than these may be there. */
+  consumerCommitsAheadMax: 1_024,
+  consumerChangesAheadMax: 65_536,
+  consumerCommitsReadMax: 64,
+  /** How often one commit is tried before it is parked, and the pauses between: the first, doubled each time, up to the second. */
+  consumerAttemptsDefault: 5,
+  consumerAttemptsMax: 1_000_000,
+  consumerBackoffMsDefault: 100,
+  consumerBackoffMsMaxDefault: 30_000,
+  /** The longest pause that can be asked for: a timer of the platform has no more. */
+  consumerPauseMsMax: 2 ** 31 - 1,
+  /** Calls of one delivery that carry its id, and refusals of one of them that are recorded. */
+  consumerCallsMax: 65_536,
+  consumerRefusalsMax: 1_024,
+  /** Parked deliveries of one consumer; and those among them that have made calls, whose ids are kept. A full consumer waits. */
+  consumerParkedMax: 65_536,
+  consumerKeptMax: 1_024,
+  /** A longer commit is not copied where it is parked, but read from the log again. */
+  consumerParkedCommitBytesMax: 1 * MiB,
+  /** What one call parks, in deliveries and bytes. */
+  consumerWorksMax: 256,
+  consumerWorkBytesMax: 2 * MiB,
+  /** Why something was parked, in characters. */
+  consumerReasonLengthMax: 1_000,
+  consumerKeyBytesMax: 1_024,
+  /** How far a consumer has come is noted when so many commits are done, after so long, or when the log is so far ahead. */
+  consumerMarkCommits: 256,
+  consumerMarkMs: 50,
+  consumerMarkBatches: 1_024,
+  /** Closing waits so long for a handler that does not end. */
+  consumerCloseMsMax: 5_000,
+  /** How much of the log one that is behind holds back (`retention.consumerBytes`). */
+  consumerLogBytesDefault: 1_024 * MiB,
+
   // replicas that follow
   /** Transactions that one takes from the log at a time, about; their keys are copied before it takes more. */
   replicaTransactionsAheadMax: 1_024,

@@ -13,7 +13,7 @@
  */
 import { ByteReader, ByteWriter } from '../base/bytes.js'
 import { decodeCanonical, encodeCanonical } from '../base/canonical.js'
-import { cursorName, type ColumnDescriptor, type ColumnRules, type ColumnType, type EventDescriptor, type IndexCondition, type Program, type RecordDescriptor, replicateName, type TableProgram, transactName } from './descriptor.js'
+import { cursorName, type ColumnDescriptor, type ColumnRules, type ColumnType, type EventDescriptor, type IndexCondition, markName, parkName, type Program, type RecordDescriptor, replicateName, type TableProgram, transactName } from './descriptor.js'
 import { hasCopies } from './replica-tables.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
@@ -113,11 +113,11 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
   }
 }
 
-/** In the order of `withHandlers` and `withReplicas` (txn/handler-call.ts, txn/replica-copy.ts). */
+/** In the order of `withHandlers`, `withReplicas` and `withConsumers` (txn/handler-call.ts, replica-copy.ts, consumer-work.ts). */
 function ownNames(program: Program): readonly string[] {
   const names = program.handlers.map(({ name }) => name)
   if (hasCopies(program)) names.push(replicateName)
-  return names.length === 0 ? [] : [cursorName, ...names]
+  return [...(names.length === 0 ? [] : [cursorName, ...names]), markName, parkName]
 }
 
 export const generationOf = (table: LoggedTable): number => table.generation ?? 0

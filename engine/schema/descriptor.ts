@@ -78,6 +78,9 @@ export const cursorName = '$cursor'
 
 /** The engine's own procedure that copies rows into replicas. */
 export const replicateName = '$replicate'
+/** The engine's own procedures that note how far a durable consumer has come, and what it has parked. */
+export const markName = '$mark'
+export const parkName = '$park'
 
 export interface ProcedureDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transfer'`. */

@@ -5,6 +5,9 @@
  *    $sluice.on:<handler>:<batch><index><event>        one event for one handler, hexadecimal of fixed width; a repeat after an
  *                                                      outcome that may pass has '#' and its number behind it
  *
+ *    $sluice.cursor:consumer/<name>                    the same of a durable consumer, with more to say: see `ConsumerMark`
+ *    $sluice.on:consumer/<name>:<epoch><batch><index><call>     one call of one delivery to a consumer
+ *
  * They are kept among the outcomes of calls with an id, so they are in the log, in checkpoints and in no stream. What differs is how
  * long: a cursor for good, an event until the cursor of its handler has passed it. No window of time ends either, hence `keptForever`
  * as their time.
@@ -41,10 +44,75 @@ export function eventId(handler: string, place: HandlerCursor, event: number, at
   return attempt === 1 ? id : `${id}#${attempt}`
 }
 
-/** Every event of a handler at a cursor, or before it, has an id from the first of these on and below the second. */
-export function passedIds(handler: string, { batch, index }: HandlerCursor): readonly [from: string, to: string] {
-  const prefix = `${eventPrefix}${handler}:`
-  return [prefix, `${prefix}${hexadecimal(batch, batchDigits)}${hexadecimal(index, indexDigits)}${behindDigits}`]
+/** A delivery to a consumer: a commit, in one of the consumer's epochs, which `reset` begins. */
+export interface ConsumerPlace extends HandlerCursor {
+  readonly epoch: number
+}
+/** How far a consumer has come, and all else that is durable about it but what it has parked. */
+export interface ConsumerMark extends ConsumerPlace {
+  readonly isPaused: boolean
+  /** Deliveries at or before the cursor that are not done, for they are parked, and have made calls: the ids of these stay. */
+  readonly kept: readonly ConsumerPlace[]
+}
+
+/** No handler has a slash in its name. */
+const consumerPrefix = 'consumer/'
+export const ownerOfConsumer = (name: string): string => consumerPrefix + name
+/** The consumer whose cursor has this id. */
+export function consumerOfCursor(id: string): string | undefined {
+  const owner = handlerOfCursor(id)
+  return owner?.startsWith(consumerPrefix) === true ? owner.slice(consumerPrefix.length) : undefined
+}
+/** Cursors of consumers have ids from the first of these on and below the second. */
+export const consumerCursors: readonly [from: string, to: string] = [cursorId(consumerPrefix), cursorId(consumerPrefix) + behindDigits]
+
+const placeDigits = ({ epoch, batch, index }: ConsumerPlace): string => hexadecimal(epoch, batchDigits) + hexadecimal(batch, batchDigits) + hexadecimal(index, indexDigits)
+
+/** `attempt`: counts outcomes of this call that were refusals; what committed is final. */
+export function callId(consumer: string, place: ConsumerPlace, call: number, attempt: number): string {
+  const id = `${eventPrefix}${consumerPrefix}${consumer}:${placeDigits(place)}${hexadecimal(call, eventDigits)}`
+  return attempt === 1 ? id : `${id}#${attempt}`
+}
+/** Calls of a consumer have ids from the first of these on and below the second. */
+export function callsOf(consumer: string): readonly [from: string, to: string] {
+  const prefix = `${eventPrefix}${consumerPrefix}${consumer}:`
+  return [prefix, prefix + behindDigits]
+}
+/** The delivery that a call with this id was made for. */
+export function placeOfCall(id: string): ConsumerPlace {
+  const at = id.lastIndexOf(':') + 1
+  const number = (from: number, digits: number): number => Number.parseInt(id.slice(at + from, at + from + digits), 16)
+  return { epoch: number(0, batchDigits), batch: number(batchDigits, batchDigits), index: number(2 * batchDigits, indexDigits) }
+}
+
+/** What is recorded under the id of a cursor: of a handler two numbers, of a consumer its mark, of one that was deleted nothing. */
+export type CursorValue = readonly [] | readonly [batch: number, index: number, epoch?: number, isPaused?: boolean, kept?: readonly number[]]
+
+export function valueOfMark({ batch, index, epoch, isPaused, kept }: ConsumerMark): CursorValue {
+  return [batch, index, epoch, isPaused, kept.flatMap((place) => [place.epoch, place.batch, place.index])]
+}
+export function markOfValue([batch = 0, index = 0, epoch = 0, isPaused = false, kept = []]: CursorValue): ConsumerMark {
+  const places: ConsumerPlace[] = []
+  for (let n = 0; n < kept.length; n += 3) places.push({ epoch: kept[n]!, batch: kept[n + 1]!, index: kept[n + 2]! })
+  return { batch, index, epoch, isPaused, kept: places }
+}
+
+/** What a cursor lets go: ids from `from` on and below `to`, but for those that it `keeps`. */
+export interface PassedIds {
+  readonly from: string
+  readonly to: string
+  readonly keeps: ((id: string) => boolean) | undefined
+}
+export function passedIds(handler: string, value: CursorValue): PassedIds {
+  const from = `${eventPrefix}${handler}:`
+  const [batch, index, epoch, , kept = []] = value
+  if (batch === undefined) return { from, to: from + behindDigits, keeps: undefined }
+  const inEpoch = epoch === undefined ? '' : hexadecimal(epoch, batchDigits)
+  const to = `${from}${inEpoch}${hexadecimal(batch, batchDigits)}${hexadecimal(index!, indexDigits)}${behindDigits}`
+  if (kept.length === 0) return { from, to, keeps: undefined }
+  const places = new Set(markOfValue(value).kept.map(placeDigits))
+  const length = 2 * batchDigits + indexDigits
+  return { from, to, keeps: (id) => places.has(id.slice(from.length, from.length + length)) }
 }
 
 /** The handler whose cursor has this id. */

@@ -7,6 +7,7 @@
  * read by an application that generates nothing any more.
  */
 import type { Program, TableDescriptor, TableProgram } from './descriptor.js'
+import { parkedTable, parkedTableName } from './parked-table.js'
 
 /** Names that begin like this are the engine's (R64): their rows are in the log, and in no stream. */
 export const ownTablePrefix = '$'
@@ -29,9 +30,15 @@ export const sequenceTable: TableProgram = { descriptor, checks: [], json: [] }
 
 export const hasGenerated = (table: TableDescriptor): boolean => table.columns.some((column) => column.generated === true)
 
-/** The tables of a program as the log has them: with the counters, where something is generated. */
+/** The tables of a program as the log has them: with what consumers park, and with the counters, where something is generated. */
 export function loggedTables(program: Program): readonly TableProgram[] {
-  return program.tables.some((table) => hasGenerated(table.descriptor)) ? withSequences(program.tables) : program.tables
+  const tables = withParked(program.tables)
+  return program.tables.some((table) => hasGenerated(table.descriptor)) ? withSequences(tables) : tables
+}
+
+/** Tables with what consumers park behind them. The counters come last: not every log has them. */
+export function withParked(tables: readonly TableProgram[]): readonly TableProgram[] {
+  return tables.some((table) => table.descriptor.name === parkedTableName) ? tables : [...tables, parkedTable]
 }
 
 /** Tables with the counters behind them. */

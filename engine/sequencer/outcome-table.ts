@@ -7,13 +7,13 @@
  * younger ones, calls with an id are `OVERLOADED`, never silently at-least-once.
  *
  * The engine's own ids (schema/handler-ids.ts) have no window: a cursor is replaced by the next one of its handler, which lets those of
- * the events go that it has passed (R61).
+ * the events go that it has passed (R61). The cursor of a consumer that was deleted takes everything along, itself too.
  */
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import { decodeCanonical } from '../base/canonical.js'
 import { ByteReader } from '../base/bytes.js'
-import { enginePrefix, handlerOfCursor, keptForever, passedIds } from '../schema/handler-ids.js'
+import { type CursorValue, enginePrefix, handlerOfCursor, keptForever, type PassedIds, passedIds } from '../schema/handler-ids.js'
 import type { TableProgram } from '../schema/descriptor.js'
 import { boundsOf } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
@@ -86,8 +86,9 @@ export class OutcomeTable {
     const handler = id.startsWith(enginePrefix) ? handlerOfCursor(id) : undefined
     if (handler !== undefined) {
       this.#forget(batch, id)
-      const [toBatch, toIndex] = decodeCanonical(new ByteReader(value)) as readonly [number, number]
-      this.#forgetPassed(batch, passedIds(handler, { batch: toBatch, index: toIndex }))
+      const cursor = decodeCanonical(new ByteReader(value)) as CursorValue
+      this.#forgetPassed(batch, passedIds(handler, cursor))
+      if (cursor.length === 0) return // its consumer was deleted
     }
     this.#writer.batch = batch
     this.#writer.begin()
@@ -121,10 +122,12 @@ export class OutcomeTable {
   }
 
   /** Ids of one time stand in the index in their own order. */
-  #forgetPassed(batch: number, [from, to]: readonly [string, string]): void {
+  #forgetPassed(batch: number, { from, to, keeps }: PassedIds): void {
     const plan = this.#table.trees[0]!
     const { range } = boundsOf(this.#table, plan, 2, { from: [keptForever, from], to: [keptForever, to] })
-    this.#deleteRows(batch, gatherRows([this.#part], plan, range, Infinity, (part) => part.trees[0]!.rootNow()))
+    const rows = gatherRows([this.#part], plan, range, Infinity, (part) => part.trees[0]!.rootNow())
+    const idOf = this.#table.codec.readers[0]!
+    this.#deleteRows(batch, keeps === undefined ? rows : rows.filter((row) => !keeps(idOf(row) as string)))
   }
 
   /** As many as there is room for; the rest another time. */

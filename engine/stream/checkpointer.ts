@@ -21,7 +21,7 @@ import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type KnownPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
 import { ChangedRows } from './changed-rows.js'
-import { handlerOfCursor, handlerOfEvent, isEngineId, passedIds } from '../schema/handler-ids.js'
+import { type CursorValue, handlerOfCursor, handlerOfEvent, isEngineId, type PassedIds, passedIds } from '../schema/handler-ids.js'
 import { decodeMeta, decodeOutcome, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
 
 export interface CheckpointSource {
@@ -174,19 +174,19 @@ class Forward {
 
 /** Walks outcomes in order of their ids, and knows which events the cursors that it has met have passed. */
 class PassedEvents {
-  readonly #ends = new Map<string, string>()
+  readonly #passed = new Map<string, PassedIds>()
 
   has(idBytes: Uint8Array, valueOf: () => Uint8Array): boolean {
     if (!isEngineId(idBytes)) return false
     const id = Buffer.from(idBytes).toString('utf8')
     const moved = handlerOfCursor(id)
     if (moved !== undefined) {
-      const [batch, index] = decodeCanonical(new ByteReader(valueOf())) as readonly [number, number]
-      this.#ends.set(moved, passedIds(moved, { batch, index })[1])
-      return false
+      const cursor = decodeCanonical(new ByteReader(valueOf())) as CursorValue
+      this.#passed.set(moved, passedIds(moved, cursor))
+      return cursor.length === 0 // its consumer was deleted
     }
     const handler = handlerOfEvent(id)
-    const end = handler === undefined ? undefined : this.#ends.get(handler)
-    return end !== undefined && id < end
+    const passed = handler === undefined ? undefined : this.#passed.get(handler)
+    return passed !== undefined && id < passed.to && passed.keeps?.(id) !== true
   }
 }

@@ -8,6 +8,7 @@ import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { isCopied } from '../schema/replica-tables.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
+import { consumerScope } from './consumer-work.js'
 import { engineScope } from './draft-commit.js'
 import { queriedTables, type TableOf } from './queried-tables.js'
 import { inReadOnlyProcedure, ofAnotherService, ofReplica, ReadOnlyTable } from './read-only-table.js'
@@ -32,7 +33,7 @@ const ofSnapshot: MakeTable = (transaction, table) => new SnapshotTable(transact
 export function makeServiceScope(
   transaction: Transaction, service: ServiceProgram, isReadOnly = false, readsSnapshot = false, makeTable: MakeTable = readsSnapshot ? ofSnapshot : standing,
 ): ServiceScope {
-  const own = engineScope(transaction, service, makeTable) ?? replicaScope(transaction, service, makeTable) ?? watchScope(transaction, service)
+  const own = engineScope(transaction, service, makeTable) ?? replicaScope(transaction, service, makeTable) ?? watchScope(transaction, service) ?? consumerScope(transaction, service, makeTable)
   if (own !== undefined) return own
   const aborts =
     service.aborts === undefined

@@ -13,7 +13,7 @@ import { limits } from '../base/limits.js'
 import { StopFlag } from '../shared/stop-flag.js'
 import { copyDatabase } from '../offline/copy-database.js'
 import { bringForward, type CheckpointReport } from '../stream/checkpointer.js'
-import { applyRetention, CheckpointSet, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, realPath } from '../../wal/index.js'
+import { applyRetention, CheckpointSet, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, realPath, type RetentionRules } from '../../wal/index.js'
 
 export interface CheckpointJob {
   readonly kind: 'checkpoint' | 'backup'
@@ -24,7 +24,7 @@ export interface CheckpointJob {
   readonly upTo: number
   readonly outcomeWindowMs: number
   readonly isUnsynced: boolean
-  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly nowMs: number; readonly consumers: readonly { readonly name: string; readonly batch: number }[] }
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number; readonly nowMs: number; readonly consumers: RetentionRules['consumers'] }
   /** Of a backup. */
   readonly target: string
   /** See stop-flag.ts. */
@@ -56,8 +56,7 @@ async function run(): Promise<void> {
     return send({ kind: 'ended', report: { batch, bytes, rows: 0, records: 0, changedRows: 0 } })
   }
   const report = await bringForward({ log, checkpoints, databaseId }, { upTo, outcomeWindowMs, isUnsynced, shouldStop })
-  const { ageMs, bytes, nowMs, consumers } = retention
-  applyRetention(log, { olderCheckpoint: checkpoints.olderBatch(), consumers, consumerBytes: Infinity, ageMs, bytes, nowMs })
+  applyRetention(log, { olderCheckpoint: checkpoints.olderBatch(), ...retention })
   send({ kind: 'ended', report })
 }
 

@@ -4,7 +4,7 @@
  */
 import { limits } from '../base/limits.js'
 import type { Program } from '../schema/descriptor.js'
-import { withSequences } from '../schema/sequence-table.js'
+import { withParked, withSequences } from '../schema/sequence-table.js'
 import { outcomeTable } from '../sequencer/outcome-table.js'
 import { BatchRecord } from '../shared/batch-record.js'
 import { sharedBuffer } from '../shared/buffers.js'
@@ -18,6 +18,7 @@ import { SpeculationClaims, SpeculationLog } from '../shared/speculation-log.js'
 import { Store, type StorePlan } from '../store/store.js'
 import { laneCostMax } from '../partition/lane-runner.js'
 import type { SpeculationMode } from '../partition/speculation-pace.js'
+import { withConsumers } from '../txn/consumer-work.js'
 import { withTransact } from '../txn/draft-commit.js'
 import { withHandlers } from '../txn/handler-call.js'
 import { withReplicas } from '../txn/replica-copy.js'
@@ -70,8 +71,8 @@ export interface SpeculationPlan {
 
 /** The program with the engine's own tables and its own procedures behind the user's. */
 export function withSystemTables(program: Program): Program {
-  const withOwn = withReplicas(withHandlers(withTransact(program), program.services.length))
-  return { ...withOwn, tables: [...withSequences(withOwn.tables), outcomeTable] }
+  const withOwn = withConsumers(withReplicas(withHandlers(withTransact(program), program.services.length)))
+  return { ...withOwn, tables: [...withSequences(withParked(withOwn.tables)), outcomeTable] }
 }
 
 export type PlanOptions = Omit<EnginePlan, 'store' | 'control' | 'requests' | 'responses' | 'logs' | 'record' | 'frames' | 'frameOverflow' | 'frameRingBytes' | 'statistics' | 'speculation'> & {

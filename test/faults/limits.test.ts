@@ -142,6 +142,32 @@ const elsewhere: Partial<Record<Limit, string>> = {
   handlerAttemptsMax: 'test/contract/handlers.test.ts has a memory that was full, and is not any more',
   handlerPauseMs: 'a time, not a bound of data',
   handlerPauseMsMax: 'a time, not a bound of data',
+  consumersMax: 'how many there are: too many opens for here; each is one mark',
+  consumerMembersMax: 'how many share one: too many for here',
+  consumerConcurrencyMax: 'test/contract/consumers.test.ts: wrong options',
+  consumerConcurrencyDefault: 'a default',
+  consumerCommitsAheadMax: 'test/contract/consumers.test.ts: memory is bounded',
+  consumerChangesAheadMax: 'how much is taken ahead: nobody is refused by it',
+  consumerCommitsReadMax: 'how much is read at a time: nobody is refused by it',
+  consumerAttemptsDefault: 'a default',
+  consumerAttemptsMax: 'test/contract/consumers.test.ts: wrong options',
+  consumerBackoffMsDefault: 'a default',
+  consumerBackoffMsMaxDefault: 'a default',
+  consumerPauseMsMax: 'a time: test/contract/consumers.test.ts: wrong options',
+  consumerCallsMax: 'calls of one delivery: too many for here',
+  consumerRefusalsMax: 'how often one call is refused and tried again in one life of a record: too often for here',
+  consumerParkedMax: 'a full consumer waits: nothing is refused or lost by it',
+  consumerKeptMax: 'a full consumer waits: nothing is refused or lost by it',
+  consumerParkedCommitBytesMax: 'test/contract/consumers.test.ts: a commit that is too long to be kept',
+  consumerWorksMax: 'a share of work, not a bound of data',
+  consumerWorkBytesMax: 'a share of work, not a bound of data',
+  consumerReasonLengthMax: 'test/contract/consumers.test.ts: a commit that is too long to be kept',
+  consumerKeyBytesMax: 'test/contract/consumers.test.ts: a commit that is too long to be kept',
+  consumerMarkCommits: 'how far a mark may fall behind: nobody is refused by it',
+  consumerMarkMs: 'a time, not a bound of data',
+  consumerMarkBatches: 'how far a mark may fall behind: nobody is refused by it',
+  consumerCloseMsMax: 'a time: test/contract/consumers.test.ts: a handler that does not end',
+  consumerLogBytesDefault: 'a default: test/streams/consumers.test.ts, §8.10',
   replicaTransactionsAheadMax: 'how much a replica takes at a time: nobody is refused by it',
   replicaKeysMax: 'how much one call copies: nobody is refused by it',
   replicaKeysBytesMax: 'how much one call copies: nobody is refused by it',
@@ -298,7 +324,7 @@ async function across(run: FaultRun, counter: number, firstBatch: number): Promi
   parts.control.durable = 1
   const threads = new ThreadHost(parts.control, { look: () => undefined, logFailed: () => undefined, workerLost: () => undefined })
   const engine = new Engine(program, parts, threads, nodeEnvironment)
-  const opened = { engine, options: { memoryBytes: 64 * MiB }, durability: 'memory', catalog: loggedCatalog(program, { seed: run.seed, partitions }), disk: undefined, keeper: undefined, handlers: undefined, firstBatch: 1, close: () => engine.drain() }
+  const opened = { engine, options: { memoryBytes: 64 * MiB }, durability: 'memory', catalog: loggedCatalog(program, { seed: run.seed, partitions }), disk: undefined, keeper: undefined, handlers: undefined, consumers: { states: [] }, firstBatch: 1, close: () => engine.drain() }
   const db = new SluiceDatabase(opened as unknown as OpenEngine, program) as unknown as Database
   const told = new Told()
   const seen: number[] = []

@@ -50,7 +50,7 @@ export async function openInside(application: App, options: InsideOptions = {}):
     queue: defaultQueue,
     outcomeWindowMs: options.outcomeWindowMs ?? 600_000,
     checkpointLogBytes: Infinity,
-    retention: { ageMs: undefined, bytes: undefined },
+    retention: { ageMs: undefined, bytes: undefined, consumerBytes: Infinity },
     onProgress: undefined,
     module: application.url,
     signal: undefined,

@@ -1,0 +1,92 @@
+/**
+ * What follows the log on main and does something with it: looks when the tick has ended that something became durable in, one look at a
+ * time, and waits without keeping the process alive.
+ */
+import type { Engine, Follower } from './database.js'
+import type { DecodedTransaction } from './stream/frame-decoder.js'
+import type { LogFollower } from './stream/log-follower.js'
+
+export class LogPump implements Follower {
+  readonly #engine: Engine
+  readonly #look: () => Promise<void>
+  readonly #failed: (error: unknown) => void
+  readonly #pauses = new Set<() => void>()
+  #isLooking = false
+  /** Something became durable, or there was room, while it looked. */
+  #isAsked = false
+  #isDue = false
+  #isClosed = false
+
+  /** `look` takes what there is; it runs once at a time. What it throws goes to `failed`. */
+  constructor(engine: Engine, look: () => Promise<void>, failed: (error: unknown) => void) {
+    this.#engine = engine
+    this.#look = look
+    this.#failed = failed
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  start(): void {
+    this.#engine.follow(this)
+    this.advance()
+  }
+
+  /** Something became durable, or there is room again. */
+  advance(): void {
+    if (this.#isDue || this.#isClosed) return
+    this.#isDue = true
+    this.#engine.environment.atEndOfTick(() => {
+      this.#isDue = false
+      void this.#run()
+    })
+  }
+
+  /** Runs `work` later, unless it is closed or cancelled before. */
+  later(ms: number, work: () => void): () => void {
+    const stop = this.#engine.environment.later(ms, () => {
+      this.#pauses.delete(cancel)
+      work()
+    })
+    const cancel = (): void => {
+      stop()
+      this.#pauses.delete(cancel)
+    }
+    this.#pauses.add(cancel)
+    return cancel
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#engine.unfollow(this)
+    for (const cancel of [...this.#pauses]) cancel()
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isClosed) return
+    if (this.#isLooking) {
+      this.#isAsked = true
+      return
+    }
+    this.#isLooking = true
+    this.#isAsked = false
+    try {
+      await this.#look()
+    } catch (error) {
+      if (!this.#isClosed) this.#failed(error)
+    } finally {
+      this.#isLooking = false
+      if (this.#isAsked) this.advance()
+    }
+  }
+}
+
+/** Reads on, at most about `max` transactions. False: nothing came of it, for what is behind is not in the files yet; the next advance finds it. */
+export async function readOn(follower: LogFollower, max: number, into: DecodedTransaction[]): Promise<boolean> {
+  const before = follower.batch
+  if (follower.readRing(max, into)) {
+    if (follower.isInFiles) follower.leaveFiles()
+  } else await follower.readFiles(max, into)
+  return into.length > 0 || follower.batch !== before
+}

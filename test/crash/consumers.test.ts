@@ -1,0 +1,54 @@
+/** A durable consumer in a process that is killed under load: every effect once, in order by customer, none missing (row 22). */
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import consumersApp, { order, shop } from '../support/apps/consumers-app.js'
+import { start } from '../support/child.js'
+import { byCustomer, drained, expectNoted, noteTwice, ordered } from '../support/consumer-orders.js'
+import { newFolder, openOnce } from '../support/fixture.js'
+import { seeds, withSeed } from '../support/random.js'
+import { customerOf } from './handler-orders.js'
+
+const child = fileURLToPath(new URL('./consumer-child.ts', import.meta.url))
+const kills = 3
+
+describe.each([0, 1])('workers %i', (workers) => {
+  test.each(seeds(1))(`${kills} kills, seed %i`, { timeout: 120_000 }, async (seed) => {
+    await withSeed(seed + workers, async (random) => {
+      const path = await newFolder()
+      let next = 0
+      for (let round = 0; round < kills; round += 1) {
+        const program = start(['--import', 'tsx', child, path, String(workers), String(next)])
+        let acknowledged = next
+        program.onLine((line) => {
+          if (line.startsWith('ack ')) acknowledged = Number(line.slice(4))
+        })
+        await program.line(/^ack/)
+        await new Promise((resolve) => setTimeout(resolve, random.below(300)))
+        expect(program.process.exitCode, program.errors.join('\n')).toBe(null)
+        program.process.kill('SIGKILL')
+        await program.ended
+        next = await verify(path, acknowledged)
+      }
+      expect(next).toBeGreaterThan(kills * 8)
+    })
+  })
+})
+
+/** Lets the consumer come to its end and compares; answers the first number that no order has. */
+async function verify(path: string, acknowledged: number): Promise<number> {
+  const db = await openOnce(consumersApp, { path, workers: 0, partitions: 4, durability: 'os', outcomes: { window: 0 } })
+  try {
+    const consumer = await db.consumer('killed', { events: ordered, key: byCustomer }, async (commit, delivery) => await noteTwice(commit, delivery))
+    await drained(consumer)
+    const orders = Array.from(db.table(shop.tables.order), (row) => row.n).sort((a, b) => a - b)
+    expect(orders.length).toBeGreaterThanOrEqual(acknowledged)
+    expect(expectNoted(db)).toBe(orders.length)
+    const highest = orders.at(-1) ?? -1
+    // The next life begins where no id has been.
+    for (let n = 0; n <= highest; n += 1) if (!orders.includes(n)) await db.call(order, { customer: customerOf(n), n })
+    await drained(consumer)
+    return highest + 1
+  } finally {
+    await db.close()
+  }
+}

@@ -13,7 +13,7 @@ export type {
   BackupProgress, BackupResult, BigintColumn, CallManyOptions, CallOptions, Change, ChangeOf, CheckpointOptions,
   CheckpointResult, Clock, Column, ColumnDescription, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf,
   Comparable, Condition, Consumer, Database, DatabaseStats, Delivered, Deltas, Description, Draft, DraftTable, Durability,
-  Duration, Emitted, EventDescription, EventOf, EventType, Expression, Frozen, Get, HandlerFailure, HandlerStats,
+  Duration, Emitted, EraseOptions, EraseRule, ErasureRecord, ErasureSubject, EventDescription, EventOf, EventType, Expression, Frozen, Get, HandlerFailure, HandlerStats,
   IndexDescription, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf, Later,
   Live, Messages, MigratedRow, MigrateRow, NewRow, NewRowOf, NumberColumn, OldDatabase, OldTable, OnDelete, OpenOptions,
   OpenProgress, OrderedDraftTable, OrderedReader, OrderedReadTable, OrderedTxTable, Ordering, Outcome, OutputOf, ParameterTerms,

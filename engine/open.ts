@@ -9,6 +9,7 @@ import { limits } from './base/limits.js'
 import type { QueueOptions } from './admission.js'
 import { Engine } from './database.js'
 import type { HandlerFailure } from './handler-queue.js'
+import { Eraser, finishFiles } from './erasure.js'
 import { HandlerHost } from './handler-host.js'
 import { ReplicaHost } from './replica-host.js'
 import { loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
@@ -73,6 +74,7 @@ export interface OpenEngine {
   readonly handlers: HandlerHost | undefined
   /** Undefined where no replica has rows of its own. */
   readonly replicas: ReplicaHost | undefined
+  readonly eraser: Eraser
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -132,6 +134,7 @@ async function openLocked(
       historyBytes: options.historyBytes,
       runsAhead: speculation === 'always' || (speculation === 'auto' && options.workers > 1),
     })
+  const erased = directory === undefined ? undefined : await finishFiles(directory)
   const found =
     directory === undefined
       ? undefined
@@ -233,9 +236,10 @@ async function openLocked(
   const opened = engine
   if (keeper !== undefined) engine.follow(keeper)
   for (const news of untold) news(engine)
-  const disk = directory === undefined ? undefined : { directory, databaseId }
+  const disk: DatabaseFiles | undefined = directory === undefined ? undefined : { directory, databaseId }
   let closing: Promise<void> | undefined
   let replicas: ReplicaHost | undefined
+  let eraser: Eraser
   const close = async (): Promise<void> => {
     handlers?.close()
     replicas?.close()
@@ -248,6 +252,8 @@ async function openLocked(
   }
   try {
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
+    eraser = new Eraser({ engine: opened, catalog, databaseId, disk, keeper })
+    await eraser.resume(erased)
     if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
   } catch (error) {
     await close()
@@ -262,6 +268,7 @@ async function openLocked(
     keeper,
     handlers,
     replicas,
+    eraser,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }

@@ -8,7 +8,7 @@
  */
 import { join, resolve } from 'node:path'
 import { SluiceError } from '../base/errors.js'
-import { DirectoryLock, FileLogStorage, mustBeFinished, type LogStorage } from '../../wal/index.js'
+import { DirectoryLock, FileLogStorage, mustBeFinished, type LogStorage, withPatches } from '../../wal/index.js'
 
 export class Source {
   readonly path: string
@@ -55,7 +55,8 @@ function openParts(path: string): SourceParts {
     mustBeFinished(root, path)
     const names = root.list()
     if (!names.includes('log')) throw noDatabase(path, 'it has no folder log')
-    const log = FileLogStorage.open(join(path, 'log'), { create: false })
+    // What an erasure that was stopped has not written to its places yet is read as if it had.
+    const log = withPatches(FileLogStorage.open(join(path, 'log'), { create: false }))
     const folder = join(path, 'checkpoint')
     if (!names.includes('checkpoint')) return { root, log, checkpoints: undefined }
     FileLogStorage.open(folder, { create: false }) // a link is refused here

@@ -36,6 +36,11 @@ export interface Sealed {
   readonly laneBase: readonly Int32Array[]
 }
 
+/** A lane, and where its records stand in the log of its worker. */
+export interface RecordedLane {
+  readonly log: LaneLog
+  readonly piece: LanePiece
+}
 interface JoinedLane {
   log: LaneLog
   worker: number
@@ -45,7 +50,7 @@ interface JoinedLane {
 
 /** Every partition on one worker, and the cross-partition lane. */
 const lanesPerWorkerMax = limits.partitionsMax + 1
-const newPiece = (): LanePiece => ({ partition: 0, transactionsAt: 0, transactions: 0, changesAt: 0, changes: 0, eventsAt: 0, events: 0, bytesAt: 0, bytes: 0 })
+export const newPiece = (): LanePiece => ({ partition: 0, transactionsAt: 0, transactions: 0, changesAt: 0, changes: 0, eventsAt: 0, events: 0, bytesAt: 0, bytes: 0 })
 
 const hasRecords = ({ piece }: JoinedLane): boolean => piece.transactions > 0
 const rank = (partition: number): number => (partition < 0 ? Infinity : partition)
@@ -182,7 +187,7 @@ export class Sealer {
   }
 }
 
-function countsOf(lanes: readonly JoinedLane[]): { lanes: number; transactions: number; changes: number; events: number; bytes: number } {
+export function countsOf(lanes: readonly RecordedLane[]): { lanes: number; transactions: number; changes: number; events: number; bytes: number } {
   const counts = { lanes: lanes.length, transactions: 0, changes: 0, events: 0, bytes: 0 }
   for (const { piece } of lanes) {
     counts.transactions += piece.transactions
@@ -193,7 +198,8 @@ function countsOf(lanes: readonly JoinedLane[]): { lanes: number; transactions: 
   return counts
 }
 
-function copyLanes(lanes: readonly JoinedLane[], layout: BodyLayout, at: number, ints: Int32Array): void {
+/** The sections of a body whose layout they gave, from `at` on. */
+export function copyLanes(lanes: readonly RecordedLane[], layout: BodyLayout, at: number, ints: Int32Array): void {
   let lane = (at + layout.lanesAt) >>> 2
   let transactions = (at + layout.transactionsAt) >>> 2
   let changes = (at + layout.changesAt) >>> 2

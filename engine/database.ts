@@ -248,9 +248,9 @@ export class Engine {
     try {
       for (;;) {
         this.#mustBeOpen()
-        const { control, record, requests } = this.parts
+        const { control, record, requests, plan } = this.parts
         const isQuiet = requests.tail === requests.publishedHead && record.batch <= control.executed && control.durable >= control.frameBatch
-        if (isQuiet && control.written >= control.frameBatch) return work()
+        if (isQuiet && (!plan.hasLogThread || control.written >= control.frameBatch)) return work()
         this.#look()
         await new Promise<void>((resolve) => this.environment.soon(resolve))
       }

@@ -30,8 +30,8 @@ const register = shop.procedure('register', { input: { email: c.text(), name: c.
 })
 const buy = shop.procedure('buy', { input: { id: c.int(), customer: c.text(), address: c.text(), total: c.int() } }, (tx, it) => {
   tx.db.order.put({ ...it, extra: { to: it.address, lines: [it.customer] } })
-  tx.emit.ordered({ customer: it.customer, total: it.total })
-  tx.emit.counted({ total: it.total })
+  tx.emit('ordered', { customer: it.customer, total: it.total })
+  tx.emit('counted', { total: it.total })
   return it.id
 })
 const give = shop.procedure('give', { input: { id: c.int(), owner: c.text(), text: c.text() } }, (tx, it) => void tx.db.item.put(it))
@@ -93,7 +93,7 @@ test('§8.20 (deleted events stay visible until somebody scavenges, KurrentDB): 
   const record = await db.erase(ann)
   expect(filesWith(path, ann)).toEqual([])
   expect(filesWith(path, 'lives far away').length).toBeGreaterThan(0) // bob's
-  expect(record.tables).toEqual({ 'shop.customer': { rows: 1, changes: 3 }, 'shop.item': { rows: 3, changes: 12 }, 'shop.order': { rows: 1, changes: 3 } })
+  expect(record.tables).toEqual({ 'shop.customer': { rows: 1, changes: 3 }, 'shop.item': { rows: 3, changes: 11 }, 'shop.order': { rows: 1, changes: 3 } })
   expect(record).toMatchObject({ events: 2, answers: 3 })
   expect(record.segments.reduce((sum, { frames }) => sum + frames, 0)).toBeGreaterThan(8)
   expect(record.checkpoints.map(({ name }) => name).sort()).toEqual(['a', 'b'])

@@ -8,7 +8,7 @@
  */
 import { join, resolve } from 'node:path'
 import { SluiceError } from '../base/errors.js'
-import { DirectoryLock, FileLogStorage, mustBeFinished, type LogStorage, withPatches } from '../../wal/index.js'
+import { DirectoryLock, FileLogStorage, isErasureUnderWay, mustBeFinished, type LogStorage, withPatches } from '../../wal/index.js'
 
 export class Source {
   readonly path: string
@@ -18,6 +18,8 @@ export class Source {
   readonly checkpoints: string | undefined
   /** Somebody has it open: what is read is a moment of it. */
   readonly isInUse: boolean
+  /** An erasure was stopped, and goes on when the database is opened; or one goes on now. */
+  readonly isErasureUnderWay: boolean
   readonly #lock: DirectoryLock | undefined
 
   private constructor(path: string, parts: SourceParts, isInUse: boolean, lock: DirectoryLock | undefined) {
@@ -26,6 +28,7 @@ export class Source {
     this.log = parts.log
     this.checkpoints = parts.checkpoints
     this.isInUse = isInUse
+    this.isErasureUnderWay = isErasureUnderWay(parts.log)
     this.#lock = lock
   }
 

@@ -3,7 +3,7 @@
  *
  *   changes     as if the table had only the rows that are not the subject's. An update that gives a row to the subject becomes its
  *               deletion, one that takes it away an insert, and all between them is gone. Where rows are blanked, all changes stay, with
- *               nulls, but updates that changed nothing else
+ *               nulls, but updates that changed nothing else; of one that gives or takes a row, `before` has these columns as `after`
  *   events      the subject's keep their type and their place, and lose their payload
  *   answers     of calls with an id: the recorded value goes when the transaction has touched the subject, or when it mentions it
  *   ids         one that mentions the subject goes, and with it all that was recorded for it
@@ -194,12 +194,13 @@ class Erasing {
     if (eraser.blanks) {
       if (isAfter) eraser.blank('after')
       if (isBefore) eraser.blank('before')
+      if (isUpdate && isAfter !== isBefore) eraser.blankLikeAfter()
       const put = (which: 'after'): void => {
         const { at, bytes: length } = eraser.put(which, log)
         if (kind === changeKind.insert) log.addChange(layout, kind, at, length, 0, 0)
         else log.addChange(layout, kind, 0, 0, at, length)
       }
-      if (isUpdate) this.#putUpdate(eraser, layout)
+      if (isUpdate) this.#putUpdate(eraser, layout, isAfter && isBefore)
       else put('after')
     } else if (isUpdate && isAfter !== isBefore) {
       const { at, bytes: length } = eraser.put(isAfter ? 'before' : 'after', log)
@@ -209,9 +210,10 @@ class Erasing {
     return true
   }
 
-  #putUpdate(eraser: RowEraser, layout: number): void {
-    const before = eraser.putBefore(this.#log)
-    if (before === undefined) return // nothing else had changed
+  #putUpdate(eraser: RowEraser, layout: number, staysSubjects: boolean): void {
+    const found = eraser.putBefore(this.#log)
+    if (found === undefined && staysSubjects) return // nothing else had changed
+    const before = found ?? eraser.putSame(this.#log)
     const image = eraser.put('after', this.#log)
     this.#log.addChange(layout, changeKind.update, image.at, image.bytes, before.at, before.bytes)
   }

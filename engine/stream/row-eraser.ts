@@ -6,7 +6,7 @@
 import type { LoggedTable } from '../schema/catalog.js'
 import { type ErasedTable, type Subject } from '../schema/erasure-plan.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
-import { type ColumnLayout, layoutOf, type RowLayout } from '../schema/row-layout.js'
+import { type ColumnLayout, layoutOf, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
 import type { LaneLog } from '../shared/lane-log.js'
 import { Region } from '../shared/region.js'
 import { cellInts, CellMemory, RowCodec } from '../store/row-codec.js'
@@ -79,6 +79,14 @@ export class RowEraser {
     }
   }
 
+  /**
+   * The row before takes these columns from the row after: between two owners they are not compared. What two rows have in common they need
+   * one image for, and a body has no room for more than it had.
+   */
+  blankLikeAfter(): void {
+    for (const { ordinal } of this.#blank) this.#codec.copyCellBetween(rowAt, this.#beforeAt, ordinal)
+  }
+
   put(which: 'after' | 'before', log: LaneLog): PutImage {
     const at = writeImage(log, this, this.#memory, this.#memory.i32, this.#rowOf(which) * 2, this.#length)
     return { at, bytes: this.#length.bytes }
@@ -88,6 +96,13 @@ export class RowEraser {
     const words = this.#memory.i32
     const at = writeBefore(log, this, this.#memory, { words, at: this.#rowOf('before') * 2 }, { words, at: rowAt * 2 }, this.#length)
     return at < 0 ? undefined : { at, bytes: this.#length.bytes }
+  }
+  /** A row before that was as the row after. */
+  putSame(log: LaneLog): PutImage {
+    const bytes = Math.ceil((this.layout.words - rowHeaderWords) / 64) * 8
+    const at = log.takeBytes(bytes)
+    log.bytes.fill(0, at, at + bytes)
+    return { at: log.offsetInLane(at), bytes }
   }
 
   #rowOf(which: 'after' | 'before'): number {

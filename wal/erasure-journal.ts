@@ -30,7 +30,8 @@ const magic = 0x3145_4c53
 const headBytes = 24
 const patchHeadBytes = 16
 const kinds = { intent: 1, patch: 2 } as const
-const firstZeroBytes = 4_096
+/** One sector: all of it is written, or nothing. */
+const firstZeroBytes = 512
 const zeroChunkBytes = 1_024 * 1_024
 
 /** Bytes of a segment, from a place on: whole parts of the log. */

@@ -43,7 +43,7 @@ async function madeDisk(): Promise<{ disk: Disk; upTo: number; databaseId: Uint8
   for (const row of rows) await db.call(putVisit, row)
   await db.call(putBoth, { ...rows[1]!, owner: ann }, { id: 'both' })
   const middle = Number.parseInt(db.stats().position.slice(0, 16), 16)
-  await db.call(putNote, { ...rows[0]!, owner: 'bob' })
+  await db.call(putNote, { ...rows[0]!, owner: 'bob', text: 'of bob now' })
   await db.call(dropNote, { id: 2 })
   await db.call(putVisit, { ...rows[3]!, owner: ann })
   const upTo = Number.parseInt(db.stats().position.slice(0, 16), 16)
@@ -81,7 +81,7 @@ async function erase(disk: Disk, upTo: number, databaseId: Uint8Array): Promise<
 async function rowsOf(disk: Disk): Promise<string> {
   let rebuilt: RebuiltStore | undefined
   const layOut = (catalog: LoggedCatalog) => {
-    rebuilt ??= new RebuiltStore(catalog, 64 * 2 ** 20)
+    rebuilt ??= new RebuiltStore(catalog, 32 * 2 ** 20)
     return { plan: rebuilt.store.plan, store: rebuilt.store, today: rebuilt.catalog }
   }
   const steps = recover({ log: disk.log, checkpoints: setOf(disk), outcomeWindowMs: Infinity, mode: 'salvage', layOut })
@@ -105,10 +105,11 @@ test('a power cut at every operation on log and checkpoints: the erasure ends in
     before[0]!.filter(({ owner }) => owner !== ann),
     before[1]!.map((row) => (row.owner === ann ? { ...row, owner: null, text: null } : row)),
   ])
-  let operations = 0
-  const whole = copyOf(disk, () => void (operations += 1))
+  let counted = 0
+  const whole = copyOf(disk, () => void (counted += 1))
   const report = await erase(whole, upTo, databaseId)
-  expect(report).toMatchObject({ tables: { 'people.note': 6, 'people.visit': 4 }, events: 3 })
+  const operations = counted
+  expect(report).toMatchObject({ tables: { 'people.note': 5, 'people.visit': 4 }, events: 3 })
   expect(report.answers.length).toBe(3)
   expect(await rowsOf(whole)).toBe(expected)
   expect(filesWith(whole)).toEqual([])

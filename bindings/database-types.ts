@@ -5,6 +5,7 @@ import type { SluiceError } from '../engine/base/errors.js'
 import type { HandlerFailure } from './handler-failure.js'
 import type { Position } from './position.js'
 import type { Durability, Receipt } from './receipt.js'
+import type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'
 import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
 import type { Replica } from './schema/replica.js'
@@ -240,6 +241,14 @@ export interface Database extends AsyncDisposable, Queryable {
    * the whole log that is still kept.
    */
   backup(directory: string, options?: BackupOptions): Promise<BackupResult>
+
+  /**
+   * Takes away what is a subject's: rows and events whose `.subject()` column holds this value, from memory, log, checkpoints and recorded
+   * answers; positions stay. Resolves when nothing of it is left in any file, with the record of what was done.
+   */
+  erase(subject: ErasureSubject, options?: EraseOptions): Promise<ErasureRecord>
+  /** The erasures that were done, oldest first; those of one subject, where it is given. */
+  erasures(subject?: ErasureSubject): readonly ErasureRecord[]
 
   /** Waits for the calls in flight, then closes. Closing twice is fine. */
   close(): Promise<void>

@@ -9,6 +9,8 @@ import { ConsumerPort } from './consumer.js'
 import type { Consumer, Consumers } from './consumer-types.js'
 import { descriptionOf } from './describe/describe.js'
 import type { Description } from './describe/description.js'
+import { erasuresIn, eraseSubject } from './erasure.js'
+import type { EraseOptions, ErasureRecord } from './erasure-types.js'
 import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
 import { type AnyReader, readerOf } from './replica-reader.js'
 import { queryDefinition } from './query/query-definition.js'
@@ -438,6 +440,14 @@ export class SluiceDatabase {
     const { batch, bytes } = await keeper.backup(directory, { signal: options.signal, onProgress: options.onProgress })
     const { index } = this.#placeOf(batch)
     return { position: formatPosition(batch, index), bytes, durationMs: this.#msSince(startedMs) }
+  }
+
+  async erase(subject: unknown, options: EraseOptions = {}): Promise<ErasureRecord> {
+    checkOptions('db.erase()', options, checkpointOptions)
+    return await eraseSubject(this.#open, subject, options)
+  }
+  erasures(subject?: unknown): readonly ErasureRecord[] {
+    return erasuresIn(this.#open, subject)
   }
 
   #keeper(what: string, options: unknown, known: ReadonlySet<string>): CheckpointKeeper {

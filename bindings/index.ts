@@ -54,6 +54,8 @@ export type {
   Durability, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
 } from './database-types.js'
 
+export type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'
+export type { EraseRule } from './schema/subject.js'
 export type { HandlerFailure } from './handler-failure.js'
 export type { DatabaseStats, HandlerStats, ReplicaStats, StageStats } from './statistics-types.js'
 

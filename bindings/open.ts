@@ -58,6 +58,7 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (checkpoint !== undefined && checkpoint.logBytes !== Infinity) whole('checkpoint.logBytes', checkpoint.logBytes, limits.checkpointLogBytesMin, Number.MAX_SAFE_INTEGER)
   if (retention?.bytes !== undefined) whole('retention.bytes', retention.bytes, 0, Number.MAX_SAFE_INTEGER)
   if (retention?.consumerBytes !== undefined && retention.consumerBytes !== Infinity) whole('retention.consumerBytes', retention.consumerBytes, 0, Number.MAX_SAFE_INTEGER, 'Infinity or ')
+  if (retention !== undefined && 'compact' in retention) throw wrong('The option retention.compact is not in this version of SluiceDB.')
   for (const name of Object.keys(retention ?? {})) if (!retentionNames.has(name)) throw wrong(`The option retention has no "${name}"; it has ${[...retentionNames].join(', ')}.`)
   if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong(`The option onProgress is a function, not ${shown(onProgress)}.`)
   if (onHandlerError !== undefined && typeof onHandlerError !== 'function') throw wrong(`The option onHandlerError is a function, not ${shown(onHandlerError)}.`)

@@ -26,6 +26,7 @@ import type { LoweredColumns } from './schema/lower-columns.js'
 import { transactionQueries } from './query/query-definition.js'
 import { replicaPrograms } from './replica-program.js'
 import type { ReferenceDefinition } from './schema/reference.js'
+import { subjectColumns } from './schema/subject.js'
 import { tableDefinitions, type TableDefinition } from './schema/table.js'
 import { formatPosition } from './position.js'
 import { eventDefinitions, type EventDefinition } from './service/event.js'
@@ -38,6 +39,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
       events.set(event.name, {
         descriptor: { name: event.name, columns: event.columns.columns },
         ...rules(event.columns),
+        ...subjectOfEvent(event),
       })
     }
   }
@@ -76,6 +78,11 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
   }
 }
 
+function subjectOfEvent({ columns }: EventDefinition): { readonly subject?: readonly number[] } {
+  const subject = subjectColumns(columns)
+  return subject.length === 0 ? {} : { subject }
+}
+
 function ordinalsOf(named: ReadonlyMap<string, unknown>): ReadonlyMap<string, number> {
   return new Map([...named.keys()].map((name, ordinal) => [name, ordinal]))
 }
@@ -97,6 +104,7 @@ function tableProgram(
     descriptor: { name: table.name, ...table.descriptor },
     ...rules(table.columns),
     rowChecks: table.rowChecks,
+    ...(table.subject && { subject: table.subject }),
     ...(references.length > 0 && { references }),
   }
 }

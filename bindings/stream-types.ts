@@ -1,5 +1,6 @@
 /** The log as users read it: commits, in order, whole. */
 import type { AnyChange, Change } from './change.js'
+import type { ErasureRecord } from './erasure-types.js'
 import type { Position, Start } from './position.js'
 import type { Key, Row, Table } from './schema/table.js'
 import type { AnyEvent, Delivered, EventType } from './service/event.js'
@@ -21,6 +22,10 @@ export interface Commit<C = AnyChange, E = AnyEvent> {
   readonly requestId: string | undefined
   readonly changes: readonly C[]
   readonly events: readonly E[]
+  /** An erasure has taken changes, events or the id of this commit away; the commit keeps its place. */
+  readonly erased?: true
+  /** This commit is the record of an erasure. */
+  readonly erasure?: ErasureRecord
 }
 /** What a filter lets through; without one, everything. */
 export type CommitOf<T, E> = [T | E] extends [never] ? Commit : Commit<ChangeOf<T>, EventOf<E>>

@@ -7,6 +7,7 @@
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import { type AbortLike, type DecodedTransaction, enginePrefix, type LogFollower, type OpenEngine, transactName } from '../engine/index.js'
+import { erasureIn } from './erasure.js'
 import { formatPosition, inPositions } from './position.js'
 
 export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposable {
@@ -147,6 +148,7 @@ export function commitOf(transaction: DecodedTransaction): object {
     requestId: transaction.id?.startsWith(enginePrefix) === true ? undefined : transaction.id,
     changes: transaction.changes,
     events: transaction.events.map(({ type, payload }) => ({ type, payload, position, time: transaction.time })),
+    ...erasureIn(transaction),
   }
 }
 

@@ -10,6 +10,7 @@ import { SluiceError } from './base/errors.js'
 import type { AbortLike } from './admission.js'
 import { type Control, databaseState } from './shared/control.js'
 import type { CheckpointReport } from './stream/checkpointer.js'
+import type { ErasedFiles } from './stream/file-eraser.js'
 import { replayBatch } from './stream/replay.js'
 import type { CheckpointJob, JobProgress } from './worker/checkpoint-main.js'
 import type { ThreadHost } from './worker/thread-host.js'
@@ -83,6 +84,17 @@ export class CheckpointKeeper {
 
   async backup(target: string, options: JobOptions): Promise<CheckpointReport> {
     return await this.#enqueue(options, () => this.#run('backup', target, options, true))
+  }
+
+  /** The files of the erasure whose journal is there. */
+  async erase(options: JobOptions): Promise<ErasedFiles> {
+    const { erased } = await this.#enqueue(options, () => this.#run('erasure', '', options, true))
+    return erased!
+  }
+
+  /** What is answered is in the files when this resolves. */
+  async answersInFiles(): Promise<void> {
+    await this.#answersInFiles()
   }
 
   /** Runs while no checkpoint does: for those who read its files. */

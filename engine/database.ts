@@ -5,6 +5,7 @@
  * taken when their frame is durable (R42). While calls wait, main looks once in every turn of its event loop; when nothing has
  * happened for a while it sleeps on a port, and whoever has news rings (R40). With `workers: 0` the same steps run on main.
  */
+import { assert } from './base/assert.js'
 import { Admission, defaultQueue, type Feed, type QueueOptions, type SubmitOptions } from './admission.js'
 import { ByteReader } from './base/bytes.js'
 import { decodeCanonical } from './base/canonical.js'
@@ -55,6 +56,8 @@ export class Engine {
   #moment = { batch: 0, records: 0, time: 0 }
   #momentCounter: number
   #toPublish = false
+  /** Nothing is published: see `quietly`. */
+  #isHeld = false
   /** Requests that were written and not published, while something will publish them. */
   #unpublished = 0
   readonly #answersPerTurn: number
@@ -151,7 +154,7 @@ export class Engine {
   #publishSoon(): void {
     if (this.#toPublish) {
       this.#unpublished += 1
-      if (this.#unpublished >= limits.requestsPublishedMax && this.#inline === undefined) {
+      if (this.#unpublished >= limits.requestsPublishedMax && this.#inline === undefined && !this.#isHeld) {
         this.#unpublished = 0
         this.parts.requests.publish()
         this.parts.control.wakeWorker(0)
@@ -173,6 +176,7 @@ export class Engine {
     return true
   }
   readonly #publish = (): void => {
+    if (this.#isHeld) return // `quietly` does it
     this.#toPublish = false
     const { statistics, requests } = this.parts
     if (this.#ticks % ticksBetweenMoments === 0 && statistics.mayLeave('published')) statistics.leave('published', requests.head, this.environment.monotonicMs())
@@ -232,6 +236,28 @@ export class Engine {
   #rest(): void {
     this.supervisor.rest()
     this.threads.hold(false)
+  }
+
+  /**
+   * Runs `work` while nothing runs: what was handed in before has ended and is in the files, what comes meanwhile waits. `work` is
+   * synchronous, and may touch what others write while batches run.
+   */
+  async quietly<Result>(work: () => Result): Promise<Result> {
+    assert(!this.#isHeld, 'the database is held once at a time')
+    this.#isHeld = true
+    try {
+      for (;;) {
+        this.#mustBeOpen()
+        const { control, record, requests, plan } = this.parts
+        const isQuiet = requests.tail === requests.publishedHead && record.batch <= control.executed && control.durable >= control.frameBatch
+        if (isQuiet && (!plan.hasLogThread || control.written >= control.frameBatch)) return work()
+        this.#look()
+        await new Promise<void>((resolve) => this.environment.soon(resolve))
+      }
+    } finally {
+      this.#isHeld = false
+      if (this.#toPublish) this.#publish()
+    }
   }
 
   #hasNews(): boolean {

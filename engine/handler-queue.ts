@@ -179,6 +179,10 @@ export class HandlerQueue implements Follower {
     const { batch, index, time } = transaction
     let number = 0
     for (const payload of this.#source.payloadsOf(transaction)) {
+      if (payload === undefined) {
+        number += 1
+        continue
+      }
       let place: { readonly key: string; readonly partition: number } | undefined
       let failure: SluiceError | undefined
       try {

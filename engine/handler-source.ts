@@ -21,7 +21,8 @@ export interface HandlerSource {
   readonly event: string
   readonly codec: RecordCodec
   readonly filter: FrameFilter
-  payloadsOf(transaction: DecodedTransaction): readonly Payload[]
+  /** Undefined at the places of events that were erased: numbers are counted with them. */
+  payloadsOf(transaction: DecodedTransaction): readonly (Payload | undefined)[]
   /** What is looked at one after the other; undefined: as the partition of the handler says. */
   keyOf?(payload: Payload): readonly unknown[]
 }
@@ -34,7 +35,7 @@ export function sourceOf(engine: Engine, handler: HandlerProgram): HandlerSource
     event: name,
     codec: payloadCodec(event),
     filter: { tables: new Set(), events: new Set([name]), outcomes: false },
-    payloadsOf: ({ events }) => events.map(({ payload }) => payload),
+    payloadsOf: ({ events }) => withHoles(events),
   }
 }
 
@@ -63,6 +64,13 @@ function referenceSource(engine: Engine, { name, watches }: HandlerProgram, even
       }),
     keyOf: ({ values }) => values as readonly unknown[],
   }
+}
+
+function withHoles(events: DecodedTransaction['events']): readonly (Payload | undefined)[] {
+  if (events.every(({ erasedBefore }) => erasedBefore === undefined)) return events.map(({ payload }) => payload)
+  const payloads: (Payload | undefined)[] = []
+  events.forEach(({ payload, erasedBefore = 0 }, n) => void (payloads[n + erasedBefore] = payload))
+  return Array.from(payloads)
 }
 
 function isThere(engine: Engine, parent: TableStore, values: readonly unknown[], batch: number): boolean {

@@ -10,6 +10,7 @@ import type { QueueOptions } from './admission.js'
 import { Engine } from './database.js'
 import type { HandlerFailure } from './handler-queue.js'
 import { ConsumerHost } from './consumer-host.js'
+import { Eraser, finishFiles } from './erasure.js'
 import { HandlerHost } from './handler-host.js'
 import { ReplicaHost } from './replica-host.js'
 import { loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
@@ -75,6 +76,7 @@ export interface OpenEngine {
   /** Undefined where no replica has rows of its own. */
   readonly replicas: ReplicaHost | undefined
   readonly consumers: ConsumerHost
+  readonly eraser: Eraser
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -134,6 +136,7 @@ async function openLocked(
       historyBytes: options.historyBytes,
       runsAhead: speculation === 'always' || (speculation === 'auto' && options.workers > 1),
     })
+  const erased = directory === undefined ? undefined : await finishFiles(directory)
   const found =
     directory === undefined
       ? undefined
@@ -236,9 +239,10 @@ async function openLocked(
   const opened = engine
   if (keeper !== undefined) engine.follow(keeper)
   for (const news of untold) news(engine)
-  const disk = directory === undefined ? undefined : { directory, databaseId }
+  const disk: DatabaseFiles | undefined = directory === undefined ? undefined : { directory, databaseId }
   let closing: Promise<void> | undefined
   let replicas: ReplicaHost | undefined
+  let eraser: Eraser
   const close = async (): Promise<void> => {
     const consumed = consumers?.close()
     if (consumed !== undefined) await consumed
@@ -254,6 +258,8 @@ async function openLocked(
   try {
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
     consumers = new ConsumerHost({ engine: opened, catalog, disk })
+    eraser = new Eraser({ engine: opened, catalog, databaseId, disk, keeper })
+    await eraser.resume(erased)
     if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
   } catch (error) {
     await close()
@@ -269,6 +275,7 @@ async function openLocked(
     handlers,
     replicas,
     consumers,
+    eraser,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }

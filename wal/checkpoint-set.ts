@@ -157,6 +157,56 @@ export class CheckpointSet {
     return this.#run
   }
 
+  /**
+   * Makes both environments anew, of what `fill` brings over from the newest that is whole: in files that never held anything else, for
+   * LMDB leaves what was deleted in its free pages. First the older one, then the newer one as a copy of it, so that E2 holds. Without
+   * a whole one there is nothing to bring over: what lies there goes. Answers both, as they are now.
+   */
+  async makeAnew(fill: (from: Checkpoint, into: Checkpoint) => void, hooks: ChunkHooks = {}): Promise<readonly CheckpointFinished[]> {
+    assert(this.#run === undefined, 'one run at a time')
+    for (const { name } of this.candidates()) this.verify(name, hooks)
+    const [newest] = this.candidates()
+    if (newest === undefined) {
+      for (const name of environmentNames) this.#store.remove(name)
+      this.#store.storage.syncDirectory()
+      return []
+    }
+    const other = newest.name === 'a' ? 'b' : 'a'
+    const from = this.read(newest.name, hooks)
+    let first: CheckpointFinished
+    try {
+      first = await this.#filled(other, (into) => fill(from, into), hooks)
+    } finally {
+      await from.close()
+    }
+    this.#giveUp(newest.name, 'it was being brought forward')
+    writeManifest(this.#store.storage, newest.name, encodeUnderWay(this.#store.kind, this.#databaseId!))
+    this.#startOver(newest.name, other, hooks)
+    return [first, this.#finish(newest.name, { batch: first.batch, rows: first.rows, hooks })]
+  }
+
+  async #filled(name: EnvironmentName, fill: (into: Checkpoint) => void, hooks: ChunkHooks): Promise<CheckpointFinished> {
+    assert(this.#databaseId !== undefined, 'a set that is written knows its database')
+    this.#giveUp(name, 'it was being brought forward')
+    writeManifest(this.#store.storage, name, encodeUnderWay(this.#store.kind, this.#databaseId))
+    this.#store.remove(name)
+    const into = this.#store.open(name, 'write')
+    let held: { readonly batch: number; readonly rows: number }
+    try {
+      fill(into)
+      into.flush()
+      held = { batch: into.batch, rows: into.rows }
+    } finally {
+      await into.close()
+    }
+    return this.#finish(name, { ...held, hooks })
+  }
+
+  /** The checksum of a candidate's file, as its manifest says it. */
+  crcOf(name: EnvironmentName): number | undefined {
+    return this.#standings[name].manifest?.fileCrc
+  }
+
   /** Copies a candidate, proved, and its manifest into another folder: a set that opens. False when it is damaged. */
   copyTo(target: LogStorage, name: EnvironmentName, hooks: ChunkHooks = {}): boolean {
     const { manifest } = this.#standings[name]

@@ -4,7 +4,8 @@
  *    byte  0  u32  magic "SLU1"
  *          4  u16  format (1)
  *          6  u8   kind: 1 frame, 2 certificate, 3 schema, 4 segment
- *          7  u8   flags: 1 on a schema that begins, or goes on with, a group of frames (log-scan.ts); else 0
+ *          7  u8   flags: 1 on a schema that begins, or goes on with, a group of frames (log-scan.ts);
+ *                  2 on a frame whose body was rewritten by an erasure (log-rewrite.ts); else 0
  *          8  16   database id
  *         24  u32  segment    } its own place: an envelope that lies elsewhere is data, somebody's copy, not a frame
  *         28  u32  offset     }
@@ -44,6 +45,7 @@ const kinds = ['frame', 'certificate', 'schema', 'segment'] as const
 export type EnvelopeKind = (typeof kinds)[number]
 
 const groupFlag = 1
+const erasedFlag = 2
 const headerCrcAt = 124
 const reservedAt = 76
 
@@ -61,6 +63,8 @@ export interface Envelope {
   readonly chain: number
   /** Of a schema. */
   readonly isOfGroup?: boolean
+  /** Of a frame: its body is not the one that was first written. */
+  readonly isErased?: boolean
 }
 
 export interface ReadEnvelope extends Omit<Envelope, 'kind'> {
@@ -75,7 +79,7 @@ export function writeEnvelope(target: Uint8Array, databaseId: Uint8Array, envelo
   view.setUint32(0, envelopeMagic, true)
   view.setUint16(4, envelopeFormat, true)
   view.setUint8(6, kinds.indexOf(envelope.kind) + 1)
-  view.setUint8(7, envelope.isOfGroup === true ? groupFlag : 0)
+  view.setUint8(7, (envelope.isOfGroup === true ? groupFlag : 0) | (envelope.isErased === true ? erasedFlag : 0))
   target.set(databaseId, 8)
   view.setUint32(24, envelope.segment, true)
   view.setUint32(28, envelope.offset, true)
@@ -116,6 +120,7 @@ export function readEnvelope(bytes: Uint8Array, at: number, view: DataView = vie
     writtenCrc: view.getUint32(at + 68, true),
     chain: view.getUint32(at + 72, true),
     isOfGroup: (view.getUint8(at + 7) & groupFlag) !== 0,
+    isErased: (view.getUint8(at + 7) & erasedFlag) !== 0,
   }
 }
 

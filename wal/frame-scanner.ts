@@ -7,7 +7,8 @@
  *   F3  its incarnation is not older than that of the part before it, its durableUpTo not above the batch before it;
  *   F4  a frame: `previous` is the batch before it, `batch` is greater, `chain` follows from the chain before it;
  *       another kind: `batch`, `previous` and `chain` repeat those before it (and a segment head is no such part);
- *   F5  the body lies inside the segment, its checksum is right, and zeros fill it up to a multiple of 8.
+ *   F5  the body lies inside the segment, its checksum is right, and zeros fill it up to a multiple of 8;
+ *   F6  the body is the one that was first written, unless its envelope says that an erasure has rewritten it.
  *
  * An envelope that keeps F1 and F2 but for a newer format is neither a part nor damage: it is refused (`isAtHome`).
  */
@@ -95,7 +96,7 @@ export function bytesOfPart({ envelope, body }: { readonly envelope: PartEnvelop
   return new Uint8Array(body.buffer, body.byteOffset - envelopeBytes, frameBytes(envelope.bodyBytes))
 }
 
-/** F2 to F4, as the sentence that says what is wrong. */
+/** F2 to F4 and F6, as the sentence that says what is wrong. */
 function misfit(envelope: ReadEnvelope, place: LogPlace, databaseId: Uint8Array): string | undefined {
   if (!isAtHome(envelope, databaseId, place.segment, place.offset)) {
     return 'the envelope belongs to another place or another database'
@@ -106,6 +107,7 @@ function misfit(envelope: ReadEnvelope, place: LogPlace, databaseId: Uint8Array)
     const grows = envelope.batch > place.batch && Number.isSafeInteger(envelope.batch)
     if (envelope.previous !== place.batch || !grows) return `the frame follows batch ${envelope.previous}, not ${place.batch}`
     if (envelope.chain !== chainAfter(place.chain, envelope.writtenCrc)) return 'the frame is not of this chain'
+    if (envelope.bodyCrc !== envelope.writtenCrc && envelope.isErased !== true) return 'the body is not the one that was first written'
     return undefined
   }
   if (envelope.kind === 'segment' || envelope.kind === 'unknown') return 'a segment head inside a segment'

@@ -36,6 +36,7 @@ export {
 export type { Checkpoint, CheckpointAt, CheckpointKind, CheckpointStore } from './checkpoint.js'
 export { diskIsFull, isNoSpace, newerFormat, type LogDamage } from './damage.js'
 export { databaseIdBytes } from './envelope.js'
+export { ErasureJournal, isErasureUnderWay, withPatches } from './erasure-journal.js'
 export type { LogFrame, LogPlace } from './frame-scanner.js'
 export { copyLog, type CopiedLog, type CopyLogOptions } from './log-copy.js'
 export {
@@ -49,6 +50,7 @@ export {
 } from './log-inspect.js'
 export { detachedFrames } from './log-detached.js'
 export { LogReader, type LogReaderOptions } from './log-reader.js'
+export { rewriteLog, type RewrittenSegment } from './log-rewrite.js'
 export { LogWriter, type Durability, type FrameAt, type LogWriterOptions, type Preparation } from './log-writer.js'
 export { applyRetention, removable, type Removable, type RetentionRules, type Retired } from './retention.js'
 export { newestSchema } from './newest-schema.js'

@@ -35,6 +35,8 @@ export interface LogPart {
   readonly durableUpTo: number
   readonly incarnation: number
   readonly chain: number
+  /** Of a frame: an erasure has rewritten its body. */
+  readonly isErased: boolean
   /** Empty for a segment and a certificate. */
   readonly body: Uint8Array
 }
@@ -239,9 +241,9 @@ function isBodyWhole(file: LogFile, { offset, bodyBytes, bodyCrc }: ReadEnvelope
 }
 
 function partOf(envelope: ReadEnvelope, body: Uint8Array): LogPart {
-  const { kind, segment, offset, batch, previous, durableUpTo, incarnation, chain, bodyBytes } = envelope
+  const { kind, segment, offset, batch, previous, durableUpTo, incarnation, chain, bodyBytes, isErased = false } = envelope
   const bytes = kind === 'segment' ? segmentHeadBytes : frameBytes(bodyBytes)
-  return { kind: kind as EnvelopeKind, segment, offset, bytes, batch, previous, durableUpTo, incarnation, chain, body }
+  return { kind: kind as EnvelopeKind, segment, offset, bytes, batch, previous, durableUpTo, incarnation, chain, isErased, body }
 }
 
 type Attempt<Value> = { readonly value: Value; readonly error?: undefined } | { readonly value?: undefined; readonly error: unknown }

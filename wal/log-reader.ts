@@ -5,7 +5,8 @@
  * It may read up to a batch that is *durable* and has a frame (`LogWriter.durableUpTo`): all bytes up to there are in
  * the files, so whatever the cursor does not understand before it is damage, never a frame that is just being written.
  * Bytes that it fetched earlier may be older than the writer's last word, so a window that ends the log is fetched
- * again before it is believed.
+ * again before it is believed; more than once, for an erasure rewrites bodies in their places (log-rewrite.ts), and a read may meet
+ * one half way.
  *
  * Bodies stay valid as long as they are held: every window is a new buffer.
  *
@@ -23,6 +24,8 @@ import type { LogFile, LogStorage } from './storage.js'
 
 /** The first fetch of a call is small: a cursor at the tail reads one frame at a time. */
 const firstFetchBytes = 64 * 1_024
+/** Fetches of the same bytes before they are damage. A rewritten body is a few writes into memory. */
+const looksMax = 32
 
 export interface LogReaderOptions {
   readonly databaseId: Uint8Array
@@ -90,22 +93,23 @@ export class LogReader {
     assert(!this.#reading && !this.#closed, 'a cursor is read by one reader at a time')
     this.#reading = true
     let fetchBytes = firstFetchBytes
-    let fresh = false
+    let looks = 0
     try {
       while (this.#place.batch < upTo) {
         const step = scanStep(this.#place, this.#databaseId, this.#window, this.#bytes)
         if (step.kind === 'part') {
           this.#place = step.after
+          looks = 0
           const { kind, batch, previous, segment, offset } = step.envelope
           const wanted = kind === 'schema' || (kind === 'frame' && batch >= this.#from)
           if (wanted) yield { kind, batch, previous, body: step.body, segment, offset }
           if (this.#closed) return
-        } else if (step.kind === 'need' || !fresh) {
+        } else if (step.kind === 'need' || looks === 0 || (looks < looksMax && !this.#hasNext())) {
           const bytes = step.kind === 'need' ? step.bytes : 0
           const read = await this.#fetch(bytes, fetchBytes)
           if (read < bytes) throw this.#damaged(upTo, 'the file is shorter than it says')
           fetchBytes = Math.min(fetchBytes * 4, limits.streamReadBytes)
-          fresh = true
+          looks += 1
         } else {
           this.#enterNext(upTo, step.why)
         }
@@ -128,6 +132,12 @@ export class LogReader {
     const read = await this.#file.readAsync(buffer, offset)
     this.#window.filled(buffer, read, offset)
     return read
+  }
+
+  /** The next segment goes on from here: this one has ended. */
+  #hasNext(): boolean {
+    const head = headOf(this.#storage, this.#place.segment + 1, this.#databaseId)
+    return head !== undefined && continues(head, this.#place)
   }
 
   #enterNext(upTo: number, why: string): void {

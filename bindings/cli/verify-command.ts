@@ -40,10 +40,18 @@ function shape({ path, isInUse }: Source, { isWhole, findings, log, checkpoints,
   }
 }
 
+const shownBatches = 10
+
 function print({ isWhole, findings, log, checkpoints, rows }: VerifyReport, { out }: Terminal): void {
   const begins = log.after === 0 ? 'from the beginning' : `after batch ${log.after}`
   out.line(`log         ${countText(log.segments, 'segment')}, ${bytesText(log.bytes)}, ${begins} to batch ${log.lastBatch}`)
   out.line(`            ${countText(log.frames, 'frame')}, ${countText(log.commits, 'commit')}, ${countText(log.changes, 'change')}`)
+  if (log.erasedFrames > 0) {
+    const first = log.erasedBatches.slice(0, shownBatches).join(', ')
+    const more = log.erasedFrames > shownBatches ? ` and ${log.erasedFrames - shownBatches} more` : ''
+    out.line(`            ${countText(log.erasedFrames, 'frame')} rewritten by ${countText(log.erasures, 'erasure')}, in place and in the chain: of batch ${first}${more}`)
+  }
+  if (log.isErasureUnderWay) out.line('            an erasure is under way: it goes on when the database is opened')
   if (log.tornBytes > 0) out.line(`            ${bytesText(log.tornBytes)} behind the last frame were never acknowledged: no damage, open() cuts them`)
   for (const { file, state, batch, rows: count, bytes, comparedWith } of checkpoints) {
     const what = state === 'unfinished' ? 'not finished: open() takes the other one' : `${state}, batch ${batch}, ${countText(count, 'row or outcome', 'rows and outcomes')}, ${bytesText(bytes)}`

@@ -76,6 +76,8 @@ export interface IntColumn<Value, Mark extends ColumnMark = never> extends Numbe
   nullable(): IntColumn<Value | null, Mark | 'nullable'>
   default(value: Value): IntColumn<Value, Mark | 'default'>
   unique(): IntColumn<Value, Mark | 'unique'>
+  /** Names whose data the row or the event is: what `db.erase(subject)` takes away. In tables and events. */
+  subject(): this
   /** Drawn by the engine when left out: increasing, deterministic, not without gaps. Tables only. */
   generated(): IntColumn<Value, Mark | 'generated'>
 }
@@ -84,6 +86,8 @@ export interface BigintColumn<Value, Mark extends ColumnMark = never> extends Co
   nullable(): BigintColumn<Value | null, Mark | 'nullable'>
   default(value: Value): BigintColumn<Value, Mark | 'default'>
   unique(): BigintColumn<Value, Mark | 'unique'>
+  /** Names whose data the row or the event is: what `db.erase(subject)` takes away. In tables and events. */
+  subject(): this
   /** The smallest value allowed. */
   min(least: bigint): this
   /** The largest value allowed. */
@@ -102,6 +106,8 @@ export interface TextColumn<Value, Mark extends ColumnMark = never> extends Colu
   nullable(): TextColumn<Value | null, Mark | 'nullable'>
   default(value: Value): TextColumn<Value, Mark | 'default'>
   unique(): TextColumn<Value, Mark | 'unique'>
+  /** Names whose data the row or the event is: what `db.erase(subject)` takes away. In tables and events. */
+  subject(): this
   /** Holds something else than white space. */
   notBlank(): this
   /** At most this many UTF-16 code units, as `length` counts. */
@@ -167,6 +173,7 @@ export interface ColumnDefinition {
   readonly values?: readonly string[]
   readonly generated?: boolean
   readonly unique?: boolean
+  readonly subject?: boolean
   readonly min?: number | bigint
   readonly max?: number | bigint
   readonly positive?: boolean
@@ -177,6 +184,8 @@ export interface ColumnDefinition {
   readonly references: readonly { readonly to: () => unknown; readonly onDelete: OnDelete; readonly strength: ReferenceStrength }[]
   readonly validate?: (value: unknown) => unknown
 }
+
+const subjectTypes: ReadonlySet<ColumnType> = new Set<ColumnType>(['text', 'uuid', 'int', 'i32', 'u32', 'bigint'])
 
 export const columnDefinitions = new DefinitionKind<ColumnDefinition>('column')
 
@@ -210,6 +219,12 @@ class ColumnBuilder {
 
   unique(): this {
     return this.with({ unique: true })
+  }
+
+  subject(): this {
+    const { type } = this.definition
+    if (!subjectTypes.has(type)) this.refuse('subject', 'cannot say whose data a row is: let a text, uuid, int, i32, u32 or bigint say it')
+    return this.with({ subject: true })
   }
 
   check(holds: unknown, name: unknown): this {

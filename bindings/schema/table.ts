@@ -5,7 +5,7 @@
  * its owner; a table belongs to one service. `bank.tables.account` is the same value, with that name in its
  * type.
  */
-import type { IndexCondition, IndexDescriptor, RowCheck, TableDescriptor } from '../../engine/schema/descriptor.js'
+import type { IndexCondition, IndexDescriptor, RowCheck, SubjectRule, TableDescriptor } from '../../engine/schema/descriptor.js'
 import type { AnyChange, Change } from '../change.js'
 import type { Later, ReferenceOptions } from './column.js'
 import {
@@ -21,6 +21,7 @@ import {
 import type { Columns, KeyValue, LeftOut, Marked, OfKind, Read } from './infer.js'
 import { isBytes } from './plain.js'
 import { lowerColumns, ordinals, wrongValue, type LoweredColumns } from './lower-columns.js'
+import { type EraseRule, subjectRuleOf } from './subject.js'
 import { defineReferences, indexesOfReferences, type ReferenceDefinition } from './reference.js'
 import type { Flat, Loose, shape, Without } from './shape.js'
 
@@ -108,6 +109,7 @@ export interface TableDefinition {
   readonly descriptor: Omit<TableDescriptor, 'name'>
   readonly rowChecks: readonly RowCheck[]
   readonly references: readonly ReferenceDefinition[]
+  readonly subject: SubjectRule | undefined
 }
 
 export const tableDefinitions = new DefinitionKind<TableDefinition>('table')
@@ -159,6 +161,11 @@ export function table<
   /** Other ways to find rows: by equal values, with `range: true` also in order. */
   readonly indexes?: (X & Known<X, C>) | undefined
   readonly references?: Readonly<Record<string, ReferenceOn<C>>> | undefined
+  /**
+   * What `db.erase(subject)` does with a row whose `.subject()` column holds the subject: it goes (`'delete'`, the default), or these
+   * columns become null, and the subject column with them.
+   */
+  readonly erase?: EraseRule<Marked<C, 'nullable'> & string> | undefined
   /** Rules of a whole row, by name. */
   readonly checks?: Readonly<Record<string, (row: Readonly<Read<C>>) => boolean>> | undefined
 }): TableOf<C, K, X, O> {
@@ -173,6 +180,7 @@ function defineTable(definition: unknown): TableDefinition {
     'ordered',
     'indexes',
     'references',
+    'erase',
     'checks',
   ])
   const names = entriesOf(options['columns'], 'The columns of table()').map(([name]) => name)
@@ -208,6 +216,7 @@ function defineTable(definition: unknown): TableDefinition {
     },
     rowChecks: checks.map(([name, holds]) => ({ name, holds: holds as RowCheck['holds'] })),
     references,
+    subject: subjectRuleOf(options['erase'], columns, key, what),
   }
 }
 

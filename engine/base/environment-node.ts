@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto'
+import { createHash, randomFillSync } from 'node:crypto'
 import { availableParallelism, setPriority, tmpdir, totalmem } from 'node:os'
 import type { Environment } from './environment.js'
 
@@ -47,6 +47,13 @@ export const nodeEnvironment: Environment = {
 export function giveWay(link: string | undefined): void {
   const thread = /\/task\/(\d+)$/.exec(link ?? '')?.[1]
   if (thread !== undefined) setPriority(Number(thread), niceOfBackground)
+}
+
+/** SHA-256 of some bytes, in hexadecimal. */
+export function digestOf(...parts: readonly Uint8Array[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex')
 }
 
 /** A warning of the process, for what nobody waits for. */

@@ -206,6 +206,16 @@ export const limits = {
   /** Rows of one transaction of a migration. */
   migrationRowsMax: 1_024,
 
+  // erasure
+  /** Of rewritten frames that are recorded together before they are written. */
+  erasurePatchBytes: 8 * MiB,
+  /** Rows that one transaction of an erasure deletes or blanks: a subject with no more is gone in one commit. */
+  erasureRowsMax: 4_096,
+  /** Recorded answers that one commit of an erasure blanks. */
+  erasureAnswersMax: 1_024,
+  /** Bytes of a subject. */
+  erasureSubjectBytesMax: 1 * KiB,
+
   // streams
   streamBufferCommitsMax: 1_024,
   streamReadBytes: 1 * MiB,

@@ -8,7 +8,7 @@
  */
 import { join, resolve } from 'node:path'
 import { SluiceError } from '../base/errors.js'
-import { DirectoryLock, FileLogStorage, mustBeFinished, type LogStorage } from '../../wal/index.js'
+import { DirectoryLock, FileLogStorage, isErasureUnderWay, mustBeFinished, type LogStorage, withPatches } from '../../wal/index.js'
 
 export class Source {
   readonly path: string
@@ -18,6 +18,8 @@ export class Source {
   readonly checkpoints: string | undefined
   /** Somebody has it open: what is read is a moment of it. */
   readonly isInUse: boolean
+  /** An erasure was stopped, and goes on when the database is opened; or one goes on now. */
+  readonly isErasureUnderWay: boolean
   readonly #lock: DirectoryLock | undefined
 
   private constructor(path: string, parts: SourceParts, isInUse: boolean, lock: DirectoryLock | undefined) {
@@ -26,6 +28,7 @@ export class Source {
     this.log = parts.log
     this.checkpoints = parts.checkpoints
     this.isInUse = isInUse
+    this.isErasureUnderWay = isErasureUnderWay(parts.log)
     this.#lock = lock
   }
 
@@ -55,7 +58,8 @@ function openParts(path: string): SourceParts {
     mustBeFinished(root, path)
     const names = root.list()
     if (!names.includes('log')) throw noDatabase(path, 'it has no folder log')
-    const log = FileLogStorage.open(join(path, 'log'), { create: false })
+    // What an erasure that was stopped has not written to its places yet is read as if it had.
+    const log = withPatches(FileLogStorage.open(join(path, 'log'), { create: false }))
     const folder = join(path, 'checkpoint')
     if (!names.includes('checkpoint')) return { root, log, checkpoints: undefined }
     FileLogStorage.open(folder, { create: false }) // a link is refused here

@@ -11,6 +11,7 @@
  * change meanwhile; a checkpoint that changed while it was read is no finding.
  */
 import type { LoggedCatalog } from '../schema/catalog.js'
+import { isErasureRecordId } from '../schema/handler-ids.js'
 import { logCatalogOf } from '../stream/checkpoint-rows.js'
 import { FrameDecoder } from '../stream/frame-decoder.js'
 import { FrameBodyReader } from '../../wal/index.js'
@@ -32,6 +33,13 @@ export interface VerifiedLog {
   readonly changes: number
   /** Behind the last frame lies an end that nobody was ever told about: so many bytes. It is no damage. */
   readonly tornBytes: number
+  /** Frames whose bodies an erasure has rewritten: how many, and the first of their batches. The chain is proved over the first bodies. */
+  readonly erasedFrames: number
+  readonly erasedBatches: readonly number[]
+  /** Records of erasures among the commits. */
+  readonly erasures: number
+  /** One was stopped, and goes on when the database is opened. */
+  readonly isErasureUnderWay: boolean
 }
 
 export interface VerifiedCheckpoint {
@@ -52,6 +60,9 @@ export interface VerifyReport {
   /** Of the state at the end of the log, as open() would serve it; undefined when it could not be made. */
   readonly rows: number | undefined
 }
+
+/** So many are named, the rest is counted. */
+const erasedBatchesMax = 1_000
 
 export type OnProgress = (what: string, part?: number) => void
 
@@ -94,13 +105,16 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
   let frames = 0
   let commits = 0
   let changes = 0
+  let erasures = 0
+  let erasedFrames = 0
+  const erasedBatches: number[] = []
   for (;;) {
     const step = parts.next()
     if (step.done === true) {
       const end = step.value
       addLogDamage(end, findings)
       const { segments, bytes, after, batch: lastBatch, tornBytes } = end
-      return { log: { segments, bytes, after, lastBatch, frames, commits, changes, tornBytes }, end, catalog }
+      return { log: { segments, bytes, after, lastBatch, frames, commits, changes, tornBytes, erasedFrames, erasedBatches, erasures, isErasureUnderWay: source.isErasureUnderWay }, end, catalog }
     }
     const part = step.value
     onProgress('reading the log', part.share)
@@ -114,6 +128,10 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
       const counts = checkBody(part, decoder)
       commits += counts.commits
       changes += counts.changes
+      erasures += counts.erasures
+      if (!part.isErased) continue
+      erasedFrames += 1
+      if (erasedBatches.length < erasedBatchesMax) erasedBatches.push(part.batch)
     } catch (error) {
       findings.add({ part: 'log', ...placeOfPart(part), message: `the body of the ${part.kind} cannot be read: ${sentenceOf(error)}` })
     }
@@ -121,18 +139,20 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
 }
 
 /** A body that holds together, says the batch that its envelope says, and decodes to the last value. */
-function checkBody(part: LogPart, decoder: FrameDecoder | undefined): { commits: number; changes: number } {
+function checkBody(part: LogPart, decoder: FrameDecoder | undefined): { commits: number; changes: number; erasures: number } {
   const body = new FrameBodyReader(part.body)
   body.check()
   if (body.batch !== part.batch) throw new Error(`it is the body of batch ${body.batch}`)
   if (decoder === undefined) throw new Error('no schema stands before it')
   let commits = 0
   let changes = 0
+  let erasures = 0
   decoder.decode(body, { tables: undefined, events: undefined, outcomes: true }, 0, (transaction) => {
     commits += 1
     changes += transaction.changes.length
+    if (transaction.id !== undefined && isErasureRecordId(transaction.id)) erasures += 1
   })
-  return { commits, changes }
+  return { commits, changes, erasures }
 }
 
 function addLogDamage(end: LogEnd, findings: Findings): void {

@@ -140,8 +140,17 @@ export interface ReferenceProgram {
   readonly strength: ReferenceStrength
 }
 
+/** Whose data a row is, and what an erasure leaves of it. */
+export interface SubjectRule {
+  /** Ordinals of columns: a row is of every subject that stands in one of them. */
+  readonly columns: readonly number[]
+  /** Ordinals of columns that become null, those of the subject among them; undefined: the row goes. */
+  readonly blank?: readonly number[]
+}
+
 export interface TableProgram extends ColumnRules {
   readonly descriptor: TableDescriptor
+  readonly subject?: SubjectRule
   /** In order of declaration. */
   readonly rowChecks?: readonly RowCheck[]
   readonly references?: readonly ReferenceProgram[]
@@ -149,6 +158,8 @@ export interface TableProgram extends ColumnRules {
 
 export interface EventProgram extends ColumnRules {
   readonly descriptor: EventDescriptor
+  /** Ordinals of columns: an event is of every subject that stands in one of them. */
+  readonly subject?: readonly number[]
 }
 
 export type PartitionValue = string | number | bigint | boolean | Uint8Array

@@ -7,6 +7,7 @@
  *
  *    $sluice.cursor:consumer/<name>                    the same of a durable consumer, with more to say: see `ConsumerMark`
  *    $sluice.on:consumer/<name>:<epoch><batch><index><call>     one call of one delivery to a consumer
+ *    $sluice.erased:<number>                           an erasure (schema/erasure-plan.ts): the value is its record
  *
  * They are kept among the outcomes of calls with an id, so they are in the log, in checkpoints and in no stream. What differs is how
  * long: a cursor for good, an event until the cursor of its handler has passed it. No window of time ends either, hence `keptForever`
@@ -16,6 +17,7 @@
  */
 const cursorPrefix = '$sluice.cursor:'
 const eventPrefix = '$sluice.on:'
+const erasurePrefix = '$sluice.erased:'
 /** No user's id begins with it. */
 export const enginePrefix = '$sluice.'
 export const keptForever = Number.MAX_SAFE_INTEGER
@@ -38,6 +40,12 @@ export const endOfBatch = 2 ** 32 - 1
 const hexadecimal = (value: number, digits: number): string => value.toString(16).padStart(digits, '0')
 
 export const cursorId = (handler: string): string => cursorPrefix + handler
+
+/** Of the commits of an erasure: `number` is the batch in which it began, `part` 0 for its record. */
+export const erasureId = (number: number, part: number): string => `${erasurePrefix}${hexadecimal(number, batchDigits)}${part === 0 ? '' : `#${part}`}`
+export const isErasureId = (id: string): boolean => id.startsWith(erasurePrefix)
+/** The last commit of an erasure, which says what it has done. */
+export const isErasureRecordId = (id: string): boolean => isErasureId(id) && !id.includes('#')
 
 export function eventId(handler: string, place: HandlerCursor, event: number, attempt: number): string {
   const id = `${eventPrefix}${handler}:${hexadecimal(place.batch, batchDigits)}${hexadecimal(place.index, indexDigits)}${hexadecimal(event, eventDigits)}`

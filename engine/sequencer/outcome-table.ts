@@ -6,6 +6,8 @@
  * A repeat finds its outcome here. Entries leave when they are older than the window, in batch time; when the table is full of
  * younger ones, calls with an id are `OVERLOADED`, never silently at-least-once.
  *
+ * An erasure names recorded answers of which nothing may be left, by their place in the log; ids that name its subject go, too.
+ *
  * The engine's own ids (schema/handler-ids.ts) have no window: a cursor is replaced by the next one of its handler, which lets those of
  * the events go that it has passed (R61). The cursor of a consumer that was deleted takes everything along, itself too.
  */
@@ -13,7 +15,7 @@ import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import { decodeCanonical } from '../base/canonical.js'
 import { ByteReader } from '../base/bytes.js'
-import { type CursorValue, enginePrefix, handlerOfCursor, keptForever, type PassedIds, passedIds } from '../schema/handler-ids.js'
+import { type CursorValue, enginePrefix, handlerOfCursor, isErasureId, keptForever, passedIds, type PassedIds } from '../schema/handler-ids.js'
 import type { TableProgram } from '../schema/descriptor.js'
 import { boundsOf } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
@@ -59,8 +61,10 @@ export class OutcomeTable {
   readonly #part: TablePart
   readonly #writer: RowWriter
   readonly #windowMs: number
+  readonly #store: Store
 
   constructor(store: Store, windowMs: number) {
+    this.#store = store
     this.#table = store.tables.find((table) => table.name === outcomeTableName)!
     this.#part = this.#table.part(0)
     this.#writer = new RowWriter(store)
@@ -90,6 +94,7 @@ export class OutcomeTable {
       this.#forgetPassed(batch, passedIds(handler, cursor))
       if (cursor.length === 0) return // its consumer was deleted
     }
+    if (handler === undefined && isErasureId(id)) this.#eraseAnswers(batch, value)
     this.#writer.batch = batch
     this.#writer.begin()
     const { codec, key } = this.#table
@@ -119,6 +124,24 @@ export class OutcomeTable {
     this.#writer.begin()
     this.#writer.delete(this.#part, row)
     this.#writer.settle()
+  }
+
+  /** The value of an erasure's commit: its record, then `[batch, place, value]` of answers, or `[batch, place]` of those that are forgotten. */
+  #eraseAnswers(batch: number, value: Uint8Array): void {
+    const [, answers] = decodeCanonical(new ByteReader(value)) as readonly [unknown, readonly (readonly [number, number, Uint8Array?])[]]
+    if (answers.length === 0) return
+    const places = new Map(answers.map((answer) => [`${answer[0]} ${answer[1]}`, answer]))
+    const found: { readonly row: PlainRow & RecordedOutcome & { readonly id: string; readonly time: number }; readonly value: Uint8Array | undefined }[] = []
+    this.#part.hash.forEach((address) => {
+      if (!this.#store.isLive(address)) return
+      const row = this.#table.codec.decode(address) as (typeof found)[number]['row']
+      const answer = places.get(`${row.batch} ${row.place}`)
+      if (answer !== undefined) found.push({ row, value: answer[2] })
+    })
+    for (const { row, value: left } of found) {
+      this.#forget(batch, row.id)
+      if (left !== undefined) this.add(batch, row.id, row.request, row.place, row.outcome, row.time, left, row.batch)
+    }
   }
 
   /** Ids of one time stand in the index in their own order. */

@@ -36,6 +36,11 @@ export interface Sealed {
   readonly laneBase: readonly Int32Array[]
 }
 
+/** A lane, and where its records stand in the log of its worker. */
+export interface RecordedLane {
+  readonly log: LaneLog
+  readonly piece: LanePiece
+}
 interface JoinedLane {
   log: LaneLog
   worker: number
@@ -181,7 +186,7 @@ export class Sealer {
   }
 }
 
-function countsOf(lanes: readonly JoinedLane[]): { lanes: number; transactions: number; changes: number; events: number; bytes: number } {
+export function countsOf(lanes: readonly RecordedLane[]): { lanes: number; transactions: number; changes: number; events: number; bytes: number } {
   const counts = { lanes: lanes.length, transactions: 0, changes: 0, events: 0, bytes: 0 }
   for (const { piece } of lanes) {
     counts.transactions += piece.transactions
@@ -192,7 +197,8 @@ function countsOf(lanes: readonly JoinedLane[]): { lanes: number; transactions: 
   return counts
 }
 
-function copyLanes(lanes: readonly JoinedLane[], layout: BodyLayout, at: number, ints: Int32Array): void {
+/** The sections of a body whose layout they gave, from `at` on. */
+export function copyLanes(lanes: readonly RecordedLane[], layout: BodyLayout, at: number, ints: Int32Array): void {
   let lane = (at + layout.lanesAt) >>> 2
   let transactions = (at + layout.transactionsAt) >>> 2
   let changes = (at + layout.changesAt) >>> 2

@@ -12,10 +12,14 @@ import { limits } from '../base/limits.js'
 import type { LaneLog } from '../shared/lane-log.js'
 import { type ColumnLayout, inlineBytesMax, lengthMask, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
 import { type CellMemory, longAddress } from './row-codec.js'
-import type { TableStore } from './table-store.js'
 
 const headerInts = rowHeaderWords * 2
 const pad8 = (bytes: number): number => (bytes + 7) & ~7
+
+/** A table, or whatever else knows where the cells of its rows lie. */
+export interface Laid {
+  readonly layout: RowLayout
+}
 
 /** Where an image lies that is compared or written: `words[at]` is the first int of its header. */
 export interface ImageAt {
@@ -24,7 +28,7 @@ export interface ImageAt {
 }
 
 /** Appends the image of a row to the bytes of a lane; answers its offset in the lane, and leaves its length in `lengthOut`. */
-export function writeImage(log: LaneLog, table: TableStore, memory: CellMemory, words: Int32Array, at: number, lengthOut: { bytes: number }): number {
+export function writeImage(log: LaneLog, table: Laid, memory: CellMemory, words: Int32Array, at: number, lengthOut: { bytes: number }): number {
   const { vars } = table.layout
   const columnBytes = (table.layout.words - rowHeaderWords) * 8
   let total = columnBytes
@@ -53,7 +57,7 @@ const changedWords = new Int32Array(limits.rowBytesMax / 8)
 const replaced: ColumnLayout[] = []
 
 /** Appends what `now` does not tell of `before`; answers the offset, or -1 when the two are equal. */
-export function writeBefore(log: LaneLog, table: TableStore, memory: CellMemory, before: ImageAt, now: ImageAt, lengthOut: { bytes: number }): number {
+export function writeBefore(log: LaneLog, table: Laid, memory: CellMemory, before: ImageAt, now: ImageAt, lengthOut: { bytes: number }): number {
   const words = table.layout.words - rowHeaderWords
   const was = before.words
   const is = now.words
@@ -148,7 +152,7 @@ export interface ImageSource {
 }
 
 /** Lays an image out at `row`; answers the first word behind it and its long values. */
-export function layImage(table: { readonly layout: RowLayout }, source: ImageSource, at: number, into: Int32Array, row: number): number {
+export function layImage(table: Laid, source: ImageSource, at: number, into: Int32Array, row: number): number {
   const start = row * 2
   const ints = (table.layout.words - rowHeaderWords) * 2
   const from = at >>> 2
@@ -170,7 +174,7 @@ export function layImage(table: { readonly layout: RowLayout }, source: ImageSou
 }
 
 /** Turns the row laid at `now` into the row before the update, at `row`. Long values of unchanged cells are shared. */
-export function layBefore(table: { readonly layout: RowLayout }, source: ImageSource, at: number, into: Int32Array, now: number, row: number): number {
+export function layBefore(table: Laid, source: ImageSource, at: number, into: Int32Array, now: number, row: number): number {
   const words = table.layout.words - rowHeaderWords
   const maskInts = maskBytesOf(words) >>> 2
   const mask = at >>> 2

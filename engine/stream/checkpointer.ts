@@ -20,6 +20,7 @@ import { decodeCanonical } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type KnownPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
+import type { ErasedFiles } from './file-eraser.js'
 import { ChangedRows } from './changed-rows.js'
 import { type CursorValue, handlerOfCursor, handlerOfEvent, isEngineId, type PassedIds, passedIds } from '../schema/handler-ids.js'
 import { decodeMeta, decodeOutcome, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
@@ -48,6 +49,8 @@ export interface CheckpointReport {
   /** Rows that were written; one that changed often may count more than once. */
   readonly changedRows: number
   readonly bytes: number
+  /** Of an erasure, which runs where checkpoints do. */
+  readonly erased?: ErasedFiles
 }
 
 export async function bringForward(source: CheckpointSource, goal: CheckpointGoal): Promise<CheckpointReport> {

@@ -13,6 +13,7 @@ import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { recordOf } from '../schema/catalog.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
+import { isEngineId, isErasureRecordId } from '../schema/handler-ids.js'
 import { ownTablePrefix } from '../schema/sequence-table.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { areOfOneGeneration, reshaping } from '../schema/row-shape.js'
@@ -20,6 +21,7 @@ import { layoutOf, type RowLayout } from '../schema/row-layout.js'
 import { Region } from '../shared/region.js'
 import { layBefore, layImage } from '../store/row-image.js'
 import { CellMemory, type PlainRow, RowCodec } from '../store/row-codec.js'
+import { erasedFlag } from '../txn/outcome.js'
 import { changeKind, changeWords, eventWords, FrameBodyReader, transactionWords } from '../../wal/index.js'
 
 export interface DecodedChange {
@@ -32,6 +34,8 @@ export interface DecodedChange {
 export interface DecodedEvent {
   readonly type: string
   readonly payload: PlainRow
+  /** Of this type, before it in its transaction: events whose payload was erased, which keep their places. */
+  readonly erasedBefore?: number
 }
 
 export interface DecodedTransaction {
@@ -42,6 +46,8 @@ export interface DecodedTransaction {
   readonly procedure: string
   readonly id: string | undefined
   readonly outcome: number
+  /** An erasure has taken something of it away. */
+  readonly isErased: boolean
   /** Of calls with an id: what was asked (see request-hash.ts), and the recorded value. */
   readonly request: number
   readonly value: Uint8Array | undefined
@@ -75,6 +81,8 @@ const rowAt = 16
 interface EventDecoder {
   readonly name: string
   readonly isHidden: boolean
+  /** Its payload has bytes, unless they were erased. */
+  readonly hasPayload: boolean
   readonly codec: RecordCodec
   readonly reshape: ((payload: PlainRow) => PlainRow) | undefined
 }
@@ -105,6 +113,7 @@ export class FrameDecoder {
       return {
         name: event.name,
         isHidden: now === undefined,
+        hasPayload: event.columns.length > 0,
         codec: compileRecordCodec(recordOf(event), noRules, `the payload of "${event.name}"`),
         reshape: now && reshaping(event, now),
       }
@@ -142,28 +151,40 @@ export class FrameDecoder {
       decodedChanges.push(this.#change(body, table, c, base))
     }
     const decodedEvents: DecodedEvent[] = []
+    let erasedEvents: Map<string, number> | undefined
     for (let n = 0; n < events; n += 1) {
       const e = body.eventsWord + (event + n) * eventWords
-      const { name, isHidden, codec, reshape } = this.#events[words[e]!]!
+      const { name, isHidden, hasPayload, codec, reshape } = this.#events[words[e]!]!
       if (isHidden || (isFiltered && !filter.events?.has(name))) continue
+      if (words[e + 2]! === 0 && hasPayload) {
+        erasedEvents ??= new Map()
+        erasedEvents.set(name, (erasedEvents.get(name) ?? 0) + 1)
+        continue
+      }
       const from = base + words[e + 1]!
       this.#reader.reset(body.bytes)
       this.#reader.seek(from, from + words[e + 2]!)
       const payload = codec.decode(this.#reader)
-      decodedEvents.push({ type: name, payload: reshape === undefined ? payload : reshape(payload) })
+      const erasedBefore = erasedEvents?.get(name)
+      decodedEvents.push({ type: name, payload: reshape === undefined ? payload : reshape(payload), ...(erasedBefore !== undefined && { erasedBefore }) })
     }
-    if (decodedChanges.length === 0 && decodedEvents.length === 0 && !filter.outcomes) return
     const idBytes = words[at + 7]!
     const idAt = base + words[at + 6]!
+    const isErased = (words[at + 2]! & erasedFlag) !== 0
+    const isErasure = idBytes > 0 && isErasureRecord(body.bytes, idAt, idBytes)
+    const isNothing = decodedChanges.length === 0 && decodedEvents.length === 0 && !filter.outcomes
+    // What is gone is known to have been of some table: who follows all of them is told.
+    if (isNothing && (isFiltered || (!isErased && !isErasure))) return
     visit({
       batch: body.batch,
       index,
       time: body.now,
       procedure: this.#procedures[words[at + 1]!]!,
       id: idBytes === 0 ? undefined : Buffer.from(body.bytes.buffer, body.bytes.byteOffset + idAt, idBytes).toString('utf8'),
-      outcome: words[at + 2]!,
+      outcome: words[at + 2]! & ~erasedFlag,
+      isErased,
       request: words[at + 3]! >>> 0,
-      value: filter.outcomes && idBytes > 0 ? body.bytes.slice(base + words[at + 4]!, base + words[at + 4]! + words[at + 5]!) : undefined,
+      value: (filter.outcomes && idBytes > 0) || isErasure ? body.bytes.slice(base + words[at + 4]!, base + words[at + 4]! + words[at + 5]!) : undefined,
       changes: decodedChanges,
       events: decodedEvents,
     })
@@ -200,6 +221,11 @@ export class FrameDecoder {
       for (const one of this.#tables) one.codec = new RowCodec(one.layout, this.#memory)
     }
   }
+}
+
+function isErasureRecord(bytes: Uint8Array, at: number, length: number): boolean {
+  const id = bytes.subarray(at, at + length)
+  return isEngineId(id) && isErasureRecordId(Buffer.from(id.buffer, id.byteOffset, length).toString('utf8'))
 }
 
 function rowIn({ codec, reshape }: TableDecoder, at: number): PlainRow {

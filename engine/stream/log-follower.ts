@@ -19,6 +19,8 @@ export interface DatabaseFiles {
   /** Of the database: log and checkpoints are folders in it. */
   readonly directory: string
   readonly databaseId: Uint8Array
+  /** Grows when files have been rewritten: what was read of them before is not read on. */
+  rewritten?: number
 }
 
 export interface FollowerOptions {
@@ -56,6 +58,7 @@ export class LogFollower {
   #isInside: boolean
   #reader: LogReader | undefined
   #fileDecoder: FrameDecoder | undefined
+  #rewritten = 0
 
   constructor(options: FollowerOptions) {
     this.#options = options
@@ -118,6 +121,9 @@ export class LogFollower {
       throw SluiceError.of('HISTORY_GONE', 'The log of a database without a path holds the newest frames only, and these are gone: start from "now", or give the database a path.')
     }
     const storage = logOf(disk)
+    const { rewritten = 0 } = disk
+    if (this.#rewritten !== rewritten) this.leaveFiles()
+    this.#rewritten = rewritten
     this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#firstWanted })
     this.#fileDecoder ??= new FrameDecoder(catalog)
     // What is durable in memory may not be in the files yet; it is in the ring until it is.

@@ -14,6 +14,8 @@ export const committed = 0
 export const outcomeKindMask = 0xff
 /** The answer was recorded earlier, for the same request id. */
 export const repeatedFlag = 0x100
+/** In a frame: an erasure has taken something of the transaction away. */
+export const erasedFlag = 0x200
 
 const messageLengthMax = 2_000
 const stackLengthMax = 4_000

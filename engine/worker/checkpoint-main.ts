@@ -1,5 +1,5 @@
 /**
- * Entry of the checkpoint thread: one job (a checkpoint, or a backup), then it ends. Between jobs there is no thread.
+ * Entry of the checkpoint thread: one job (a checkpoint, a backup, the files of an erasure), then it ends. Between jobs there is no thread.
  *
  * It reads files and writes files, at the lowest priority that still gets along: the threads that commit share the processors
  * with it. Told to stop, it does so between two frames, chunks or transactions; it is never terminated, for LMDB must close its
@@ -12,11 +12,13 @@ import { type ErrorCode, SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import { StopFlag } from '../shared/stop-flag.js'
 import { copyDatabase } from '../offline/copy-database.js'
+import type { ErasurePlan } from '../schema/erasure-plan.js'
 import { bringForward, type CheckpointReport } from '../stream/checkpointer.js'
-import { applyRetention, CheckpointSet, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, realPath, type RetentionRules } from '../../wal/index.js'
+import { eraseFiles } from '../stream/file-eraser.js'
+import { applyRetention, CheckpointSet, ErasureJournal, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, realPath, type RetentionRules } from '../../wal/index.js'
 
 export interface CheckpointJob {
-  readonly kind: 'checkpoint' | 'backup'
+  readonly kind: 'checkpoint' | 'backup' | 'erasure'
   /** Of the database. */
   readonly directory: string
   readonly databaseId: Uint8Array
@@ -55,6 +57,15 @@ async function run(): Promise<void> {
     const { batch, bytes } = await copyDatabase({ log, checkpoints, databaseId, to: job.target, upTo, knownDurable: upTo, shouldStop, onProgress })
     return send({ kind: 'ended', report: { batch, bytes, rows: 0, records: 0, changedRows: 0 } })
   }
+  if (job.kind === 'erasure') {
+    const journal = ErasureJournal.find(log)!
+    try {
+      const erased = await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as { readonly plan: ErasurePlan }).plan, shouldStop })
+      return send({ kind: 'ended', report: { batch: upTo, bytes: 0, rows: 0, records: 0, changedRows: 0, erased } })
+    } finally {
+      journal.close()
+    }
+  }
   const report = await bringForward({ log, checkpoints, databaseId }, { upTo, outcomeWindowMs, isUnsynced, shouldStop })
   applyRetention(log, { olderCheckpoint: checkpoints.olderBatch(), ...retention })
   send({ kind: 'ended', report })
@@ -64,7 +75,7 @@ async function run(): Promise<void> {
 function failureOf(error: unknown): SluiceError {
   if (SluiceError.is(error)) return error
   const why = error instanceof Error ? error.message : String(error)
-  const what = job.kind === 'backup' ? 'The backup' : 'The checkpoint'
+  const what = { backup: 'The backup', checkpoint: 'The checkpoint', erasure: 'The erasure' }[job.kind]
   // LMDB calls a full disk an error of input and output.
   const code = isNoSpace(error) || freeBytes(job.directory) < limits.checkpointStepBytesMax ? 'OUT_OF_SPACE' : 'LOG_FAILED'
   return SluiceError.of(code, `${what} could not be written (${why}). The database and its log are not touched by that: make room or mend the disk, and try again.`, {

@@ -1,0 +1,338 @@
+/**
+ * Erases a subject from an open database: everywhere, in order, and again from where a crash has stopped it.
+ *
+ *   1 journal     what is to be erased, beside the log, on disk (wal/erasure-journal.ts)
+ *   2 rows        deleted or blanked by transactions like any other: whoever follows the log sees them go
+ *   3 memory      no moment before is read from memory any more; the frames that memory holds are rewritten
+ *   4 files       log and checkpoints (stream/file-eraser.ts), on the checkpoint thread
+ *   5 answers     of calls with an id, as memory has them
+ *   6 record      a commit that says what was done, under an id of the engine's own, kept for good
+ *   7 journal     overwritten and removed
+ *
+ * Up to 4 nothing has happened that a crash or an error would have to go on with, except that rows are gone; from 4 on the next life of
+ * the database goes on (`finishFiles` before it reads anything, then 5 to 7), whatever the reason was.
+ *
+ * Why rows first, as changes of their own: the constraints of the application hold for them, projections and consumers hear of them, and
+ * a refusal leaves everything as it was. Their own images in the log go with all others in 4.
+ */
+import { join } from 'node:path'
+import type { AbortLike } from './admission.js'
+import { ByteReader, ByteWriter } from './base/bytes.js'
+import { decodeCanonical, encodeCanonical } from './base/canonical.js'
+import { digestOf, warn } from './base/environment-node.js'
+import { SluiceError } from './base/errors.js'
+import { limits } from './base/limits.js'
+import type { CheckpointKeeper } from './checkpoint-keeper.js'
+import type { Engine } from './database.js'
+import { DraftHost } from './draft-host.js'
+import { DraftTable } from './draft-table.js'
+import type { LoggedCatalog } from './schema/catalog.js'
+import { transactName } from './schema/descriptor.js'
+import { type ErasedTable, type ErasurePlan, erasurePlan, type Subject, subjectOf } from './schema/erasure-plan.js'
+import { erasureId, isErasureRecordId } from './schema/handler-ids.js'
+import { copiedReplicas } from './schema/replica-tables.js'
+import { outcomeTableName, type RecordedOutcome } from './sequencer/outcome-table.js'
+import { unplaced } from './shared/request-ring.js'
+import type { PlainRow } from './store/row-codec.js'
+import { answerWithout, BodyEraser, ErasureCounter } from './stream/body-eraser.js'
+import { beginFiles, eraseFiles, type ErasedFiles } from './stream/file-eraser.js'
+import { type DatabaseFiles, logOf } from './stream/log-follower.js'
+import { replayBatch } from './stream/replay.js'
+import { bareKey } from './txn/violation.js'
+import { committed } from './txn/outcome.js'
+import { CheckpointSet, ErasureJournal, FileLogStorage, LmdbCheckpointStore } from '../wal/index.js'
+
+/** What an erasure has done; it stands in the log as the value of its last commit. */
+export interface ErasureReport extends ErasedFiles {
+  /** SHA-256 over the id of the database and the subject: who knows the subject can tell, and nobody else. */
+  readonly subject: string
+  /** Batch time of the record, milliseconds. */
+  readonly time: number
+  /** Rows that were deleted or blanked, by table; `tables` counts the changes of them in the log. */
+  readonly rows: Readonly<Record<string, number>>
+}
+export interface RecordedErasure {
+  readonly batch: number
+  readonly index: number
+  readonly report: ErasureReport
+}
+
+interface Intent {
+  readonly plan: ErasurePlan
+  /** Names the commits of the erasure. */
+  readonly number: number
+}
+
+export interface EraserParts {
+  readonly engine: Engine
+  readonly catalog: LoggedCatalog
+  readonly databaseId: Uint8Array
+  readonly disk: DatabaseFiles | undefined
+  readonly keeper: CheckpointKeeper | undefined
+}
+
+const nothing = new Uint8Array(0)
+const noFiles: ErasedFiles = { tables: {}, events: 0, answers: [], segments: [], checkpoints: [] }
+
+export class Eraser {
+  readonly #parts: EraserParts
+  readonly #drafts: DraftHost
+  readonly #procedure: number
+  /** One after the other. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: EraserParts) {
+    this.#parts = parts
+    this.#drafts = new DraftHost(parts.engine)
+    this.#procedure = parts.engine.parts.program.procedures.findIndex(({ descriptor }) => descriptor.name === transactName)
+  }
+
+  async erase(subject: Subject, signal: AbortLike | undefined): Promise<RecordedErasure> {
+    const turn = this.#last.then(async () => {
+      this.#parts.engine.mustBeOpen()
+      return await this.#erase(this.#planOf(subject), signal)
+    })
+    this.#last = turn.catch(() => undefined)
+    return await turn
+  }
+
+  digestOf(subject: Subject): string {
+    return digestOf(this.#parts.databaseId, Buffer.from(`${typeof subject} ${String(subject)}`))
+  }
+
+  /** What an earlier life has begun. `files`: what `finishFiles` has answered. */
+  async resume(files: ErasedFiles | undefined): Promise<void> {
+    const { disk } = this.#parts
+    const journal = disk === undefined ? undefined : ErasureJournal.find(logOf(disk))
+    if (journal === undefined) return
+    const intent = journal.intent as Intent
+    if (files !== undefined) {
+      await this.#record(intent, rowsIn(journal), files)
+      journal.end()
+      return
+    }
+    try {
+      await this.#run(journal, intent, undefined)
+    } catch (error) {
+      if (journal.report !== undefined || !isRefusal(error)) throw error
+      warn('ERASURE', `An erasure that was under way when the database stopped was refused, and nothing of it has happened: ${(error as Error).message}`)
+    }
+  }
+
+  #planOf(subject: Subject): ErasurePlan {
+    const { program } = this.#parts.engine
+    const plan = erasurePlan(program, subject)
+    if (plan.tables.length === 0 && plan.events.length === 0) {
+      throw SluiceError.of('INVALID_USE', 'Nothing in this application says whose it is: give columns .subject(), then db.erase() knows what to take away.')
+    }
+    for (const { descriptor, source } of copiedReplicas(program)) {
+      const { name } = program.tables[source]!.descriptor
+      if (plan.tables.some((table) => table.name === name)) {
+        throw SluiceError.of('INVALID_USE', `db.erase() of rows that an eventual replica has copied ("${descriptor.name}" of "${name}") is not in this version of SluiceDB.`)
+      }
+    }
+    return plan
+  }
+
+  async #erase(plan: ErasurePlan, signal: AbortLike | undefined): Promise<RecordedErasure> {
+    const { engine, disk } = this.#parts
+    const intent: Intent = { plan, number: engine.durable }
+    if (disk !== undefined) return await this.#run(ErasureJournal.begin(logOf(disk), intent), intent, signal)
+    const rows = await this.#eraseRows(plan, signal)
+    const counter = new ErasureCounter()
+    await this.#eraseMemory(plan, counter)
+    return await this.#record(intent, rows, { ...noFiles, ...counter.counts })
+  }
+
+  async #run(journal: ErasureJournal, intent: Intent, signal: AbortLike | undefined): Promise<RecordedErasure> {
+    const { engine, keeper, disk } = this.#parts
+    const { plan } = intent
+    let rows: ReadonlyMap<string, number>
+    try {
+      rows = await this.#eraseRows(plan, signal)
+    } catch (error) {
+      // A database that stops keeps the journal: the next life tries again.
+      if (isRefusal(error)) journal.end()
+      else journal.close()
+      throw error
+    }
+    await this.#eraseMemory(plan, new ErasureCounter())
+    await keeper!.answersInFiles()
+    const newest = Math.min(engine.durable, engine.parts.control.written)
+    beginFiles(journal, newest > replayBatch ? newest : 0, Object.fromEntries(rows))
+    journal.close()
+    const files = await keeper!.erase({})
+    disk!.rewritten = (disk!.rewritten ?? 0) + 1
+    const recorded = await this.#record(intent, rows, files)
+    ErasureJournal.find(logOf(disk!))!.end()
+    return recorded
+  }
+
+  // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Until a look at all rows finds none of the subject's. */
+  async #eraseRows(plan: ErasurePlan, signal: AbortLike | undefined): Promise<ReadonlyMap<string, number>> {
+    const counts = new Map<string, number>()
+    for (;;) {
+      if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The erasure was given up by its signal.', { cause: signal.reason })
+      const draft = this.#drafts.begin()
+      const found = new Map<string, number>()
+      try {
+        let left: number = limits.erasureRowsMax
+        for (const table of plan.tables) {
+          const count = this.#takeRows(draft, table, subjectOf(plan.subject), left)
+          if (count > 0) found.set(table.name, count)
+          left -= count
+        }
+      } finally {
+        draft.end()
+        draft.view.close()
+      }
+      if (found.size === 0) return counts
+      try {
+        await this.#drafts.commit(draft, undefined, { signal, whenFull: 'wait' })
+      } catch (error) {
+        if (SluiceError.is(error, 'CONFLICT') || SluiceError.is(error, 'SNAPSHOT_TOO_OLD')) continue
+        throw error
+      }
+      for (const [name, count] of found) counts.set(name, (counts.get(name) ?? 0) + count)
+    }
+  }
+
+  #takeRows(draft: ReturnType<DraftHost['begin']>, { name, subject, blank }: ErasedTable, value: Subject, most: number): number {
+    const table = draft.kit.store.tables.find((one) => one.name === name)
+    if (table === undefined) return 0
+    const { columns, key } = table.descriptor
+    const names = subject.filter((one) => columns.some((column) => column.name === one))
+    const handle = new DraftTable(draft, table)
+    const patch: PlainRow = Object.fromEntries((blank ?? []).map((column) => [column, null]))
+    let count = 0
+    for (const row of draft.view.all(table)) {
+      if (count >= most || draft.reads.length + draft.writes.length > limits.draftBytesMax / 2) break
+      if (!names.some((one) => row[one] === value)) continue
+      const at = bareKey(key.map((ordinal) => row[columns[ordinal]!.name]))
+      handle.get(at)
+      if (blank === undefined) handle.delete(at)
+      else handle.update(at, patch)
+      count += 1
+    }
+    return count
+  }
+
+  // ── memory ────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** While nothing runs: moments before are read from files from now on, or not at all, and so are frames as they were. */
+  async #eraseMemory(plan: ErasurePlan, counter: ErasureCounter): Promise<void> {
+    const { engine, catalog } = this.#parts
+    const { store, control, frames } = engine.parts
+    const eraser = new BodyEraser(catalog, plan, counter)
+    await engine.quietly(() => {
+      for (const domain of store.domains.keys()) {
+        if (control.durable > store.snapshots.floor(domain)) store.snapshots.raiseFloor(domain, control.durable)
+      }
+      const head = frames.publishedHead
+      for (let entry = frames.read(frames.tail, head); entry !== undefined; entry = frames.read(entry.next, head)) {
+        const body = new Uint8Array(entry.body.length)
+        body.set(entry.body)
+        const erased = eraser.erase(body)
+        if (erased !== undefined) entry.body.set(erased)
+      }
+    })
+  }
+
+  /** The answers that memory has of what was touched: their places, and what is left of each; nothing where its id is gone as well. */
+  #answersLeft(plan: ErasurePlan, touched: ErasedFiles['answers']): readonly (readonly unknown[])[] {
+    const { engine } = this.#parts
+    const table = engine.parts.store.tables.find((one) => one.name === outcomeTableName)!
+    const places = new Set(touched.map(({ batch, index }) => `${batch} ${index}`))
+    const found: (readonly unknown[])[] = []
+    for (const row of engine.reading().all(table)) {
+      const { id, batch, place, outcome, value } = row as unknown as RecordedOutcome & { readonly id: string }
+      const left = answerWithout(Buffer.from(id), value, outcome, subjectOf(plan.subject), places.has(`${batch} ${place}`))
+      if (left !== undefined) found.push(left.keepsId ? [batch, place, left.value] : [batch, place])
+    }
+    return found
+  }
+
+  // ── the record ────────────────────────────────────────────────────────────────────────────────────────
+
+  async #record(intent: Intent, rows: ReadonlyMap<string, number>, files: ErasedFiles): Promise<RecordedErasure> {
+    const { engine } = this.#parts
+    const left = this.#answersLeft(intent.plan, files.answers)
+    for (let n = 0; n * limits.erasureAnswersMax < left.length; n += 1) {
+      await this.#note(erasureId(intent.number, n + 1), [null, left.slice(n * limits.erasureAnswersMax, (n + 1) * limits.erasureAnswersMax)])
+    }
+    const report: ErasureReport = {
+      subject: this.digestOf(subjectOf(intent.plan.subject)),
+      time: engine.now(),
+      rows: Object.fromEntries(rows),
+      tables: files.tables,
+      events: files.events,
+      answers: files.answers.slice(0, limits.erasureAnswersMax),
+      segments: files.segments,
+      checkpoints: files.checkpoints,
+    }
+    const at = await this.#note(erasureId(intent.number, 0), [JSON.stringify(report), []])
+    return { ...at, report }
+  }
+
+  /** A call that changes nothing, and whose answer is kept for good. One that is known already is answered from what is kept. */
+  #note(id: string, value: unknown): Promise<{ readonly batch: number; readonly index: number }> {
+    const writer = new ByteWriter(1_024)
+    writer.u8(committed)
+    encodeCanonical(value, writer)
+    const input = { reads: nothing, writes: nothing, answer: writer.copy() }
+    return new Promise((resolve, reject: (error: SluiceError) => void) => {
+      const caller = {
+        done: (_index: number, _value: unknown, batch: number, index: number) => resolve({ batch, index }),
+        failed: (_index: number, error: SluiceError) => reject(error),
+      }
+      this.#parts.engine.submit(this.#procedure, input, caller, 0, { id, isOwn: true, partition: unplaced, whenFull: 'wait' })
+    })
+  }
+}
+
+/** The report in the value of a record. */
+export function reportOf(value: Uint8Array): ErasureReport {
+  const [text] = decodeCanonical(new ByteReader(value)) as readonly [string]
+  return JSON.parse(text) as ErasureReport
+}
+
+/** All that stand among the recorded answers, oldest first. */
+export function recordedErasures(engine: Engine): readonly RecordedErasure[] {
+  const table = engine.parts.store.tables.find((one) => one.name === outcomeTableName)!
+  const found: RecordedErasure[] = []
+  for (const row of engine.reading().all(table)) {
+    const { id, batch, place, value } = row as unknown as RecordedOutcome & { readonly id: string }
+    if (isErasureRecordId(id)) found.push({ batch, index: place, report: reportOf(value) })
+  }
+  return found.sort((a, b) => a.batch - b.batch || a.index - b.index)
+}
+
+/**
+ * Before anything of a database is read: what a crash has left of the patches of an erasure is written, and files that were being erased
+ * are. Answers what was done; undefined where nothing was under way, or no file had been touched.
+ */
+export async function finishFiles(directory: string): Promise<ErasedFiles | undefined> {
+  const log = FileLogStorage.open(join(directory, 'log'))
+  const journal = ErasureJournal.find(log)
+  if (journal === undefined) {
+    ErasureJournal.clean(log)
+    return undefined
+  }
+  try {
+    journal.apply()
+    if (journal.report === undefined) return undefined
+    const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')))
+    return await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as Intent).plan })
+  } finally {
+    journal.close()
+  }
+}
+
+const rowsIn = (journal: ErasureJournal): ReadonlyMap<string, number> => new Map(Object.entries((journal.report as { readonly rows: Readonly<Record<string, number>> }).rows))
+
+/** The application or the caller says no, and the database goes on. */
+function isRefusal(error: unknown): boolean {
+  return !SluiceError.is(error, 'DATABASE_CLOSED') && !SluiceError.is(error, 'COMMIT_UNKNOWN') && !SluiceError.is(error, 'LOG_FAILED') && !SluiceError.is(error, 'WORKER_LOST')
+}

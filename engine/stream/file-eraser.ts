@@ -1,0 +1,169 @@
+/**
+ * The files of a database without what is a subject's: the log, body by body in its place (wal/log-rewrite.ts), then both checkpoints, made
+ * anew. Runs on the checkpoint thread, beside everybody, while no checkpoint and no backup does; again from the beginning in the
+ * next life, when a crash has stopped it: done twice is done once.
+ *
+ * A checkpoint of before and a log of after are no database: a row that the one has is deleted by nobody in the other. So who opens files
+ * in which this has begun ends it first, before anything is read from them.
+ */
+import { assert } from '../base/assert.js'
+import type { LoggedCatalog } from '../schema/catalog.js'
+import { type ErasurePlan, type Subject, subjectOf } from '../schema/erasure-plan.js'
+import { LaneLog } from '../shared/lane-log.js'
+import {
+  ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, type EnvironmentName, ErasureJournal, type LogStorage, rewriteLog, type RewrittenSegment, type RowBlock,
+  rowWords,
+} from '../../wal/index.js'
+import { answerWithout, BodyEraser, ErasureCounter, type ErasedCounts } from './body-eraser.js'
+import { decodeMeta, decodeOutcome, encodeOutcome, layoutNumber, outcomesPlace, rowBytes } from './checkpoint-rows.js'
+import { RowEraser } from './row-eraser.js'
+
+export interface FileErasure {
+  readonly log: LogStorage
+  readonly checkpoints: CheckpointSet
+  readonly journal: ErasureJournal
+  readonly plan: ErasurePlan
+  readonly shouldStop?: (() => boolean) | undefined
+}
+
+/** A checkpoint before and after: its rows, and the checksum of its file. */
+export interface ErasedCheckpoint {
+  readonly name: string
+  readonly rows: number
+  readonly before: number | undefined
+  readonly after: number
+}
+export interface ErasedFiles extends ErasedCounts {
+  readonly segments: readonly RewrittenSegment[]
+  readonly checkpoints: readonly ErasedCheckpoint[]
+}
+
+/** What the journal keeps beside its patches. */
+interface Progress extends ErasedCounts {
+  /** A durable batch with a frame: what is to be erased is not behind it. */
+  readonly upTo: number
+  /** Rows that transactions have taken away before, by table. */
+  readonly rows: Readonly<Record<string, number>>
+  readonly segments: readonly RewrittenSegment[]
+}
+
+/** From here on files change: `eraseFiles` comes next, in this life of the database or before the next one reads anything. */
+export function beginFiles(journal: ErasureJournal, upTo: number, rows: Progress['rows']): void {
+  const progress: Progress = { upTo, rows, tables: {}, events: 0, answers: [], segments: [] }
+  journal.record(progress, [])
+}
+
+export async function eraseFiles(options: FileErasure): Promise<ErasedFiles> {
+  const progress = eraseLog(options)
+  const checkpoints = await eraseCheckpoints(options, progress)
+  const { tables, events, answers, segments } = progress
+  return { tables, events, answers, segments, checkpoints }
+}
+
+function eraseLog({ log, journal, plan, shouldStop }: FileErasure): Progress {
+  const known = journal.report as Progress
+  const { upTo, rows } = known
+  const counter = new ErasureCounter(known)
+  let eraser: BodyEraser | undefined
+  const segments = rewriteLog(log, journal, {
+    upTo,
+    done: known.segments,
+    shouldStop,
+    report: (found): Progress => ({ upTo, rows, ...counter.counts, segments: found }),
+    rewrite: ({ kind, body }) => {
+      if (kind === 'frame') return eraser?.erase(body)
+      eraser = new BodyEraser(JSON.parse(decodeSchema(body)) as LoggedCatalog, plan, counter)
+      return undefined
+    },
+  })
+  return { upTo, rows, ...counter.counts, segments }
+}
+
+async function eraseCheckpoints({ checkpoints, plan, shouldStop }: FileErasure, { answers }: Progress): Promise<readonly ErasedCheckpoint[]> {
+  const before = new Map<string, number | undefined>(checkpoints.candidates().map(({ name }) => [name, checkpoints.crcOf(name)]))
+  const touched = new Set(answers.map(({ batch, index }) => `${batch} ${index}`))
+  const made = await checkpoints.makeAnew((from, into) => new CheckpointFilter(plan, touched, into).run(from), { shouldStop })
+  return made.map(({ name, rows }) => ({ name, rows, before: before.get(name), after: checkpoints.crcOf(name as EnvironmentName)! }))
+}
+
+/** Brings the rows of one checkpoint into another, without what is the subject's. */
+class CheckpointFilter {
+  readonly #plan: ErasurePlan
+  readonly #subject: Subject
+  readonly #touched: ReadonlySet<string>
+  readonly #into: Checkpoint
+  readonly #changes = new ChangeBuffer()
+  #at: { readonly batch: number; readonly meta: Uint8Array } = { batch: 0, meta: new Uint8Array(0) }
+
+  constructor(plan: ErasurePlan, touched: ReadonlySet<string>, into: Checkpoint) {
+    this.#plan = plan
+    this.#subject = subjectOf(plan.subject)
+    this.#touched = touched
+    this.#into = into
+  }
+
+  run(from: Checkpoint): void {
+    const meta = decodeMeta(from.meta)
+    if (meta === undefined) return
+    this.#at = { batch: from.batch, meta: from.meta }
+    const erasers = meta.catalog.tables.map((now, place) => {
+      const erased = this.#plan.tables.find(({ name }) => name === now.name)
+      return erased && (meta.layouts?.[place] ?? [now]).map((layout) => RowEraser.of(layout, erased))
+    })
+    for (const block of from.blocks()) {
+      const { bytes, rows } = block
+      for (let row = 0, end = block.count * rowWords; row < end; row += rowWords) {
+        if (this.#changes.isFull) this.#apply()
+        const keyAt = rows[row]!
+        const place = bytes[keyAt]! * 256 + bytes[keyAt + 1]!
+        if (place === outcomesPlace) this.#outcome(block, row)
+        else this.#row(block, row, erasers[place])
+      }
+    }
+    this.#apply()
+  }
+
+  #row(block: RowBlock, row: number, erasers: readonly (RowEraser | undefined)[] | undefined): void {
+    const { bytes, words, rows } = block
+    const valueAt = rows[row + 2]!
+    const valueBytes = rows[row + 3]!
+    const number = layoutNumber(words, valueAt, valueBytes)
+    const eraser = erasers?.[number]
+    const imageBytes = rowBytes(valueBytes)
+    if (eraser !== undefined) {
+      eraser.layAfter({ ints: words, bytes }, valueAt, imageBytes)
+      if (eraser.isOf('after', this.#subject)) {
+        if (eraser.blanks) this.#blanked(block, row, eraser, number, imageBytes)
+        return
+      }
+    }
+    this.#changes.putPart(bytes, rows[row]!, rows[row + 1]!, bytes, valueAt, imageBytes, number)
+  }
+
+  #blanked({ bytes, rows }: RowBlock, row: number, eraser: RowEraser, number: number, imageBytes: number): void {
+    const log = LaneLog.create({ lanes: 1, transactions: 1, changes: 1, events: 1, bytes: imageBytes + 64 })
+    log.beginLane(0)
+    eraser.blank('after')
+    const image = eraser.put('after', log)
+    assert(image.bytes <= imageBytes, 'a row with fewer values is not longer')
+    this.#changes.putPart(bytes, rows[row]!, rows[row + 1]!, log.bytes, image.at, image.bytes, number)
+  }
+
+  #outcome({ bytes, rows }: RowBlock, row: number): void {
+    const id = bytes.subarray(rows[row]! + 2, rows[row]! + rows[row + 1]!)
+    const outcome = decodeOutcome(bytes, rows[row + 2]!, rows[row + 3]!)
+    const answer = answerWithout(id, outcome.value, outcome.outcome, this.#subject, this.#touched.has(`${outcome.batch} ${outcome.place}`))
+    if (answer?.keepsId === false) return
+    const key = bytes.subarray(rows[row]!, rows[row]! + rows[row + 1]!)
+    this.#changes.put(key, encodeOutcome(answer === undefined ? outcome : { ...outcome, value: answer.value }))
+  }
+
+  #apply(): void {
+    const changes = this.#changes.sorted()
+    for (const slice of changes.slices()) {
+      this.#into.apply(slice, this.#at)
+      this.#into.flush()
+    }
+    this.#changes.clear()
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Images of rows of one table, and what an erasure leaves of them: whose a row is, and the row without what is the subject's.
+ *
+ * Images are laid out as rows in a scratch region, as for decoding (store/row-image.ts), changed there, and written as images again.
+ */
+import type { LoggedTable } from '../schema/catalog.js'
+import { type ErasedTable, type Subject } from '../schema/erasure-plan.js'
+import type { TableDescriptor } from '../schema/descriptor.js'
+import { type ColumnLayout, layoutOf, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
+import type { LaneLog } from '../shared/lane-log.js'
+import { Region } from '../shared/region.js'
+import { cellInts, CellMemory, RowCodec } from '../store/row-codec.js'
+import { type ImageSource, layBefore, layImage, writeBefore, writeImage } from '../store/row-image.js'
+import { limits } from '../base/limits.js'
+
+const scratchWordsMin = 8_192
+const rowAt = 16
+
+/** Place of an image in a lane, and how long it is. */
+export interface PutImage {
+  readonly at: number
+  readonly bytes: number
+}
+
+export class RowEraser {
+  readonly name: string
+  /** Rows of the subject stay, without some of their values. */
+  readonly blanks: boolean
+  readonly layout: RowLayout
+  readonly #subjectColumns: readonly number[]
+  readonly #blank: readonly ColumnLayout[]
+  readonly #length = { bytes: 0 }
+  #memory = scratch(scratchWordsMin)
+  #codec: RowCodec
+  /** Where the row before an update was laid. */
+  #beforeAt = 0
+
+  /** Undefined: the table has none of the columns that say whose a row is. */
+  static of(table: LoggedTable, erased: ErasedTable): RowEraser | undefined {
+    const descriptor: TableDescriptor = { name: table.name, columns: table.columns, key: [0], partition: 'global', ordered: false, indexes: [] }
+    const eraser = new RowEraser(descriptor, erased)
+    return eraser.#subjectColumns.length === 0 ? undefined : eraser
+  }
+
+  private constructor(descriptor: TableDescriptor, { name, subject, blank }: ErasedTable) {
+    this.name = name
+    this.layout = layoutOf(descriptor)
+    const named = (names: readonly string[]): readonly ColumnLayout[] => this.layout.columns.filter((column) => names.includes(column.descriptor.name))
+    this.#subjectColumns = named(subject).map(({ ordinal }) => ordinal)
+    this.blanks = blank !== undefined
+    this.#blank = named(blank ?? [])
+    this.#codec = new RowCodec(this.layout, this.#memory)
+  }
+
+  /** Lays the image out as the row after a change. */
+  layAfter(source: ImageSource, at: number, bytes: number): void {
+    this.#makeRoom(bytes)
+    this.#beforeAt = layImage(this, source, at, this.#memory.i32, rowAt)
+  }
+  /** The row before the update whose later one was laid; `bytes` are of both. */
+  layBoth(source: ImageSource, after: number, before: number, bytes: number): void {
+    this.#makeRoom(bytes)
+    this.#beforeAt = layImage(this, source, after, this.#memory.i32, rowAt)
+    layBefore(this, source, before, this.#memory.i32, rowAt, this.#beforeAt)
+  }
+
+  isOf(which: 'after' | 'before', subject: Subject): boolean {
+    const row = this.#rowOf(which)
+    return this.#subjectColumns.some((ordinal) => this.#codec.readers[ordinal]!(row) === subject)
+  }
+
+  /** Columns that are to be blank become null, or zero where an older layout had no null for them. */
+  blank(which: 'after' | 'before'): void {
+    const { i32 } = this.#memory
+    const start = this.#rowOf(which) * 2
+    for (const column of this.#blank) {
+      i32.fill(0, start + column.at, start + column.at + cellInts(column))
+      if (column.nullAt >= 0) i32[start + column.nullAt] = i32[start + column.nullAt]! | column.nullBit
+    }
+  }
+
+  /**
+   * The row before takes these columns from the row after: between two owners they are not compared. What two rows have in common they need
+   * one image for, and a body has no room for more than it had.
+   */
+  blankLikeAfter(): void {
+    for (const { ordinal } of this.#blank) this.#codec.copyCellBetween(rowAt, this.#beforeAt, ordinal)
+  }
+
+  put(which: 'after' | 'before', log: LaneLog): PutImage {
+    const at = writeImage(log, this, this.#memory, this.#memory.i32, this.#rowOf(which) * 2, this.#length)
+    return { at, bytes: this.#length.bytes }
+  }
+  /** What the row after does not tell of the one before; undefined when they are the same. */
+  putBefore(log: LaneLog): PutImage | undefined {
+    const words = this.#memory.i32
+    const at = writeBefore(log, this, this.#memory, { words, at: this.#rowOf('before') * 2 }, { words, at: rowAt * 2 }, this.#length)
+    return at < 0 ? undefined : { at, bytes: this.#length.bytes }
+  }
+  /** A row before that was as the row after. */
+  putSame(log: LaneLog): PutImage {
+    const bytes = Math.ceil((this.layout.words - rowHeaderWords) / 64) * 8
+    const at = log.takeBytes(bytes)
+    log.bytes.fill(0, at, at + bytes)
+    return { at: log.offsetInLane(at), bytes }
+  }
+
+  #rowOf(which: 'after' | 'before'): number {
+    return which === 'after' ? rowAt : this.#beforeAt
+  }
+
+  #makeRoom(bytes: number): void {
+    const words = rowAt + 2 * this.layout.words + (bytes >>> 3) + 16
+    if (words <= this.#memory.f64.length) return
+    this.#memory = scratch(2 ** Math.ceil(Math.log2(words)))
+    this.#codec = new RowCodec(this.layout, this.#memory)
+  }
+}
+
+const scratch = (words: number): CellMemory => new CellMemory(Region.scratch(Math.min(words * 8, limits.frameBytesMax)))

@@ -1,0 +1,98 @@
+/**
+ * An erasure that was stopped goes on when the database is opened: from its intent alone, from files that were being rewritten, and from a
+ * segment that was half written. What the application refuses is refused, and leaves nothing behind.
+ */
+import { existsSync, openSync, closeSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { app, column as c, service, table } from 'sluicedb'
+import { expect, test } from 'vitest'
+import { erasurePlan } from '../../engine/schema/erasure-plan.js'
+import { beginFiles } from '../../engine/stream/file-eraser.js'
+import { ErasureJournal, FileLogStorage, inspectLog } from '../../wal/index.js'
+import { sluiceJson } from '../cli/sluice.js'
+import application, { note, putNote, putVisit, visit } from '../support/apps/erasure-app.js'
+import { newFolder, openFor, openOnce, refused } from '../support/fixture.js'
+import { programOf } from '../support/inside.js'
+
+const ann = 'ann-9d1s@example.org'
+
+function filesWith(path: string): readonly string[] {
+  return readdirSync(path, { recursive: true, encoding: 'utf8' }).filter((name) => statSync(join(path, name)).isFile() && readFileSync(join(path, name)).includes(ann))
+}
+
+/** A closed database, with a checkpoint in the middle of its log. */
+async function closed(): Promise<string> {
+  const path = await newFolder()
+  const db = await openOnce(application, { path, durability: 'os', partitions: 2 })
+  for (const owner of [ann, 'bob']) {
+    await db.call(putNote, { id: owner.length, owner, text: owner.repeat(9), n: 1 }, { id: `call of ${owner}` })
+    await db.call(putVisit, { id: owner.length, owner, text: owner, n: 2 })
+  }
+  await db.checkpoint()
+  await db.call(putNote, { id: 99, owner: ann, text: 'late', n: 3 })
+  await db.close()
+  return path
+}
+
+const begun = (path: string): ErasureJournal => ErasureJournal.begin(FileLogStorage.open(join(path, 'log')), { plan: erasurePlan(programOf(application), ann), number: 7 })
+
+test.each(['asked', 'files begun', 'half written'] as const)('stopped when it was %s, it is done when the database is open', async (when) => {
+  const path = await closed()
+  const journal = begun(path)
+  const log = FileLogStorage.open(join(path, 'log'))
+  const frames = [...inspectLog(log)].map((part) => ({ ...part, body: undefined })).flatMap((part) => (part.kind === 'frame' ? [part] : []))
+  if (when !== 'asked') beginFiles(journal, frames.at(-1)!.batch, { 'people.note': 2 })
+  if (when === 'half written') {
+    const { segment, offset, bytes } = frames[0]!
+    const file = join(path, 'log', `000000000${segment}.slog`)
+    const whole = readFileSync(file).subarray(offset, offset + bytes)
+    journal.record(journal.report, [{ segment, offset, bytes: Uint8Array.from(whole) }])
+    const torn = openSync(file, 'r+')
+    writeSync(torn, Buffer.alloc(40, 0xee), 0, 40, offset + 150)
+    closeSync(torn)
+  }
+  journal.close()
+  expect(await sluiceJson('verify', path)).toMatchObject({ isWhole: true, log: { isErasureUnderWay: true, erasures: 0 } })
+
+  const db = await openFor(application, { path, durability: 'os' })
+  expect(filesWith(path)).toEqual([])
+  expect(existsSync(join(path, 'log/erasure'))).toBe(false)
+  expect([...db.table(note)].map(({ owner }) => owner)).toEqual(['bob'])
+  expect([...db.table(visit)].map(({ owner }) => owner).sort()).toEqual(['bob', null])
+  const [record] = db.erasures(ann)
+  expect(record!.tables).toMatchObject({ 'people.note': { rows: 2 } })
+  expect(record).toMatchObject({ events: 1, answers: 1 })
+  await db.close()
+  expect(await sluiceJson('verify', path)).toMatchObject({ isWhole: true, log: { isErasureUnderWay: false, erasures: 1 } })
+})
+
+test('what the application refuses is refused, now and at the next opening, and leaves no journal', async () => {
+  const owner = table({ columns: { id: c.text().subject() }, key: ['id'] })
+  const thing = table({ columns: { id: c.int(), of: c.text().references(() => owner) }, key: ['id'] })
+  const shelf = service('shelf', { tables: { owner, thing } })
+  const put = shelf.procedure('put', { input: { id: c.text() } }, (tx, it) => {
+    tx.db.owner.insert(it)
+    tx.db.thing.insert({ id: 1, of: it.id })
+  })
+  const shelves = app(import.meta.url, [shelf])
+  const path = await newFolder()
+  const db = await openOnce(shelves, { path, durability: 'os' })
+  await db.call(put, { id: ann })
+  expect((await refused(db.erase(ann), 'CONSTRAINT')).message).toContain('shelf.thing')
+  expect(existsSync(join(path, 'log/erasure'))).toBe(false)
+  expect(db.table(owner).has(ann)).toBe(true)
+  await db.close()
+
+  ErasureJournal.begin(FileLogStorage.open(join(path, 'log')), { plan: erasurePlan(programOf(shelves), ann), number: 7 }).close()
+  const warnings: Error[] = []
+  const listen = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', listen)
+  const again = await openOnce(shelves, { path, durability: 'os' })
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', listen)
+  expect(again.table(owner).has(ann)).toBe(true)
+  expect(again.erasures()).toEqual([])
+  expect(existsSync(join(path, 'log/erasure'))).toBe(false)
+  expect(warnings.map(({ message }) => message).join()).toContain('refused')
+  await again.close()
+})

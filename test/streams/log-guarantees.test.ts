@@ -1,0 +1,159 @@
+/**
+ * What subscribers may rely on, whatever becomes of the disk and of the log behind them. The machinery is that of the fault table: the disk in
+ * memory of wal/storage-memory.ts, the small logs of test/wal/log-fixture.ts. Rows 1 to 4 and 11 of docs/reliability.md do the same at length, for the
+ * whole engine (test/faults/engine.test.ts) and for every byte (test/faults/damage.test.ts).
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { app, column as c, service, table, type Database } from 'sluicedb'
+import { expect, test } from 'vitest'
+import { Control } from '../../engine/shared/control.js'
+import { FrameRing } from '../../engine/shared/frame-ring.js'
+import { Statistics } from '../../engine/shared/statistics.js'
+import { LogPump } from '../../engine/worker/log-pump.js'
+import { inspectLog, LogReader, MemoryLogStorage, type StorageOperation } from '../../wal/index.js'
+import { newFolder, openFor, openOnce, refused, take, until } from '../support/fixture.js'
+import { appendAll, bodyOf, databaseId, openWriter, prefixLength, recover, seeded, type Written } from '../wal/log-fixture.js'
+
+const MiB = 2 ** 20
+
+// ── the log waits for who has not read it ─────────────────────────────────────────────────────────────────────
+
+function counting(hasHandler: boolean) {
+  const source = service('source', { tables: { page: table({ columns: { id: c.int(), text: c.text() }, key: ['id'] }) }, events: { written: { id: c.int() } } })
+  const write = source.procedure('write', { input: { id: c.int(), text: c.text() } }, (tx, it) => {
+    tx.db.page.put(it)
+    tx.emit('written', { id: it.id })
+  })
+  const reader = service('reader', { tables: { seen: table({ columns: { id: c.int() }, key: ['id'] }) } })
+  if (hasHandler) reader.on(source.events.written, { name: 'read' }, (tx, { payload }) => void tx.db.seen.put(payload))
+  return { application: app(import.meta.url, [source, reader]), write, seen: reader.tables.seen }
+}
+
+const segments = (path: string): readonly string[] => readdirSync(join(path, 'log')).filter((name) => name.endsWith('.slog')).sort()
+
+async function fillFirstSegment(db: Database, write: ReturnType<typeof counting>['write'], count = 12): Promise<void> {
+  const text = 'x'.repeat(MiB / 2)
+  for (let id = 0; id < count; id += 1) await db.call(write, { id, text })
+}
+
+test('§8.10 (ChangeStreamHistoryLost of MongoDB, Redis #5570): what a handler has not durably passed stays in the log, and leaves when it has', { timeout: 60_000 }, async () => {
+  const paths = { with: await newFolder(), without: await newFolder() }
+  const [it, other] = [counting(true), counting(false)]
+  const options = { durability: 'os', retention: { bytes: 0 }, checkpoint: { logBytes: Infinity } } as const
+  const db = await openOnce(it.application, { ...options, path: paths.with })
+  const bare = await openOnce(other.application, { ...options, path: paths.without })
+  await fillFirstSegment(db, it.write)
+  await fillFirstSegment(bare, other.write)
+  await until(() => db.table(it.seen).count() === 12, 'the handler has handled all')
+  for (const one of [db, bare]) for (let n = 0; n < 2; n += 1) await one.checkpoint()
+  expect(segments(paths.without)).not.toContain('0000000001.slog') // nobody holds it
+  expect(segments(paths.with)).toContain('0000000001.slog') // its cursor is noted now and then: until then it would begin there again
+  expect((await take(db.changes({ from: 'beginning' }), 1))[0]!.procedure).toBe('source.write')
+  await db.close()
+  await bare.close()
+
+  // The next life finds the cursor where it was, misses nothing, moves it on, and lets go.
+  const again = await openFor(it.application, { ...options, path: paths.with })
+  await again.call(it.write, { id: 100, text: '' })
+  await until(() => again.table(it.seen).has(100), 'the handler goes on')
+  await until(async () => {
+    await again.call(it.write, { id: 101, text: '' })
+    await again.checkpoint()
+    return !segments(paths.with).includes('0000000001.slog')
+  }, 'the log is let go')
+  expect([...again.table(it.seen)].map(({ id }) => id).sort((a, b) => a - b)).toEqual([...Array.from({ length: 12 }, (_, id) => id), 100, 101])
+})
+
+// ── what was seen does not vanish ─────────────────────────────────────────────────────────────────────────────
+
+test('§8.11 (NATS #7564): a power cut at every operation of the log thread; what was acknowledged or seen by a subscriber is there afterwards', () => {
+  const lives = (onOperation: (operation: StorageOperation) => { code: 'EIO' } | undefined, keeps: () => boolean): { seen: number; sealed: Written[]; found: number; operations: number } => {
+    let operations = 0
+    const disk = new MemoryLogStorage({
+      crashable: true,
+      onOperation: (operation) => {
+        operations += 1
+        return onOperation({ ...operation, index: operations - 1 })
+      },
+    })
+    const sealed: Written[] = []
+    let seen = 0
+    try {
+      const control = Control.create(1)
+      const frames = new FrameRing(new SharedArrayBuffer(MiB), new SharedArrayBuffer(MiB), control)
+      const writer = openWriter(disk, recover(disk).tail)
+      const pump = new LogPump({ control, frames, writer, durability: 'fsync', statistics: Statistics.create(), monotonicMs: () => 0, ring: () => undefined })
+      for (let group = 0; group < 8; group += 1) {
+        for (let n = 0; n <= group % 3; n += 1) {
+          const batch = sealed.length + 1
+          const body = bodyOf(batch, 200 + 900 * ((batch * 7) % 11))
+          const { bytes, at } = frames.reserve(body.length)
+          bytes.set(body, at)
+          frames.publish(batch, batch - 1, 0, 1, body.length)
+          sealed.push({ batch, body })
+        }
+        while (pump.step() === 'worked') seen = control.durable // the newest that any answer, stream or view goes by
+      }
+    } catch {
+      // The power is going.
+    }
+    const found = prefixLength(recover(disk.crash(keeps, {})).frames, sealed)
+    return { seen, sealed, found, operations }
+  }
+  const { operations, found, sealed } = lives(() => undefined, () => false)
+  expect(found).toBe(sealed.length)
+  let most = 0
+  for (let stop = 0; stop < operations; stop += 1) {
+    for (const likely of [0, 0.5]) {
+      const random = seeded(stop)
+      const cut = lives(({ index }) => (index >= stop ? { code: 'EIO' } : undefined), () => random() < likely)
+      expect(cut.found, `operation ${stop} of ${operations}, ${likely}`).toBeGreaterThanOrEqual(cut.seen)
+      most = Math.max(most, cut.seen)
+    }
+  }
+  expect(most).toBeGreaterThan(10)
+})
+
+// ── damage is said, not served ────────────────────────────────────────────────────────────────────────────────
+
+test('§8.12 (Jepsen): a flipped bit of a segment is never served: a reader refuses there, and an opening refuses the database', async () => {
+  const storage = new MemoryLogStorage()
+  const writer = openWriter(storage, recover(storage).tail)
+  const written = appendAll(writer, [900, 4_000, 20, 7_000, 300])
+  writer.close()
+  const last = written.at(-1)!.batch
+  const places = [...inspectLog(storage)].flatMap((part) => (part.kind === 'frame' || part.kind === 'schema' ? [part] : []))
+  const random = seeded(3)
+  for (const { segment, offset, bytes } of places) {
+    for (let n = 0; n < 12; n += 1) {
+      const copy = storage.copy()
+      const at = offset + (n < 4 ? [0, 40, 64, 72][n]! : Math.floor(random() * bytes))
+      copy.bytesOf(`000000000${segment}.slog`)[at]! ^= 1 << Math.floor(random() * 8)
+      const served: Written[] = []
+      const reader = LogReader.readFrom(copy, { databaseId, batch: 1 })
+      const all = async (): Promise<void> => {
+        for await (const { kind, batch, body } of reader.frames(last)) if (kind === 'frame') served.push({ batch, body })
+      }
+      await expect(all(), `byte ${at} of segment ${segment}`).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
+      reader.close()
+      prefixLength(served, written)
+      expect(() => recover(copy)).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }))
+    }
+  }
+
+  const path = await newFolder()
+  const { application, write } = counting(false)
+  const db = await openOnce(application, { path })
+  for (let id = 0; id < 4; id += 1) await db.call(write, { id, text: `page ${id}` })
+  await db.close()
+  const file = join(path, 'log', segments(path)[0]!)
+  const bytes = readFileSync(file)
+  const damaged = Buffer.from(bytes)
+  damaged[damaged.indexOf('page 1')]! ^= 4
+  writeFileSync(file, damaged)
+  await refused(openOnce(application, { path }), 'LOG_CORRUPT')
+  expect(readFileSync(file).equals(damaged)).toBe(true)
+  writeFileSync(file, bytes)
+  await (await openOnce(application, { path })).close()
+})

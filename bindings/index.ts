@@ -44,10 +44,11 @@ export type { PositionParts, Start } from './position.js'
 export type {
   ChangeOf, Commit, CommitOf, Consumer, EventOf, Stream, StreamFilter, StreamOptions,
 } from './stream-types.js'
+export type { CompensateOptions, ForkOptions, History, HistoryOptions, RowVersion } from './time-types.js'
 export type { Duration, Signal, SignalLike } from './signal.js'
 export type {
   BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointResult, Database,
-  Durability, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
+  Durability, Fork, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
 } from './database-types.js'
 
 export type { HandlerFailure } from './handler-failure.js'

@@ -165,6 +165,14 @@ export const limits = {
   /** Rows of one transaction of a migration. */
   migrationRowsMax: 1_024,
 
+  // time travel
+  /** Of memory for what the transactions of one fork touch. */
+  forkBytes: 512 * MiB,
+  /** Versions of a row that are kept while its history is read in reverse. */
+  historyVersionsMax: 1_024,
+  /** How often a compensation that met another transaction looks again. */
+  compensationRetries: 10,
+
   // streams
   streamBufferCommitsMax: 1_024,
   streamReadBytes: 1 * MiB,

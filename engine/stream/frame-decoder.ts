@@ -47,6 +47,8 @@ export interface DecodedTransaction {
   readonly value: Uint8Array | undefined
   readonly changes: readonly DecodedChange[]
   readonly events: readonly DecodedEvent[]
+  /** Changes of tables that the application has no more: they are not among `changes`. */
+  readonly lost: number
 }
 
 /** What a reader wants; undefined sets want everything. */
@@ -62,6 +64,7 @@ interface TableDecoder {
   readonly name: string
   /** The engine's, or gone: its rows are no news to anybody (R49). */
   readonly isHidden: boolean
+  readonly isGone: boolean
   readonly reshape: ((row: PlainRow) => PlainRow) | undefined
   readonly layout: RowLayout
   readonly key: readonly string[]
@@ -94,6 +97,7 @@ export class FrameDecoder {
       return {
         name: table.name,
         isHidden: table.name.startsWith(ownTablePrefix) || now === undefined,
+        isGone: now === undefined && !table.name.startsWith(ownTablePrefix),
         reshape: now === undefined || !areOfOneGeneration(table, now) ? undefined : reshaping(table, now),
         layout,
         key: table.key,
@@ -135,9 +139,11 @@ export class FrameDecoder {
     const { words } = body
     const isFiltered = filter.tables !== undefined || filter.events !== undefined
     const decodedChanges: DecodedChange[] = []
+    let lost = 0
     for (let n = 0; n < changes; n += 1) {
       const c = body.changesWord + (change + n) * changeWords
       const table = this.#tables[words[c]!]!
+      if (table.isGone) lost += 1
       if (table.isHidden || (isFiltered && !filter.tables?.has(table.name))) continue
       decodedChanges.push(this.#change(body, table, c, base))
     }
@@ -166,6 +172,7 @@ export class FrameDecoder {
       value: filter.outcomes && idBytes > 0 ? body.bytes.slice(base + words[at + 4]!, base + words[at + 4]! + words[at + 5]!) : undefined,
       changes: decodedChanges,
       events: decodedEvents,
+      lost,
     })
   }
 

@@ -17,7 +17,7 @@ import { type AccessorClass, compileAccessor, type RowSetter } from './accessor.
 import { RowInput } from './row-input.js'
 import { type CompiledRows, compileRows, type RowDoor } from './row-input-compile.js'
 import type { Sequence } from './sequence.js'
-import { sequenceOf } from './sequence-rows.js'
+import { type CounterTable, sequenceOf } from './sequence-rows.js'
 import type { Transaction } from './transaction.js'
 import { keyOfGiven, keyOfRow, withKey } from './violation.js'
 
@@ -30,11 +30,11 @@ export class TableHandle implements IndexedTable, TableAccess {
   readonly #door: Door
   #part!: TablePart
 
-  constructor(transaction: Transaction, table: TableStore) {
+  constructor(transaction: Transaction, table: TableStore, makeDoor = doorOf) {
     this.#transaction = transaction
     this.#table = table
     const input = new RowInput(table)
-    const door = table.rowChecks.length > 0 || table.hasAcross || table.refersTo.length > 0 || table.referredBy.length > 0 ? new WatchingDoor(transaction, table) : new Door(transaction, table)
+    const door = makeDoor(transaction, table)
     this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
@@ -247,6 +247,10 @@ interface Found {
  */
 export const noNames: object = Object.freeze(Object.create(null) as object)
 
+function doorOf(transaction: Transaction, table: TableStore): Door {
+  return table.rowChecks.length > 0 || table.hasAcross || table.refersTo.length > 0 || table.referredBy.length > 0 ? new WatchingDoor(transaction, table) : new Door(transaction, table)
+}
+
 /** What the code of a table asks of its transaction. */
 class Door implements RowDoor, RowSetter {
   known = 0
@@ -256,11 +260,11 @@ class Door implements RowDoor, RowSetter {
   readonly #i32: Int32Array
   readonly #sequence: Sequence | undefined
 
-  constructor(transaction: Transaction, table: TableStore) {
+  constructor(transaction: Transaction, table: TableStore, makeCounters = (counters: TableStore): CounterTable => new TableHandle(transaction, counters)) {
     this.#transaction = transaction
     this.#table = table
     this.#i32 = table.codec.memory.i32
-    this.#sequence = sequenceOf(transaction, table, (counters) => new TableHandle(transaction, counters))
+    this.#sequence = sequenceOf(transaction, table, makeCounters)
   }
 
   draw(column: number, values: readonly unknown[]): number {
@@ -340,7 +344,7 @@ class Door implements RowDoor, RowSetter {
  *
  * Columns that refer stand in a tree or in the key, so `set` is the only way in which they change.
  */
-class WatchingDoor extends Door {
+export class WatchingDoor extends Door {
   readonly #watching: Transaction
   readonly #proves: boolean
   readonly #refers: boolean
@@ -349,8 +353,8 @@ class WatchingDoor extends Door {
   readonly #hasAcross: boolean
   readonly #movedAcross: ReadonlySet<number>
 
-  constructor(transaction: Transaction, table: TableStore) {
-    super(transaction, table)
+  constructor(transaction: Transaction, table: TableStore, makeCounters?: (counters: TableStore) => CounterTable) {
+    super(transaction, table, makeCounters)
     this.#watching = transaction
     this.#proves = table.rowChecks.length > 0
     this.#refers = table.refersTo.length > 0

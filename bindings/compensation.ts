@@ -91,6 +91,7 @@ async function transactionAt(open: OpenEngine, { batch, index }: { readonly batc
   const { engine, catalog, disk } = open
   const follower = new LogFollower({
     frames: engine.parts.frames, catalog, disk,
+    near: (near) => engine.frames.near(near),
     durable: () => Math.min(engine.durable, batch),
     written: () => engine.parts.control.written,
     filter: { tables: undefined, events: undefined, outcomes: true },

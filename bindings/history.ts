@@ -1,12 +1,10 @@
 /**
  * `db.history`: the versions of one row, from the log.
  *
- * Forwards it is one pass. In reverse the log is read in windows, a file of the log each, the newest first; of a window the newest
+ * Forwards it is one pass. In reverse the log is read in windows, the newest first: a thousand frames of the ring, or a file; of a window the newest
  * versions are kept, as many as fit, and where there are more the window is read once more up to the oldest one that was kept. So memory is
  * bounded by `limits.historyVersionsMax` either way, and a limit ends the reading early.
  */
-import { encodeCanonical } from '../engine/base/canonical.js'
-import { ByteWriter } from '../engine/base/bytes.js'
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import { type DecodedTransaction, enginePrefix, LogFollower, type OpenEngine, startsInLog, type TableStore, transactName } from '../engine/index.js'
@@ -32,7 +30,7 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
   readonly #open: OpenEngine
   readonly #moments: Moments
   readonly #table: string
-  readonly #key: Uint8Array
+  readonly #key: readonly unknown[]
   readonly #options: HistoryOptions
   readonly #newest: Place
   readonly #start: number
@@ -40,7 +38,7 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
   constructor(open: OpenEngine, moments: Moments, table: TableStore, key: unknown, options: HistoryOptions) {
     checkOptions(options)
     table.key.set(key)
-    this.#key = bytesOfKey([...table.key.values])
+    this.#key = [...table.key.values]
     this.#open = open
     this.#moments = moments
     this.#table = table.name
@@ -107,8 +105,9 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
   }
 
   #windows(first: Place, last: Place): Window[] {
-    const { disk } = this.#open
-    const borders = disk === undefined ? [] : startsInLog(disk).filter((batch) => batch > first.batch && batch < last.batch)
+    const { disk, engine } = this.#open
+    const all = new Set([...(disk === undefined ? [] : startsInLog(disk)), ...engine.frames.borders()])
+    const borders = [...all].filter((batch) => batch > first.batch && batch < last.batch).sort((a, b) => a - b)
     const starts: Place[] = [first, ...borders.map((batch) => ({ batch, index: indexMax }))]
     return starts.map((after, n) => ({ after, last: starts[n + 1] ?? last })).reverse()
   }
@@ -139,9 +138,10 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     const { engine, catalog, disk } = this.#open
     const follower = new LogFollower({
       frames: engine.parts.frames, catalog, disk,
+      near: (near) => engine.frames.near(near),
       durable: () => Math.min(engine.durable, last.batch),
       written: () => engine.parts.control.written,
-      filter: { tables: new Set([this.#table]), events: new Set(), outcomes: false },
+      filter: { tables: new Set([this.#table]), events: new Set(), outcomes: false, row: { table: this.#table, key: this.#key } },
       afterBatch: after.batch,
       afterIndex: after.index === indexMax ? -1 : after.index,
     })
@@ -164,7 +164,7 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
   }
 
   #versionIn({ batch, index, time, procedure, id, changes }: DecodedTransaction): AnyVersion | undefined {
-    const change = changes.find(({ key }) => Buffer.compare(bytesOfKey(Array.isArray(key) ? (key as readonly unknown[]) : [key]), this.#key) === 0)
+    const [change] = changes
     if (change === undefined) return undefined
     const { kind, before, after } = change
     return {
@@ -181,15 +181,6 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'Reading the history of a row was ended by its signal.', { cause: signal.reason })
     if (this.#open.engine.isClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database is closed: open() it again.')
   }
-}
-
-const writer = new ByteWriter(256)
-
-/** Equal for equal keys, and for no others. */
-function bytesOfKey(values: readonly unknown[]): Uint8Array {
-  writer.reset()
-  encodeCanonical(values, writer)
-  return writer.copy()
 }
 
 function checkOptions(options: HistoryOptions): void {

@@ -40,7 +40,7 @@ export class Moments {
     if (parts === undefined) throw SluiceError.of('INVALID_USE', `${what} takes a Position or a Date, not ${shown(moment)}.`)
     if (parts.batch > engine.durable) throw SluiceError.of('INVALID_USE', `${what} was asked for a position that this database has not reached.`)
     const known = engine.momentOf(parts.batch)
-    return known.batch === parts.batch ? this.endOf(parts.batch) : this.#endInFiles(parts)
+    return known.batch === parts.batch ? { batch: known.batch, index: Math.max(0, known.records - 1), time: known.time } : this.#endInFiles(parts)
   }
 
   async #endInFiles(parts: { readonly batch: number; readonly index: number }): Promise<Moment> {

@@ -4,7 +4,7 @@
  *
  * Marks are made as far as somebody asks, going on where the last look ended. They go when the ring overwrites them.
  */
-import type { FrameRing } from '../shared/frame-ring.js'
+import type { FrameHeader, FrameRing } from '../shared/frame-ring.js'
 
 export interface FrameMoment {
   readonly batch: number
@@ -13,6 +13,7 @@ export interface FrameMoment {
 }
 
 const framesPerMark = 16
+const marksPerPart = 64
 /** Marks that have gone are dropped from the list when they are so many. */
 const goneMax = 1_024
 const nowhere: FrameMoment = { batch: 0, records: 0, time: 0 }
@@ -30,6 +31,7 @@ export class FrameIndex {
   #next: number
   #sinceMark = 0
   #newest = nowhere
+  readonly #entry: FrameHeader = { at: 0, next: 0, batch: 0, now: 0, records: 0 }
 
   constructor(frames: FrameRing) {
     this.#frames = frames
@@ -38,28 +40,48 @@ export class FrameIndex {
 
   /** The newest batch with a frame that is not after `batch`, as far as the ring goes back; zeros beyond. */
   momentOf(batch: number): FrameMoment {
-    return this.#last((entry) => entry.batch <= batch, Infinity)
+    return this.#last((at) => at <= batch, Infinity)
   }
 
   /** The same for a time; `upTo`: the newest batch that counts. */
   lastAt(ms: number, upTo: number): FrameMoment {
-    return this.#last((entry) => entry.time <= ms, upTo)
+    return this.#last((_batch, time) => time <= ms, upTo)
+  }
+
+  /** A counter from which the frame of a batch is a few steps away; undefined: the ring does not go back that far. */
+  near(batch: number): number | undefined {
+    this.#follow()
+    return this.#markBefore((mark) => mark.batch <= batch)?.counter
+  }
+
+  /** Batches that divide the ring into parts of about a thousand frames, in order. */
+  borders(): number[] {
+    this.#follow()
+    const borders: number[] = []
+    for (let n = this.#first; n < this.#marks.length; n += marksPerPart) borders.push(this.#marks[n]!.batch)
+    return borders
   }
 
   /** `isIn` holds up to some place of the ring, and not behind it. */
-  #last(isIn: (at: { readonly batch: number; readonly time: number }) => boolean, upTo: number): FrameMoment {
+  #last(isIn: (batch: number, time: number) => boolean, upTo: number): FrameMoment {
     const frames = this.#frames
+    const entry = this.#entry
     for (let attempt = 0; attempt < 3; attempt += 1) {
       this.#follow()
-      if (this.#newest.batch > 0 && this.#newest.batch <= upTo && frames.stillThere(this.#next) && isIn(this.#newest)) return this.#newest
-      const start = this.#markBefore((mark) => mark.batch <= upTo && isIn(mark))?.counter ?? frames.tail
+      const { batch, time } = this.#newest
+      if (batch > 0 && batch <= upTo && isIn(batch, time) && frames.stillThere(this.#next)) return this.#newest
+      const start = this.#markBefore((mark) => mark.batch <= upTo && isIn(mark.batch, mark.time))?.counter ?? frames.tail
       const head = frames.publishedHead
-      let last = nowhere
-      for (let entry = frames.read(start, head); entry !== undefined; entry = frames.read(entry.next, head)) {
-        if (entry.batch > upTo || !isIn({ batch: entry.batch, time: entry.now })) break
-        last = { batch: entry.batch, records: entry.records, time: entry.now }
+      let lastBatch = 0
+      let lastRecords = 0
+      let lastNow = 0
+      for (let there = frames.peek(start, head, entry); there; there = frames.peek(entry.next, head, entry)) {
+        if (entry.batch > upTo || !isIn(entry.batch, entry.now)) break
+        lastBatch = entry.batch
+        lastRecords = entry.records
+        lastNow = entry.now
       }
-      if (frames.stillThere(start)) return last
+      if (frames.stillThere(start)) return { batch: lastBatch, records: lastRecords, time: lastNow }
     }
     return nowhere
   }
@@ -85,10 +107,11 @@ export class FrameIndex {
       this.#next = frames.tail
     }
     const head = frames.publishedHead
-    for (let counter = this.#next, entry = frames.read(counter, head); entry !== undefined; counter = entry.next, entry = frames.read(counter, head)) {
-      const { batch, now, records, next } = entry
-      if (!frames.stillThere(counter)) return // the next look begins anew
-      if (this.#sinceMark === 0) this.#marks.push({ counter, batch, time: now })
+    const entry = this.#entry
+    while (frames.peek(this.#next, head, entry)) {
+      const { at, batch, now, records, next } = entry
+      if (!frames.stillThere(at)) return // the next look begins anew
+      if (this.#sinceMark === 0) this.#marks.push({ counter: at, batch, time: now })
       this.#sinceMark = (this.#sinceMark + 1) % framesPerMark
       this.#newest = { batch, records, time: now }
       this.#next = next

@@ -20,13 +20,13 @@ import { Store } from './store/store.js'
 import { createPlan, EngineParts } from './worker/engine-plan.js'
 import { ThreadHost } from './worker/thread-host.js'
 
-/** `view` shows the base as of `moment`. */
-export function openFork(base: OpenEngine, view: SnapshotView, moment: NonNullable<OpenEngine['origin']>): OpenEngine {
+/** `view` shows the base as of `moment`. `bytes`: of memory for what its transactions touch. */
+export function openFork(base: OpenEngine, view: SnapshotView, moment: NonNullable<OpenEngine['origin']>, bytes: number = limits.forkBytes): OpenEngine {
   const { time } = moment
   const environment = nodeEnvironment
   const { program, parts } = base.engine
   const { partitions, seed, clock, outcomeWindowMs } = parts.plan
-  const storePlan = Store.plan(parts.program, { bytes: limits.forkBytes, isDefault: false, workers: 0, partitions, historyBytes: 0 })
+  const storePlan = Store.plan(parts.program, { bytes, isDefault: false, workers: 0, partitions, historyBytes: 0 })
   const plan = createPlan({
     store: storePlan,
     workers: 0,
@@ -54,7 +54,7 @@ export function openFork(base: OpenEngine, view: SnapshotView, moment: NonNullab
   const threads = new ThreadHost(control, { look: () => engine?.rung(), logFailed: (message) => engine?.logFailed(message), workerLost: (worker, error) => engine?.workerLost(worker, error) })
   const opened = new Engine(program, own, threads, environment)
   engine = opened
-  const options: EngineOptions = { ...base.options, path: undefined, workers: 0, durability: 'memory', historyBytes: 0, memoryBytes: limits.forkBytes }
+  const options: EngineOptions = { ...base.options, path: undefined, workers: 0, durability: 'memory', historyBytes: 0, memoryBytes: bytes }
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     try {

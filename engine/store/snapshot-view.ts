@@ -77,7 +77,9 @@ export class SnapshotView implements SnapshotGuard {
     table.key.set(key)
     const part = table.part(table.partitionOfKey())
     const row = part.findAny()
-    return row === 0 ? 0 : this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
+    if (row !== 0) return this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
+    this.check() // a row that was there may have been reclaimed
+    return 0
   }
 
   get(table: TableStore, key: unknown): PlainRow | undefined {
@@ -90,7 +92,10 @@ export class SnapshotView implements SnapshotGuard {
     this.mustBeOpen()
     table.key.set(key)
     const row = table.part(table.partitionOfKey()).findAny()
-    if (row === 0) return undefined
+    if (row === 0) {
+      this.check()
+      return undefined
+    }
     const { store } = this
     if (this.#slot === 0 && !table.layout.columns[column]!.isVar) {
       store.region.fence()

@@ -136,8 +136,8 @@ export class ForkRows {
 
   #tooLarge(error: unknown): unknown {
     if (!SluiceError.is(error, 'OUT_OF_SPACE')) return error
-    return SluiceError.of('OUT_OF_SPACE', `A fork holds ${limits.forkBytes} bytes of what its transactions touch: fork again for less work, or read with fork.table() and fork.query(), which take none of them.`, {
-      details: { bytes: limits.forkBytes },
+    return SluiceError.of('OUT_OF_SPACE', `A fork holds ${this.#store.region.words * 8} bytes of what its transactions touch: fork again for less work, or read with fork.table() and fork.query(), which take none of them.`, {
+      details: { bytes: this.#store.region.words * 8 },
       cause: error,
     })
   }

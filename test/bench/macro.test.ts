@@ -30,6 +30,7 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'memory': ['4d6d562b'],
   'pauses': [],
   'tpcc': ['231ee857 c7d352d7 848ab83b 23213108'],
+  'time-travel': ['8db5e3f5'],
   'idle': ['3fc8c70c'],
 }
 

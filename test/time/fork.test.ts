@@ -32,7 +32,7 @@ function stateOf(db: Pick<Callable, 'table' | 'query'>): unknown {
     some: [...db.table(member).scan({ from: 3, to: 11 })],
     counts: [db.table(member), db.table(pet), db.table(friend), db.table(loan), db.table(tally)].map((table) => table.count()),
     pets: [...db.table(pet).scan()],
-    ofOne: [...db.table(pet).scan({ prefix: 5 })],
+    ofOne: [...db.table(pet).scan({ prefix: [5] })],
     friends: byKey(db.table(friend)),
     loans: byKey(db.table(loan)),
     tallies: byKey(db.table(tally)),

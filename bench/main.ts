@@ -36,6 +36,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'pauses': async () => (await import('./macro/pauses.js')).pauses,
   'tpcc': async () => (await import('./macro/tpcc.js')).tpcc,
   'start': async () => (await import('./macro/start.js')).start,
+  'time-travel': async () => (await import('./macro/time-travel.js')).timeTravel,
   'idle': async () => (await import('./macro/idle.js')).idle,
 }
 

@@ -2,6 +2,7 @@
 import type { Description } from './describe/description.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
+import type { AnyChange } from './change.js'
 import type { HandlerFailure } from './handler-failure.js'
 import type { Position } from './position.js'
 import type { Durability, Receipt } from './receipt.js'
@@ -9,15 +10,16 @@ import type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-type
 import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
 import type { Replica } from './schema/replica.js'
-import type { Table, TableShape } from './schema/table.js'
+import type { Key, Row, Table, TableShape } from './schema/table.js'
 import type { EventType } from './service/event.js'
 import type { Procedure } from './service/procedure.js'
 import type { ReaderOf } from './service/table-handles.js'
 import type { Draft } from './service/transaction.js'
 import type { Messages, Run, Workflow } from './service/workflow.js'
 import type { Duration, SignalLike } from './signal.js'
-import type { Consumer, ConsumerHandler, ConsumerOptions, Consumers } from './consumer-types.js'
 import type { CommitOf, EventOf, Stream, StreamFilter, StreamOptions } from './stream-types.js'
+import type { Consumer, ConsumerHandler, ConsumerOptions, Consumers } from './consumer-types.js'
+import type { CompensateOptions, ForkOptions, History, HistoryOptions } from './time-types.js'
 
 export type { Durability, Receipt }
 
@@ -192,6 +194,21 @@ export interface Database extends AsyncDisposable, Queryable {
    * read the disk.
    */
   asOf(moment: Position | Date): Promise<Snapshot>
+  /**
+   * The versions of one row, from the log: who made them, when, before and after. Costs the reading of the log between `from` and `to`
+   * (docs/time-travel.md), and memory for at most 1,024 versions.
+   */
+  history<N extends string, S extends TableShape>(table: Table<S, N>, key: Key<S>, options?: HistoryOptions): History<Row<S>>
+  /**
+   * A branch of the database as it is now, or was at a position or a moment, to be written and thrown away. In memory it copies
+   * nothing; of a moment that has left memory it reads the disk, as `asOf` does. Errors: `HISTORY_GONE`, `CANCELLED`.
+   */
+  fork(moment?: Position | Date, options?: ForkOptions): Promise<Fork>
+  /**
+   * Undoes a committed transaction by a new one: every row that it changed gets the values of before, if no row has changed since; else
+   * `CONFLICT`, which names the row, and nothing has changed. Exactly once for each position. Events are not taken back.
+   */
+  compensate(position: Position, options?: CompensateOptions): Promise<Receipt<void>>
 
   /** The log: whole commits, in order, without gaps, catch-up then live. */
   changes<T extends Table = never, E extends EventType = never>(
@@ -251,5 +268,36 @@ export interface Database extends AsyncDisposable, Queryable {
   erasures(subject?: ErasureSubject): readonly ErasureRecord[]
 
   /** Waits for the calls in flight, then closes. Closing twice is fine. */
+  close(): Promise<void>
+}
+
+/**
+ * A branch of the database in memory, which can be written and is thrown away. The database never hears of it, and goes on meanwhile
+ * without being seen by it.
+ */
+export interface Fork extends AsyncDisposable, Queryable {
+  /** Where it branched off: the end of that batch. */
+  readonly position: Position
+  /** Milliseconds since the epoch: the time of that batch. */
+  readonly time: number
+  /** As `db.call`, on the branch. Nothing of it is durable. */
+  call<I, O>(procedure: Procedure<I, O>, ...rest: CallWith<I, CallOptions>): Promise<O>
+  /** As `db.submit`, with positions of the branch: they come after `position` and mean nothing to the database. */
+  submit<I, O>(procedure: Procedure<I, O>, ...rest: CallWith<I, CallOptions>): Promise<Receipt<O>>
+  /** As `db.submitMany`, on the branch. */
+  submitMany<I, O>(procedure: Procedure<I, O>, inputs: readonly NoInfer<I>[], options?: CallManyOptions<NoInfer<I>>): Promise<Outcome<O>[]>
+  /** As `db.transact`, on the branch. */
+  transact<R>(run: (tx: Draft) => R | PromiseLike<R>, options?: CallOptions & { readonly retries?: number | undefined }): Promise<R>
+  /** Reads the branch as it is now. */
+  table<S extends TableShape>(table: Table<S> | Replica<S>): ReaderOf<S>
+  /** Several reads of one moment of the branch. */
+  snapshot(): Snapshot
+  /** The commits of the branch, and none of the database. */
+  changes<T extends Table = never, E extends EventType = never>(options?: StreamOptions & StreamFilter<T, E>): Stream<CommitOf<T, E>>
+  /**
+   * What the branch has changed, row by row, in no order: the net of all its transactions. Costs what they have touched.
+   */
+  diff(): AnyChange[]
+  /** Throws the branch away. Closing twice is fine. */
   close(): Promise<void>
 }

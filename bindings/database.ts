@@ -1,7 +1,7 @@
 /** The database as users hold it: the typed surface over the engine. */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, ReadHost, type SnapshotView, type Store, type SubmitOptions } from '../engine/index.js'
+import { type Caller, type CheckpointKeeper, checkStore, type FrameFilter, LogFollower, type OpenEngine, type Program, ReadHost, type SnapshotView, type SubmitOptions } from '../engine/index.js'
 import { type ReadSource, ViewQueries } from '../query/index.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
@@ -12,6 +12,11 @@ import type { Description } from './describe/description.js'
 import { erasuresIn, eraseSubject } from './erasure.js'
 import type { EraseOptions, ErasureRecord } from './erasure-types.js'
 import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
+import type { DatabaseFork } from './fork.js'
+import type { RowHistory } from './history.js'
+import type { Moment } from './moments.js'
+import { TimeTravel } from './time-travel.js'
+import type { ForkOptions } from './time-types.js'
 import { type AnyReader, readerOf } from './replica-reader.js'
 import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
@@ -25,9 +30,6 @@ type Options = SubmitOptions & { readonly id?: string | undefined }
 const checkSymbol = Symbol.for('sluicedb.check')
 /** Not part of the contract: adapters find the program of a database by it. */
 export const programKey = Symbol.for('sluicedb.program')
-/** No batch of a log has this number or a smaller one. */
-const beforeAll = 1
-const recordsPerRead = 1_024
 const callOptions = new Set(['id', 'signal', 'timeoutMs', 'whenFull'])
 const manyOptions = new Set(['id', 'signal'])
 const checkpointOptions = new Set(['signal'])
@@ -111,6 +113,7 @@ export class SluiceDatabase {
   #description: Description | undefined
   readonly #queries: ViewQueries
   readonly #reads: ReadHost
+  readonly #time: TimeTravel
 
   constructor(open: OpenEngine, program: Program) {
     this.#open = open
@@ -126,6 +129,7 @@ export class SluiceDatabase {
     })
     this.#queries = new ViewQueries(engine.parts.store)
     this.#reads = new ReadHost(engine)
+    this.#time = new TimeTravel({ open, program, transactor: this.#transactor, branch: (forked) => new SluiceDatabase(forked, program), checkOptions: (_what, options) => checkCallOptions(options, callOptions) })
     this.#newest = {
       view: () => engine.reading(),
       lease: () => {
@@ -182,7 +186,7 @@ export class SluiceDatabase {
     try {
       if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The call was withdrawn by its signal before it ran.', { cause: signal.reason })
       const { value, batch } = this.#reads.run(procedure, input)
-      caller.done(index, value, batch, this.#placeOf(batch).index, false)
+      caller.done(index, value, batch, this.#time.moments.endOf(batch).index, false)
     } catch (error) {
       caller.failed(index, error as SluiceError)
     }
@@ -240,23 +244,21 @@ export class SluiceDatabase {
   snapshot(): Snapshot {
     const { engine } = this.#open
     engine.mustBeOpen()
-    return this.#handle(engine.openView()!, this.#placeOf(engine.durable)) as unknown as Snapshot
+    return this.#handle(engine.openView()!, this.#time.moments.endOf(engine.durable)) as unknown as Snapshot
   }
 
   async asOf(moment: unknown): Promise<Snapshot> {
-    const { engine, firstBatch, keeper, disk, options, catalog } = this.#open
-    engine.mustBeOpen()
-    const target = await inPositions(this.#momentOf(moment))
-    if (target.batch > engine.durable) {
-      throw SluiceError.of('INVALID_USE', 'asOf() was asked for a position that this database has not reached.')
-    }
-    const view = target.batch >= firstBatch ? engine.openView(target.batch) : undefined
-    if (view !== undefined) return this.#handle(view, target) as unknown as Snapshot
-    const { program, store } = engine.parts
-    const past = { program, catalog, disk, memoryBytes: options.memoryBytes ?? store.region.words * 8, batch: target.batch }
-    const read = (): Promise<Store> => openPast(past)
-    const restored = await inPositions(keeper === undefined ? read() : keeper.exclusively(read))
-    return this.#handle(new (engine.newest.constructor as typeof SnapshotView)(restored, -1, target.batch), target) as unknown as Snapshot
+    const { view, at } = await this.#time.viewAt('asOf()', moment)
+    return this.#handle(view, at) as unknown as Snapshot
+  }
+  history(table: unknown, key: unknown, options?: unknown): RowHistory {
+    return this.#time.history(table, key, options)
+  }
+  fork(moment?: unknown, options?: ForkOptions): Promise<DatabaseFork> {
+    return this.#time.fork(moment, options)
+  }
+  compensate(position: unknown, options?: unknown): Promise<Receipt<void>> {
+    return this.#time.compensate(position, options)
   }
 
   #handle(view: SnapshotView, place: Moment): SnapshotHandle {
@@ -264,76 +266,6 @@ export class SluiceDatabase {
     const handle = new SnapshotHandle(view, place, queries, this.#program, () => this.#snapshots.delete(handle))
     this.#snapshots.add(handle)
     return handle
-  }
-
-  /** The end of a batch: where it stands in the log, and when it was. */
-  #placeOf(batch: number): Moment {
-    const known = this.#open.engine.momentOf(batch)
-    return { batch, index: Math.max(0, known.records - 1), time: known.time }
-  }
-
-  async #momentOf(moment: unknown): Promise<Moment> {
-    if (moment instanceof Date) {
-      if (Number.isNaN(moment.getTime())) throw SluiceError.of('INVALID_USE', 'asOf() was given an invalid Date.')
-      return await this.#lastBefore(moment.getTime())
-    }
-    const parts = positionParts(moment)
-    if (parts === undefined) throw SluiceError.of('INVALID_USE', `asOf() takes a Position or a Date, not ${shown(moment)}.`)
-    return (await this.#endOf(parts.batch)) ?? { ...parts, time: 0 }
-  }
-
-  /** The last record of a batch: the position that a state after it has. */
-  async #endOf(batch: number): Promise<Moment | undefined> {
-    const known = this.#open.engine.momentOf(batch)
-    if (known.batch === batch) return { batch, index: Math.max(0, known.records - 1), time: known.time }
-    let end: Moment | undefined
-    const { disk } = this.#open
-    if (disk === undefined || batch <= beforeAll) return undefined
-    await this.#readRecords(batch - 1, (record) => {
-      if (record.batch !== batch) return false
-      end = record
-      return true
-    })
-    return end
-  }
-
-  /** Reads records from the log, behind a batch, as long as `visit` says so. */
-  async #readRecords(afterBatch: number, visit: (record: Moment) => boolean): Promise<void> {
-    const follower = this.#follower({ tables: undefined, events: undefined, outcomes: true }, afterBatch, -1)
-    try {
-      while (follower.isBehind()) {
-        const records: DecodedTransaction[] = []
-        if (!follower.readRing(recordsPerRead, records)) await follower.readFiles(recordsPerRead, records)
-        for (const { batch, index, time } of records) if (!visit({ batch, index, time })) return
-        if (records.length === 0) return
-      }
-    } finally {
-      follower.close()
-    }
-  }
-
-  /** The last batch whose time is not after a moment. */
-  async #lastBefore(ms: number): Promise<Moment> {
-    const start = this.#oldestBatch()
-    let last: Moment = { batch: start, index: 0, time: 0 }
-    await this.#readRecords(start, (record) => {
-      if (record.time > ms) return false
-      last = record
-      return true
-    })
-    if (last.batch === start && start > beforeAll) {
-      const why = this.#open.disk === undefined ? 'a database without a path has the newest frames only: open it with a path' : 'retention has removed what was before: keep more of the log'
-      throw SluiceError.of('HISTORY_GONE', `That moment is before position ${formatPosition(start, 0)}, where the log begins, for ${why}.`, { details: { oldest: formatPosition(start, 0) } })
-    }
-    return last
-  }
-
-  /** The batch before the oldest one that can still be read. */
-  #oldestBatch(): number {
-    const { engine, disk } = this.#open
-    if (disk !== undefined) return Math.max(beforeAll, oldestInLog(disk))
-    const { frames } = engine.parts
-    return Math.max(beforeAll, frames.read(frames.tail, frames.publishedHead)?.previous ?? beforeAll)
   }
 
   // ── the log ───────────────────────────────────────────────────────────────────────────────────────────
@@ -378,8 +310,8 @@ export class SluiceDatabase {
   #startOf(from: unknown): { batch: number; index: number; since?: number } {
     const { engine } = this.#open
     if (from === undefined || from === 'now') return { batch: engine.durable, index: -1 }
-    if (from === 'beginning') return { batch: this.#oldestBatch(), index: -1 }
-    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: this.#oldestBatch(), index: -1, since: from.getTime() }
+    if (from === 'beginning') return { batch: this.#time.moments.oldestBatch, index: -1 }
+    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: this.#time.moments.oldestBatch, index: -1, since: from.getTime() }
     const parts = positionParts(from)
     if (parts === undefined) throw wrongStart(shown(from))
     // The end of a batch is after all of it: the batch itself may have left the log.
@@ -403,7 +335,7 @@ export class SluiceDatabase {
   stats(): DatabaseStats {
     const { engine } = this.#open
     engine.mustBeOpen()
-    const { batch, index } = this.#placeOf(engine.durable)
+    const { batch, index } = this.#time.moments.endOf(engine.durable)
     return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams, snapshots: this.#snapshots.size })
   }
 
@@ -438,7 +370,7 @@ export class SluiceDatabase {
     if (typeof directory !== 'string' || directory === '') throw SluiceError.of('INVALID_USE', `db.backup() takes a directory, not ${shown(directory)}.`)
     const startedMs = this.#open.engine.environment.monotonicMs()
     const { batch, bytes } = await keeper.backup(directory, { signal: options.signal, onProgress: options.onProgress })
-    const { index } = this.#placeOf(batch)
+    const { index } = this.#time.moments.endOf(batch)
     return { position: formatPosition(batch, index), bytes, durationMs: this.#msSince(startedMs) }
   }
 
@@ -467,6 +399,7 @@ export class SluiceDatabase {
     if (!this.#consumers.isEmpty) await this.#consumers.close()
     const closed = this.#open.close()
     this.#transactor.close()
+    await this.#time.close()
     for (const stream of [...this.#streams]) stream.advance()
     await closed
     for (const stream of [...this.#streams]) await stream.close()
@@ -475,12 +408,6 @@ export class SluiceDatabase {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
-}
-
-interface Moment {
-  readonly batch: number
-  readonly index: number
-  readonly time: number
 }
 
 class SnapshotHandle implements Disposable {

@@ -48,10 +48,11 @@ export type {
   Consumer, ConsumerHandler, ConsumerKey, ConsumerOptions, Consumers, ConsumerStats, ConsumerSummary, Delivery, ParkedChoice, ParkedDelivery,
   ParkedOptions, RedeliveryOptions,
 } from './consumer-types.js'
+export type { CompensateOptions, ForkOptions, History, HistoryOptions, RowVersion } from './time-types.js'
 export type { Duration, Signal, SignalLike } from './signal.js'
 export type {
   BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointResult, Database,
-  Durability, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
+  Durability, Fork, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
 } from './database-types.js'
 
 export type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'

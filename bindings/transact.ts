@@ -13,7 +13,7 @@
 import type { Environment } from '../engine/base/environment.js'
 import { type ErrorCode, SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type AbortLike, type Draft, DraftHost, DraftTable, type Engine, type Program, type TableDescriptor } from '../engine/index.js'
+import { type AbortLike, type Draft, DraftHost, DraftTable, type Engine, type HandInOptions, type Program, type TableDescriptor } from '../engine/index.js'
 import { eventOrdinal, tableOrdinal } from './catalog.js'
 import { shown } from './schema/definition.js'
 
@@ -22,7 +22,11 @@ export interface TransactOptions {
   readonly signal?: AbortLike | undefined
   readonly timeoutMs?: number | undefined
   readonly retries?: number | undefined
+  /** For who needs the place in the log too; no option of users. */
+  readonly placed?: HandInOptions['placed']
 }
+/** How a body of ours finds tables by name. */
+export const tableNamed: unique symbol = Symbol('tables of a draft by name')
 export const transactOptions: ReadonlySet<string> = new Set(['id', 'signal', 'timeoutMs', 'retries'])
 
 type Body = (tx: object) => unknown
@@ -58,8 +62,11 @@ export class Transactor {
       for (let attempt = 0; ; attempt += 1) {
         patience.mustLast()
         const known = id === undefined ? undefined : this.#host.known(id)
-        if (known !== undefined) return known.value
-        const run = await this.#run(body as Body, id, patience)
+        if (known !== undefined) {
+          options.placed?.({ batch: known.batch, index: known.index, repeated: true })
+          return known.value
+        }
+        const run = await this.#run(body as Body, id, patience, options.placed)
         if ('value' in run) return run.value
         if (attempt >= retries) throw run.stale
         await patience.pause(attempt)
@@ -70,7 +77,7 @@ export class Transactor {
     }
   }
 
-  async #run(body: Body, id: string | undefined, patience: Patience): Promise<Run> {
+  async #run(body: Body, id: string | undefined, patience: Patience, placed: HandInOptions['placed']): Promise<Run> {
     const draft = this.#host.begin()
     let value: unknown
     try {
@@ -81,7 +88,7 @@ export class Transactor {
       draft.end()
       draft.view.close()
     }
-    const options = { id, signal: patience.signal, timeoutMs: patience.leftMs }
+    const options = { id, signal: patience.signal, timeoutMs: patience.leftMs, placed }
     const { doom } = draft
     try {
       if (doom !== undefined) {
@@ -109,6 +116,7 @@ export class Transactor {
       return { descriptor: table.descriptor, handle: tableAt(table.ordinal) }
     }
     return Object.freeze({
+      [tableNamed]: (name: string) => queried(name).handle,
       now: draft.now,
       table: (handle: unknown) => {
         let ordinal = ordinals.get(handle)

@@ -16,7 +16,8 @@ import type { Caller, CallTable } from './call-table.js'
 import type { Program } from './schema/descriptor.js'
 import { databaseState } from './shared/control.js'
 import type { ResponseEntry } from './shared/response-ring.js'
-import { SnapshotView } from './store/snapshot-view.js'
+import type { SnapshotView } from './store/snapshot-view.js'
+import { FrameIndex, type FrameMoment } from './stream/frame-index.js'
 import type { Sequencer } from './sequencer/sequencer.js'
 import { committed, decodeError, outcomeKindMask, repeatedFlag } from './txn/outcome.js'
 import { timeNow } from './worker/clock.js'
@@ -53,8 +54,8 @@ export class Engine {
   readonly #inline: Sequencer | undefined
   readonly #lanes: InlineLaneHost | undefined
   readonly #followers = new Set<Follower>()
-  #moment = { batch: 0, records: 0, time: 0 }
-  #momentCounter: number
+  /** Moments of the newest part of the log. */
+  readonly frames: FrameIndex
   #toPublish = false
   /** Nothing is published: see `quietly`. */
   #isHeld = false
@@ -98,9 +99,9 @@ export class Engine {
     })
     this.#calls = this.#admission.calls
     const slot = store.snapshots.take()
-    this.newest = new SnapshotView(store, slot, store.snapshots.holdNewest(slot, this.#durable))
+    this.newest = parts.viewAt(slot, store.snapshots.holdNewest(slot, this.#durable))
     this.#seenDurable = control.durable
-    this.#momentCounter = parts.frames.tail
+    this.frames = new FrameIndex(parts.frames)
     this.supervisor = new Supervisor(parts, threads, environment, (error) => this.stopped(error))
     this.#answersPerTurn = plan.workers > 0 || plan.hasLogThread ? limits.answersPerTurnMax : Infinity
     if (plan.workers === 0) {
@@ -403,29 +404,15 @@ export class Engine {
     const { store } = this.parts
     const slot = store.snapshots.take()
     if (slot < 0) throw overloaded('open snapshots', limits.snapshotSlots)
-    if (batch === undefined || batch >= this.durable) return new SnapshotView(store, slot, store.snapshots.holdNewest(slot, this.#durable))
-    if (store.snapshots.holdOld(slot, batch, store.domains.length)) return new SnapshotView(store, slot, batch)
+    if (batch === undefined || batch >= this.durable) return this.parts.viewAt(slot, store.snapshots.holdNewest(slot, this.#durable))
+    if (store.snapshots.holdOld(slot, batch, store.domains.length)) return this.parts.viewAt(slot, batch)
     store.snapshots.give(slot)
     return undefined
   }
 
   /** How many records a batch has in the log, and its time, as far as the ring of frames goes back; zeros beyond. */
-  momentOf(batch: number): { readonly batch: number; readonly records: number; readonly time: number } {
-    const { frames } = this.parts
-    // Snapshots ask for newer and newer batches: go on where the last look ended. Once more from the tail, if that was overwritten.
-    for (let attempt = 0; attempt < 2; attempt += 1) {
-      if (batch < this.#moment.batch || !frames.stillThere(this.#momentCounter)) {
-        this.#moment = { batch: 0, records: 0, time: 0 }
-        this.#momentCounter = frames.tail
-      }
-      const head = frames.publishedHead
-      for (let entry = frames.read(this.#momentCounter, head); entry !== undefined && entry.batch <= batch; entry = frames.read(entry.next, head)) {
-        this.#moment = { batch: entry.batch, records: entry.records, time: entry.now }
-        this.#momentCounter = entry.next
-      }
-      if (frames.stillThere(this.#momentCounter)) break
-    }
-    return this.#moment
+  momentOf(batch: number): FrameMoment {
+    return this.frames.momentOf(batch)
   }
 
   /** Nothing runs and nothing waits: the store stands still. */

@@ -19,7 +19,10 @@ import type { DraftInput } from './txn/draft-commit.js'
 import { committed, decodeError, encodeError, outcomeKindMask, outcomeOfCode } from './txn/outcome.js'
 import { requestHashOfName } from './txn/request-hash.js'
 
-export type HandInOptions = Omit<SubmitOptions, 'partition'>
+export type HandInOptions = Omit<SubmitOptions, 'partition'> & {
+  /** Told of the place in the log, before the answer. */
+  readonly placed?: ((place: { readonly batch: number; readonly index: number; readonly repeated: boolean }) => void) | undefined
+}
 
 const nothing = new Uint8Array(0)
 
@@ -43,7 +46,7 @@ export class DraftHost {
   }
 
   /** What a durable outcome of this id says, if there is one. Throws when it is of another request, or an error. */
-  known(id: string): { readonly value: unknown } | undefined {
+  known(id: string): { readonly value: unknown; readonly batch: number; readonly index: number } | undefined {
     idBytes(id)
     const { store } = this.#kit
     const table = store.tables.find((one) => one.name === outcomeTableName)!
@@ -55,7 +58,7 @@ export class DraftHost {
     const reader = new ByteReader(found.value)
     const kind = found.outcome & outcomeKindMask
     if (kind !== committed) throw decodeError(kind, reader)
-    return { value: reader.left === 0 ? undefined : decodeCanonical(reader) }
+    return { value: reader.left === 0 ? undefined : decodeCanonical(reader), batch: found.batch, index: found.place }
   }
 
   /**
@@ -79,7 +82,11 @@ export class DraftHost {
 
   #handIn(input: DraftInput, partition: number, options: HandInOptions): Promise<unknown> {
     return new Promise((resolve, reject: (error: SluiceError) => void) => {
-      const caller: Caller = { done: (_index, value) => resolve(value), failed: (_index, error) => reject(error) }
+      const done: Caller['done'] = (_index, value, batch, index, repeated) => {
+        options.placed?.({ batch, index, repeated })
+        resolve(value)
+      }
+      const caller: Caller = { done, failed: (_index, error) => reject(error) }
       this.#engine.submit(this.#procedure, input, caller, 0, { ...options, partition })
     })
   }

@@ -79,6 +79,8 @@ export interface OpenEngine {
   readonly eraser: Eraser
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
+  /** Of a fork: the moment that it began with, which its own log does not have. */
+  readonly origin?: { readonly batch: number; readonly index: number; readonly time: number } | undefined
   close(): Promise<void>
 }
 

@@ -13,7 +13,7 @@ import type { QueryPlan } from './logical-plan.js'
 import { planQuery } from './planner.js'
 import { PreparedQuery } from './prepared-query.js'
 import { resolveQuery, type ResolvedQuery } from './resolved-query.js'
-import { addressedColumns, AddressedSource, namedColumns, NamedSource } from './row-source.js'
+import { addressedColumns, AddressedSource, LayeredSource, namedColumns, NamedSource } from './row-source.js'
 
 /** What the floor above hands in; the object itself is what plans are kept for. */
 export interface QueryDefinition {
@@ -94,7 +94,7 @@ interface Outside {
   readonly prepared: Map<string, PreparedQuery>
 }
 
-/** Of one store, at views of it. */
+/** Of one store, at views of it, which are all layered or none. */
 export class ViewQueries {
   readonly #tableOf: (name: string) => TableStore
   readonly #outside = new WeakMap<QueryDefinition, Outside>()
@@ -111,7 +111,7 @@ export class ViewQueries {
   run(definition: QueryDefinition, view: SnapshotView, given: unknown, options: unknown): unknown[] {
     const outside = this.#outsideOf(definition)
     const prepared = this.#preparedFor(outside, view)
-    const sources = outside.tables.map((table) => new AddressedSource(view, table))
+    const sources = outside.tables.map((table) => (view.isLayered ? new LayeredSource(view, table) : new AddressedSource(view, table)))
     return prepared.run(sources, outside.parameters.of(given), afterOf(options))
   }
 
@@ -137,7 +137,7 @@ export class ViewQueries {
     let prepared = all.get(key)
     if (prepared === undefined) {
       if (all.size >= limits.queryPlansMax) all.clear()
-      prepared = new PreparedQuery(query, planQuery(query, { isInside: false, sizes }), addressedColumns(tables))
+      prepared = new PreparedQuery(query, planQuery(query, { isInside: false, sizes }), view.isLayered ? namedColumns(tables.map(({ descriptor }) => descriptor)) : addressedColumns(tables))
       all.set(key, prepared)
     }
     return prepared

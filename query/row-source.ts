@@ -106,6 +106,35 @@ export class AddressedSource implements RowSource {
   }
 }
 
+/** At a view that has no addresses for its rows: whole rows, columns by name. */
+export class LayeredSource implements RowSource {
+  readonly descriptor: TableDescriptor
+  readonly #view: SnapshotView
+  readonly #table: TableStore
+
+  constructor(view: SnapshotView, table: TableStore) {
+    this.descriptor = table.descriptor
+    this.#view = view
+    this.#table = table
+  }
+
+  get(key: unknown): object | undefined {
+    return this.#view.get(this.#table, key)
+  }
+  index(name: string, values: readonly unknown[]): Iterable<object> {
+    return this.#view.indexGet(this.#table, this.#treeOf(name), bare(values))
+  }
+  scan(name: string, range: object): Iterable<object> {
+    return this.#view.scan(this.#table, this.#treeOf(name), range)
+  }
+  all(): Iterable<object> {
+    return this.#view.all(this.#table)
+  }
+  #treeOf(name: string): TableStore['trees'][number] {
+    return this.#table.trees.find((tree) => tree.name === name)!
+  }
+}
+
 /** How generated code reads column `column` of the row `r` of source `source`. */
 export interface ColumnAccess {
   readonly expression: (source: number, column: number) => string

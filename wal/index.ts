@@ -51,6 +51,7 @@ export {
 export { detachedFrames } from './log-detached.js'
 export { LogReader, type LogReaderOptions } from './log-reader.js'
 export { rewriteLog, type RewrittenSegment } from './log-rewrite.js'
+export { lastFrameBefore, type LogSearch, startsOf } from './log-times.js'
 export { LogWriter, type Durability, type FrameAt, type LogWriterOptions, type Preparation } from './log-writer.js'
 export { applyRetention, removable, type Removable, type RetentionRules, type Retired } from './retention.js'
 export { newestSchema } from './newest-schema.js'

@@ -215,6 +215,13 @@ export const limits = {
   erasureAnswersMax: 1_024,
   /** Bytes of a subject. */
   erasureSubjectBytesMax: 1 * KiB,
+  // time travel
+  /** Of memory for what the transactions of one fork touch. */
+  forkBytes: 512 * MiB,
+  /** Versions of a row that are kept while its history is read in reverse. */
+  historyVersionsMax: 1_024,
+  /** How often a compensation that met another transaction looks again. */
+  compensationRetries: 10,
 
   // streams
   streamBufferCommitsMax: 1_024,

@@ -24,9 +24,10 @@ import type { Statistics } from '../shared/statistics.js'
 import type { Store } from '../store/store.js'
 import { outOfSpace } from '../store/domain.js'
 import { committed, encodeError, encodeShortError, errorOf, outcomeOfCode } from '../txn/outcome.js'
+import { attachToFork, type ForkLanes, ForkTable } from '../txn/fork-table.js'
 import { requestHashOf } from '../txn/request-hash.js'
 import type { Realm } from '../txn/realm.js'
-import { makeServiceScope } from '../txn/service-scope.js'
+import { type MakeTable, makeServiceScope } from '../txn/service-scope.js'
 import { BrokenBatch, crossLane, Transaction } from '../txn/transaction.js'
 import { AnswerBlocks } from './answer-blocks.js'
 import type { SpeculatedLane } from './speculated-lane.js'
@@ -42,10 +43,15 @@ export interface LaneRunnerParts {
   readonly realm: Realm
   readonly worker: number
   readonly statistics: Statistics
+  /** Of a fork. */
+  readonly fork?: ForkLanes | undefined
 }
 
 /** It says that nothing was decided: a repeat with the same id runs, as if this one had never been. */
 const conflicted = outcomeOfCode('CONFLICT')
+
+const forkTable: MakeTable = (...made) => new ForkTable(...made)
+const makeForkScope: typeof makeServiceScope = (transaction, service, isReadOnly) => makeServiceScope(transaction, service, isReadOnly, false, forkTable)
 
 export class LaneRunner {
   readonly transaction: Transaction
@@ -62,8 +68,9 @@ export class LaneRunner {
 
   constructor(parts: LaneRunnerParts) {
     this.#parts = parts
-    this.transaction = new Transaction(parts.program, parts.store, parts.log, makeServiceScope)
     this.#readsSnapshot = parts.program.procedures.map(({ descriptor }) => descriptor.isolation === 'snapshot')
+    this.transaction = new Transaction(parts.program, parts.store, parts.log, parts.fork === undefined ? makeServiceScope : makeForkScope)
+    if (parts.fork !== undefined) attachToFork(this.transaction, parts.fork)
     this.#reader = new ByteReader(parts.requests.bytes)
     this.#laneCostMax = laneCostMax(parts.store.partitions)
     this.#answers = new AnswerBlocks(parts.store, parts.store.domains[parts.worker]!)

@@ -30,6 +30,15 @@ export interface FrameEntry {
   next: number
 }
 
+export interface FrameHeader {
+  /** The counters of the entry and of what comes behind it. */
+  at: number
+  next: number
+  batch: number
+  now: number
+  records: number
+}
+
 export class FrameRing {
   readonly buffer: SharedArrayBuffer
   readonly overflow: SharedArrayBuffer
@@ -173,6 +182,25 @@ export class FrameRing {
         body: kind === inOverflow ? this.#overflowBytes.subarray(0, bodyBytes) : this.bytes.subarray(from, from + bodyBytes),
         next,
       }
+    }
+  }
+
+  /** What the header of the entry at a counter says, fillers skipped; false where `read` answers undefined. To be believed as that is (F2). */
+  peek(counter: number, head: number, into: FrameHeader): boolean {
+    for (;;) {
+      if (counter === head) return false
+      const at = counter & (this.#words - 1)
+      const words = this.i32[at * 2]!
+      const kind = this.i32[at * 2 + 1]!
+      if (words <= 0 || !this.stillThere(counter)) return false
+      into.at = counter
+      into.next = (counter + words) | 0
+      counter = into.next
+      if (kind === 0) continue
+      into.batch = this.#f64[at + 1]!
+      into.now = this.#f64[at + 3]!
+      into.records = this.i32[(at + 4) * 2]!
+      return true
     }
   }
 

@@ -16,6 +16,8 @@ import type { SnapshotGuard } from './ordered-cursor.js'
 
 export class SnapshotView implements SnapshotGuard {
   readonly store: Store
+  /** Its rows lie in two stores (fork-view.ts): it has no addresses for them. */
+  readonly isLayered: boolean = false
   readonly #snapshots: SnapshotTable
   /** -1 for a store of its own, which nobody writes. */
   readonly #slot: number
@@ -60,7 +62,8 @@ export class SnapshotView implements SnapshotGuard {
     return this.#slot > 0 ? this.#slot : -1
   }
 
-  #mustBeOpen(): void {
+  /** Throws when it is closed. */
+  mustBeOpen(): void {
     if (this.#isOpen) return
     if (this.#isDatabaseClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database of this snapshot is closed: open() it again.')
     throw SluiceError.of('INVALID_USE', 'This snapshot is closed: take a new one.')
@@ -70,11 +73,13 @@ export class SnapshotView implements SnapshotGuard {
 
   /** Where the version of a row with this key can be read until the next call, or 0. */
   find(table: TableStore, key: unknown): number {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     table.key.set(key)
     const part = table.part(table.partitionOfKey())
     const row = part.findAny()
-    return row === 0 ? 0 : this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
+    if (row !== 0) return this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
+    this.check() // a row that was there may have been reclaimed
+    return 0
   }
 
   get(table: TableStore, key: unknown): PlainRow | undefined {
@@ -84,10 +89,13 @@ export class SnapshotView implements SnapshotGuard {
 
   /** One column. Of fixed size, it is read in place and believed if ts, read after it, is no newer (R12): nothing is copied. */
   value(table: TableStore, key: unknown, column: number): unknown {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     table.key.set(key)
     const row = table.part(table.partitionOfKey()).findAny()
-    if (row === 0) return undefined
+    if (row === 0) {
+      this.check()
+      return undefined
+    }
     const { store } = this
     if (this.#slot === 0 && !table.layout.columns[column]!.isVar) {
       store.region.fence()
@@ -100,7 +108,7 @@ export class SnapshotView implements SnapshotGuard {
   }
 
   count(table: TableStore): number {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     let count = 0
     for (let p = 0; p < table.partitions; p += 1) {
       const cell = this.store.cellAt(table.part(p).countCell, countCellWords, this.#batch, this.#guardedSlot)
@@ -111,7 +119,7 @@ export class SnapshotView implements SnapshotGuard {
 
   /** Every row: in key order where the table is ordered. */
   *all(table: TableStore): Generator<PlainRow, void, void> {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     if (table.ordered) {
       yield* this.scan(table, table.trees[0]!, undefined)
       return
@@ -121,7 +129,7 @@ export class SnapshotView implements SnapshotGuard {
 
   /** Throws what is wrong with a range, before anybody iterates. */
   checkRange(table: TableStore, plan: TreePlan, range: unknown): void {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     boundsOf(table, plan, ownColumns(plan), range)
   }
 
@@ -150,7 +158,7 @@ export class SnapshotView implements SnapshotGuard {
   }
   /** Rows of all partitions, in no order; some may not be there at this view. */
   addressesOfAll(table: TableStore): readonly number[] {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     return Array.from({ length: table.partitions }, (_, p) => rowsOf(table.part(p))).flat()
   }
   /** Where the version of a row can be read until the next call, or 0 where there is none. */
@@ -159,7 +167,7 @@ export class SnapshotView implements SnapshotGuard {
   }
 
   #gather(table: TableStore, plan: TreePlan, bounds: Bounds): readonly number[] {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     if (bounds.isEmpty) return []
     const partition = table.partitionOfLeading(plan.columns, bounds.fixed)
     const parts = table.partsOf(plan, partition)
@@ -171,7 +179,7 @@ export class SnapshotView implements SnapshotGuard {
 
   *#decoded(table: TableStore, rows: readonly number[]): Generator<PlainRow, void, void> {
     for (const row of rows) {
-      this.#mustBeOpen()
+      this.mustBeOpen()
       const version = this.store.versionAt(row, table.layout.words, this.#batch, this.#guardedSlot)
       if (version !== 0) yield table.codec.decode(version)
     }

@@ -10,7 +10,7 @@
  */
 import { ByteReader } from '../base/bytes.js'
 import { limits } from '../base/limits.js'
-import type { LoggedCatalog } from '../schema/catalog.js'
+import type { LoggedCatalog, LoggedTable } from '../schema/catalog.js'
 import { recordOf } from '../schema/catalog.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
 import { isEngineId, isErasureRecordId } from '../schema/handler-ids.js'
@@ -20,6 +20,7 @@ import { areOfOneGeneration, reshaping } from '../schema/row-shape.js'
 import { layoutOf, type RowLayout } from '../schema/row-layout.js'
 import { Region } from '../shared/region.js'
 import { layBefore, layImage } from '../store/row-image.js'
+import { type IsWanted, rowFilter, type WantedRow } from './row-filter.js'
 import { CellMemory, type PlainRow, RowCodec } from '../store/row-codec.js'
 import { erasedFlag } from '../txn/outcome.js'
 import { changeKind, changeWords, eventWords, FrameBodyReader, transactionWords } from '../../wal/index.js'
@@ -53,6 +54,8 @@ export interface DecodedTransaction {
   readonly value: Uint8Array | undefined
   readonly changes: readonly DecodedChange[]
   readonly events: readonly DecodedEvent[]
+  /** Changes of tables that the application has no more: they are not among `changes`. */
+  readonly lost: number
 }
 
 /** What a reader wants; undefined sets want everything. */
@@ -61,6 +64,8 @@ export interface FrameFilter {
   readonly events: ReadonlySet<string> | undefined
   /** Also transactions that changed and emitted nothing: recorded aborts. */
   readonly outcomes: boolean
+  /** Changes of this row alone, which is of one of the tables. */
+  readonly row?: WantedRow | undefined
 }
 export const allRecords: FrameFilter = { tables: undefined, events: undefined, outcomes: true }
 
@@ -68,9 +73,12 @@ interface TableDecoder {
   readonly name: string
   /** The engine's, or gone: its rows are no news to anybody (R49). */
   readonly isHidden: boolean
+  readonly isGone: boolean
   readonly reshape: ((row: PlainRow) => PlainRow) | undefined
   readonly layout: RowLayout
   readonly key: readonly string[]
+  readonly logged: LoggedTable
+  isWanted: IsWanted | undefined
   codec: RowCodec
 }
 
@@ -92,6 +100,7 @@ export class FrameDecoder {
   readonly #events: readonly EventDecoder[]
   readonly #procedures: readonly string[]
   readonly #reader = new ByteReader(new Uint8Array(0))
+  readonly #source: { ints: Int32Array; bytes: Uint8Array } = { ints: new Int32Array(0), bytes: new Uint8Array(0) }
   #memory = scratchMemory(scratchWordsMin)
 
   constructor(catalog: LoggedCatalog, today?: LoggedCatalog) {
@@ -102,9 +111,12 @@ export class FrameDecoder {
       return {
         name: table.name,
         isHidden: table.name.startsWith(ownTablePrefix) || now === undefined,
+        isGone: now === undefined && !table.name.startsWith(ownTablePrefix),
         reshape: now === undefined || !areOfOneGeneration(table, now) ? undefined : reshaping(table, now),
         layout,
         key: table.key,
+        logged: table,
+        isWanted: undefined,
         codec: new RowCodec(layout, this.#memory),
       }
     })
@@ -144,10 +156,13 @@ export class FrameDecoder {
     const { words } = body
     const isFiltered = filter.tables !== undefined || filter.events !== undefined
     const decodedChanges: DecodedChange[] = []
+    let lost = 0
     for (let n = 0; n < changes; n += 1) {
       const c = body.changesWord + (change + n) * changeWords
       const table = this.#tables[words[c]!]!
+      if (table.isGone) lost += 1
       if (table.isHidden || (isFiltered && !filter.tables?.has(table.name))) continue
+      if (filter.row !== undefined && !this.#isWanted(filter.row, table, body, c, base)) continue
       decodedChanges.push(this.#change(body, table, c, base))
     }
     const decodedEvents: DecodedEvent[] = []
@@ -187,7 +202,16 @@ export class FrameDecoder {
       value: (filter.outcomes && idBytes > 0) || isErasure ? body.bytes.slice(base + words[at + 4]!, base + words[at + 4]! + words[at + 5]!) : undefined,
       changes: decodedChanges,
       events: decodedEvents,
+      lost,
     })
+  }
+
+  /** A decoder is asked for one row in all its life. */
+  #isWanted(row: WantedRow, table: TableDecoder, body: FrameBodyReader, c: number, base: number): boolean {
+    const isWanted = (table.isWanted ??= rowFilter(row, table.logged))
+    this.#source.ints = body.words
+    this.#source.bytes = body.bytes
+    return isWanted(this.#source, base + body.words[c + (body.words[c + 1] === changeKind.delete ? 4 : 2)]!)
   }
 
   #change(body: FrameBodyReader, table: TableDecoder, c: number, base: number): DecodedChange {

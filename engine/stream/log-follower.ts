@@ -36,6 +36,8 @@ export interface FollowerOptions {
   /** Read what comes after this place: a batch, and an index in it (-1: all of the batch). */
   readonly afterBatch: number
   readonly afterIndex: number
+  /** An entry of the ring that is not behind the batch, to look from; undefined: from the oldest one. */
+  readonly near?: ((batch: number) => number | undefined) | undefined
 }
 
 export function logOf({ directory }: DatabaseFiles): FileLogStorage {
@@ -156,7 +158,7 @@ export class LogFollower {
     const { frames, disk } = this.#options
     for (let attempt = 0; attempt < 3; attempt += 1) {
       const head = frames.publishedHead
-      const start = frames.tail
+      const start = this.#options.near?.(this.#batch) ?? frames.tail
       let counter = start
       let isFirst = true
       let gone = false

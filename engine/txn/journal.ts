@@ -10,13 +10,14 @@
  *   touched        a row, an image of ours             treeInserted   a tree, a record
  *   touchedFirst   a row, its version of this batch    treeRemoved    a tree, a removal
  *   inserted       a row                               counted        rows more: one op for each part
+ *   brought        a row of a fork's base (store/fork-store.ts)
  *
  * The first transaction of a batch that touches a row finds it as the batch found it: the version that has just been saved serves
  * as the image too, and the row is copied once and not twice.
  *
  * Undoing walks the ops backwards and allocates nothing (R11).
  */
-export const opKind = { touched: 1, inserted: 2, treeInserted: 3, treeRemoved: 4, counted: 5, touchedFirst: 6 } as const
+export const opKind = { touched: 1, inserted: 2, treeInserted: 3, treeRemoved: 4, counted: 5, touchedFirst: 6, brought: 7 } as const
 export const opInts = 5
 
 const mapLoadMax = 0.5

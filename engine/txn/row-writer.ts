@@ -14,6 +14,7 @@ import { wordsFor } from '../shared/region.js'
 import { type LaneLog, recordCostBytes } from '../shared/lane-log.js'
 import { type ColumnLayout, lengthMask } from '../schema/row-layout.js'
 import { type Domain, flagDeleted, flagQueued } from '../store/domain.js'
+import { flagUnknown } from '../store/fork-store.js'
 import { orderedKeyBytesMax } from '../store/ordered-index.js'
 import { cellInts, longAddress } from '../store/row-codec.js'
 import { writeBefore, writeImage } from '../store/row-image.js'
@@ -162,6 +163,31 @@ export class RowWriter {
     domain.noteInsert(row)
     part.hash.insert(hash, row)
     return row
+  }
+
+  /**
+   * Lays down a row as the base of a fork has it (store/fork-store.ts): undone like a change, and neither counted nor recorded. `known`: the row
+   * of its key that was brought before, or 0. `isStaged`: its values are, under its staged key; else that row holds them.
+   */
+  bring(part: TablePart, known: number, isStaged: boolean): void {
+    const { table, domain } = part
+    const { words } = table.layout
+    const { journal } = this
+    this.#reserve(domain, words + 1, 2)
+    journal.reserve(0)
+    let row = known
+    if (row === 0) {
+      part.hash.reserve(table.key.hash)
+      row = part.takeSlot()
+      this.#i32[row * 2 + 2] = 0
+      this.#f64[row] = this.batch
+      domain.noteInsert(row)
+      part.hash.insert(table.key.hash, row)
+    } else if (this.#f64[row] !== this.batch) domain.saveVersion(row, words, this.batch)
+    this.#i32[row * 2 + 3] = 0
+    if (isStaged) table.codec.copyStaged(row)
+    journal.push(opKind.brought, table.ordinal, part.partition, row, 0)
+    for (const plan of table.trees) this.#addEntry(part, plan, row)
   }
 
   delete(part: TablePart, row: number): void {
@@ -346,6 +372,9 @@ export class RowWriter {
         case opKind.inserted:
           this.#i32[ops[at + 3]! * 2 + 3]! |= flagDeleted // R14: an undone insert counts as a delete
           this.#store.retireRow(part, ops[at + 3]!)
+          break
+        case opKind.brought:
+          this.#i32[ops[at + 3]! * 2 + 3] = flagDeleted | flagUnknown
           break
         case opKind.treeInserted:
           part.trees[ops[at + 3]!]!.undoInsert(ops[at + 4]!, this.batch)

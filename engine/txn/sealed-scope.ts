@@ -29,7 +29,8 @@ export class SealedScope implements ReadScope {
 
   get view(): SnapshotView {
     const batch = this.#transaction.writer.batch - 1
-    if (this.#view.batch !== batch) this.#view = new SnapshotView(this.#transaction.store, unannounced, batch)
+    const { viewAt } = this.#transaction
+    if (this.#view.batch !== batch) this.#view = viewAt?.(unannounced, batch) ?? new SnapshotView(this.#transaction.store, unannounced, batch)
     return this.#view
   }
 

@@ -17,7 +17,7 @@ import { type AccessorClass, compileAccessor, type RowSetter } from './accessor.
 import { RowInput } from './row-input.js'
 import { type CompiledRows, compileRows, type RowDoor } from './row-input-compile.js'
 import type { Sequence } from './sequence.js'
-import { sequenceOf } from './sequence-rows.js'
+import { type CounterTable, sequenceOf } from './sequence-rows.js'
 import type { Transaction } from './transaction.js'
 import { keyOfGiven, keyOfRow, withKey } from './violation.js'
 
@@ -257,11 +257,11 @@ export class Door implements RowDoor, RowSetter {
   readonly #i32: Int32Array
   readonly #sequence: Sequence | undefined
 
-  constructor(transaction: Transaction, table: TableStore) {
+  constructor(transaction: Transaction, table: TableStore, makeCounters = (counters: TableStore): CounterTable => new TableHandle(transaction, counters)) {
     this.#transaction = transaction
     this.#table = table
     this.#i32 = table.codec.memory.i32
-    this.#sequence = sequenceOf(transaction, table, (counters) => new TableHandle(transaction, counters))
+    this.#sequence = sequenceOf(transaction, table, makeCounters)
   }
 
   draw(column: number, values: readonly unknown[]): number {
@@ -349,8 +349,8 @@ export class WatchingDoor extends Door {
   readonly #hasAcross: boolean
   readonly #movedAcross: ReadonlySet<number>
 
-  constructor(transaction: Transaction, table: TableStore) {
-    super(transaction, table)
+  constructor(transaction: Transaction, table: TableStore, makeCounters?: (counters: TableStore) => CounterTable) {
+    super(transaction, table, makeCounters)
     this.#watching = transaction
     this.#proves = table.rowChecks.length > 0
     this.#table = table

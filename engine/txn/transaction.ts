@@ -21,6 +21,7 @@ import { limits } from '../base/limits.js'
 import type { Program, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type PlainRecord, type RecordCodec } from '../schema/record-codec.js'
 import { type LaneLog, recordCostBytes } from '../shared/lane-log.js'
+import type { SnapshotView } from '../store/snapshot-view.js'
 import type { Store } from '../store/store.js'
 import type { TableStore } from '../store/table-store.js'
 import { proveEnd } from './end-checks.js'
@@ -121,6 +122,8 @@ export class Transaction implements RealmTransaction {
   /** Who knows the rows that it wrote: the row writer, or a run ahead; and who knows those that they refer to, or that refer to them. */
   written: WrittenRows
   referring: ReferringRows
+  /** What the state after a batch is seen through, where that is not the store alone (fork-table.ts). */
+  viewAt: ((slot: number, batch: number) => SnapshotView) | undefined
 
   /** `scopeOf` comes from above: the handles know the transaction, so it must not know them. */
   constructor(program: Program, store: Store, log: LaneLog, scopeOf: MakeScope) {

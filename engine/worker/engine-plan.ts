@@ -15,11 +15,13 @@ import { RequestRing } from '../shared/request-ring.js'
 import { ResponseRing } from '../shared/response-ring.js'
 import { Statistics } from '../shared/statistics.js'
 import { SpeculationClaims, SpeculationLog } from '../shared/speculation-log.js'
+import { SnapshotView } from '../store/snapshot-view.js'
 import { Store, type StorePlan } from '../store/store.js'
 import { laneCostMax } from '../partition/lane-runner.js'
 import type { SpeculationMode } from '../partition/speculation-pace.js'
 import { withConsumers } from '../txn/consumer-work.js'
 import { withTransact } from '../txn/draft-commit.js'
+import type { ForkLanes } from '../txn/fork-table.js'
 import { withHandlers } from '../txn/handler-call.js'
 import { withReplicas } from '../txn/replica-copy.js'
 
@@ -114,6 +116,10 @@ export function createPlan(options: PlanOptions): EnginePlan {
   }
 }
 
+export interface ForkParts extends ForkLanes {
+  readonly store: Store
+}
+
 /** The objects of one thread over the shared plan. */
 export class EngineParts {
   readonly plan: EnginePlan
@@ -128,12 +134,16 @@ export class EngineParts {
   readonly statistics: Statistics
   readonly speculation: { readonly claims: SpeculationClaims; readonly logs: readonly SpeculationLog[]; readonly mode: SpeculationMode } | undefined
 
+  /** Of a fork: its store, and how it is read. */
+  readonly fork: ForkParts | undefined
+
   /** `seat`: the worker, or the number of threads for main. `program` with system tables. */
-  constructor(program: Program, plan: EnginePlan, seat: number) {
+  constructor(program: Program, plan: EnginePlan, seat: number, fork?: ForkParts) {
     this.plan = plan
     this.program = program
     this.control = new Control(plan.control, plan.workers === 0 && !plan.hasLogThread)
-    this.store = new Store(program, plan.store, seat)
+    this.fork = fork
+    this.store = fork?.store ?? new Store(program, plan.store, seat)
     this.requests = new RequestRing(plan.requests, this.control, limits.requestRingBytes)
     const ringBytes = limits.responseRingBytes
     this.responses = plan.logs.map((_, worker) => new ResponseRing(plan.responses, this.control, worker, ringBytes, worker * ringBytes))
@@ -146,5 +156,10 @@ export class EngineParts {
       const logs = speculation.logs.map((buffer) => new SpeculationLog(buffer))
       this.speculation = { claims: new SpeculationClaims(speculation.claims), logs, mode: speculation.mode }
     }
+  }
+
+  /** The rows after a batch, under a slot that holds it. */
+  viewAt(slot: number, batch: number): SnapshotView {
+    return this.fork === undefined ? new SnapshotView(this.store, slot, batch) : this.fork.viewAt(slot, batch)
   }
 }

@@ -30,6 +30,7 @@ export function makeRunner(parts: EngineParts, worker: number, realm: Realm): La
     realm,
     worker,
     statistics: parts.statistics,
+    fork: parts.fork,
   })
 }
 

@@ -31,6 +31,7 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'pauses': [],
   'tpcc': ['231ee857 c7d352d7'],
   'start': ['f96cf2df'],
+  'time-travel': ['8db5e3f5'],
   'idle': ['3fc8c70c'],
 }
 

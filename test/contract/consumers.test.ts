@@ -335,7 +335,7 @@ test('a commit that is too long to be kept is read from the log again; reasons a
   })
   await db.call(order, { customer: 'ann', n: 0, note: long })
   await db.call(order, { customer: 'ann', n: 1, note: 'k'.repeat(2_000) })
-  await until(() => consumer.inspect().parked === 1 && consumer.inspect().dead === 1, 'both are set aside')
+  await until(() => consumer.parked().length === 2, 'both are set aside')
   const [first, second] = consumer.parked()
   expect([first!.commit, first!.message.length, first!.key]).toEqual([undefined, 1_000, 'short'])
   expect(second).toMatchObject({ state: 'dead', attempts: 1, code: 'INVALID_USE' })

@@ -347,7 +347,7 @@ test('a commit that is too long to be kept is read from the log again; reasons a
 
 test('memory is bounded: of a log that nobody handles, a part is taken', async () => {
   const db = await openFor(consumersApp)
-  const consumer = await db.consumer('part', { events }, () => new Promise<void>(() => undefined))
+  const consumer = await db.consumer('part', { events }, (_, { signal }) => new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())))
   await db.submitMany(order, Array.from({ length: 3_000 }, (_, n) => ({ customer: `c${n % 50}`, n })))
   await until(() => consumer.inspect().waiting >= 1_024, 'as many as may be')
   await db.call(order, { customer: 'last', n: 0 })

@@ -335,7 +335,7 @@ test('a commit that is too long to be kept is read from the log again; reasons a
   })
   await db.call(order, { customer: 'ann', n: 0, note: long })
   await db.call(order, { customer: 'ann', n: 1, note: 'k'.repeat(2_000) })
-  await until(() => consumer.inspect().parked === 1 && consumer.inspect().dead === 1, 'both are set aside')
+  await until(() => consumer.parked().length === 2, 'both are set aside')
   const [first, second] = consumer.parked()
   expect([first!.commit, first!.message.length, first!.key]).toEqual([undefined, 1_000, 'short'])
   expect(second).toMatchObject({ state: 'dead', attempts: 1, code: 'INVALID_USE' })
@@ -347,7 +347,7 @@ test('a commit that is too long to be kept is read from the log again; reasons a
 
 test('memory is bounded: of a log that nobody handles, a part is taken', async () => {
   const db = await openFor(consumersApp)
-  const consumer = await db.consumer('part', { events }, () => new Promise<void>(() => undefined))
+  const consumer = await db.consumer('part', { events }, (_, { signal }) => new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())))
   await db.submitMany(order, Array.from({ length: 3_000 }, (_, n) => ({ customer: `c${n % 50}`, n })))
   await until(() => consumer.inspect().waiting >= 1_024, 'as many as may be')
   await db.call(order, { customer: 'last', n: 0 })

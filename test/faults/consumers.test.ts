@@ -133,7 +133,7 @@ describe('consumers', () => {
         for (let n = 0; n < before; n += 1) await first.call(order, { customer: 'ann', n })
         await until(() => seen.length === before, 'the first ones')
         await early.close()
-        await fill(first, before)
+        for (const from of [1_000, 2_000, 3_000]) await fill(first, from) // the newest segment never leaves
         await first.close()
         const second = await openOnce(consumersApp, { ...quiet, path, durability: 'os', retention: { bytes: 0, consumerBytes: run.chance.below(5_000_000) } })
         try {

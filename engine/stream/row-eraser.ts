@@ -82,6 +82,14 @@ export class RowEraser {
     }
   }
 
+  /** Both rows that were laid are one. */
+  get isSame(): boolean {
+    const { i32 } = this.#memory
+    const [after, before] = [(rowAt + rowHeaderWords) * 2, (this.#beforeAt + rowHeaderWords) * 2]
+    for (let n = 0; n < (this.layout.words - rowHeaderWords) * 2; n += 1) if (i32[after + n] !== i32[before + n]) return false
+    return true
+  }
+
   /**
    * The row before takes these columns from the row after: between two owners they are not compared. What two rows have in common they need
    * one image for, and a body has no room for more than it had.

@@ -28,7 +28,7 @@ import { DraftHost } from './draft-host.js'
 import { DraftTable } from './draft-table.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import { transactName } from './schema/descriptor.js'
-import { type ErasedTable, type ErasurePlan, erasurePlan, type Subject, subjectOf } from './schema/erasure-plan.js'
+import { type ErasedTable, type ErasurePlan, erasurePlan, mentions, type Subject, subjectOf } from './schema/erasure-plan.js'
 import { erasureId, isErasureRecordId } from './schema/handler-ids.js'
 import { copiedReplicas } from './schema/replica-tables.js'
 import { outcomeTableName, type RecordedOutcome } from './sequencer/outcome-table.js'
@@ -199,7 +199,7 @@ export class Eraser {
     }
   }
 
-  #takeRows(draft: ReturnType<DraftHost['begin']>, { name, subject, blank }: ErasedTable, value: Subject, most: number): number {
+  #takeRows(draft: ReturnType<DraftHost['begin']>, { name, subject, blank, search = [] }: ErasedTable, value: Subject, most: number): number {
     const table = draft.kit.store.tables.find((one) => one.name === name)
     if (table === undefined) return 0
     const { columns, key } = table.descriptor
@@ -209,7 +209,7 @@ export class Eraser {
     let count = 0
     for (const row of draft.view.all(table)) {
       if (count >= most || draft.reads.length + draft.writes.length > limits.draftBytesMax / 2) break
-      if (!names.some((one) => row[one] === value)) continue
+      if (!names.some((one) => row[one] === value) && !search.some((one) => mentions(row[one], value))) continue
       const at = bareKey(key.map((ordinal) => row[columns[ordinal]!.name]))
       handle.get(at)
       if (blank === undefined) handle.delete(at)

@@ -66,7 +66,7 @@ export class ErasureJournal {
 
   /** Begins one. There must be none. */
   static begin(storage: LogStorage, intent: unknown): ErasureJournal {
-    if (isErasureUnderWay(storage)) throw SluiceError.of('INVALID_USE', 'Another erasure of this database is under way: wait for it.')
+    if (isErasureUnderWay(storage)) throw SluiceError.of('INVALID_USE', 'Another erasure of this database was stopped before its end: open the database again, and it goes on.')
     ErasureJournal.clean(storage)
     const file = storage.create(erasureJournalName)
     const record = encode(kinds.intent, intent, [])

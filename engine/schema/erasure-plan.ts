@@ -14,6 +14,8 @@ export interface ErasedTable {
   readonly subject: readonly string[]
   /** Columns that become null, those of the subject among them. Undefined: the row goes. */
   readonly blank: readonly string[] | undefined
+  /** Columns with data of others (json, text, bytes): a row is the subject's as well when one of them mentions it. */
+  readonly search?: readonly string[]
 }
 export interface ErasedEvent {
   readonly name: string
@@ -37,7 +39,8 @@ export function subjectOf({ kind, text }: SubjectText): Subject {
 
 /**
  * Tables of the engine's own whose rows may hold the data of subjects: declared here by whoever makes such a table, as a user declares
- * one of theirs. They are searched like all others: in memory, log and checkpoints.
+ * one of theirs (`{ name: '$parked', subject: [], blank: undefined, search: ['payload'] }`). They are searched like all others: in memory, log
+ * and checkpoints. Whoever keeps such rows elsewhere too hears of it as of any change: they are deleted by a transaction.
  */
 export const ownTablesOfSubjects: readonly ErasedTable[] = []
 

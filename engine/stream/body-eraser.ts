@@ -194,13 +194,14 @@ class Erasing {
     if (eraser.blanks) {
       if (isAfter) eraser.blank('after')
       if (isBefore) eraser.blank('before')
+      if (isUpdate && eraser.isSame) return true // nothing else had changed
       if (isUpdate && isAfter !== isBefore) eraser.blankLikeAfter()
       const put = (which: 'after'): void => {
         const { at, bytes: length } = eraser.put(which, log)
         if (kind === changeKind.insert) log.addChange(layout, kind, at, length, 0, 0)
         else log.addChange(layout, kind, 0, 0, at, length)
       }
-      if (isUpdate) this.#putUpdate(eraser, layout, isAfter && isBefore)
+      if (isUpdate) this.#putUpdate(eraser, layout)
       else put('after')
     } else if (isUpdate && isAfter !== isBefore) {
       const { at, bytes: length } = eraser.put(isAfter ? 'before' : 'after', log)
@@ -210,10 +211,8 @@ class Erasing {
     return true
   }
 
-  #putUpdate(eraser: RowEraser, layout: number, staysSubjects: boolean): void {
-    const found = eraser.putBefore(this.#log)
-    if (found === undefined && staysSubjects) return // nothing else had changed
-    const before = found ?? eraser.putSame(this.#log)
+  #putUpdate(eraser: RowEraser, layout: number): void {
+    const before = eraser.putBefore(this.#log) ?? eraser.putSame(this.#log)
     const image = eraser.put('after', this.#log)
     this.#log.addChange(layout, changeKind.update, image.at, image.bytes, before.at, before.bytes)
   }

@@ -4,7 +4,7 @@
  * Images are laid out as rows in a scratch region, as for decoding (store/row-image.ts), changed there, and written as images again.
  */
 import type { LoggedTable } from '../schema/catalog.js'
-import { type ErasedTable, type Subject } from '../schema/erasure-plan.js'
+import { type ErasedTable, mentions, type Subject } from '../schema/erasure-plan.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
 import { type ColumnLayout, layoutOf, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
 import type { LaneLog } from '../shared/lane-log.js'
@@ -28,6 +28,7 @@ export class RowEraser {
   readonly blanks: boolean
   readonly layout: RowLayout
   readonly #subjectColumns: readonly number[]
+  readonly #searchColumns: readonly number[]
   readonly #blank: readonly ColumnLayout[]
   readonly #length = { bytes: 0 }
   #memory = scratch(scratchWordsMin)
@@ -39,14 +40,15 @@ export class RowEraser {
   static of(table: LoggedTable, erased: ErasedTable): RowEraser | undefined {
     const descriptor: TableDescriptor = { name: table.name, columns: table.columns, key: [0], partition: 'global', ordered: false, indexes: [] }
     const eraser = new RowEraser(descriptor, erased)
-    return eraser.#subjectColumns.length === 0 ? undefined : eraser
+    return eraser.#subjectColumns.length + eraser.#searchColumns.length === 0 ? undefined : eraser
   }
 
-  private constructor(descriptor: TableDescriptor, { name, subject, blank }: ErasedTable) {
+  private constructor(descriptor: TableDescriptor, { name, subject, blank, search = [] }: ErasedTable) {
     this.name = name
     this.layout = layoutOf(descriptor)
     const named = (names: readonly string[]): readonly ColumnLayout[] => this.layout.columns.filter((column) => names.includes(column.descriptor.name))
     this.#subjectColumns = named(subject).map(({ ordinal }) => ordinal)
+    this.#searchColumns = named(search).map(({ ordinal }) => ordinal)
     this.blanks = blank !== undefined
     this.#blank = named(blank ?? [])
     this.#codec = new RowCodec(this.layout, this.#memory)
@@ -66,7 +68,8 @@ export class RowEraser {
 
   isOf(which: 'after' | 'before', subject: Subject): boolean {
     const row = this.#rowOf(which)
-    return this.#subjectColumns.some((ordinal) => this.#codec.readers[ordinal]!(row) === subject)
+    const { readers } = this.#codec
+    return this.#subjectColumns.some((ordinal) => readers[ordinal]!(row) === subject) || this.#searchColumns.some((ordinal) => mentions(readers[ordinal]!(row), subject))
   }
 
   /** Columns that are to be blank become null, or zero where an older layout had no null for them. */
@@ -77,6 +80,14 @@ export class RowEraser {
       i32.fill(0, start + column.at, start + column.at + cellInts(column))
       if (column.nullAt >= 0) i32[start + column.nullAt] = i32[start + column.nullAt]! | column.nullBit
     }
+  }
+
+  /** Both rows that were laid are one. */
+  get isSame(): boolean {
+    const { i32 } = this.#memory
+    const [after, before] = [(rowAt + rowHeaderWords) * 2, (this.#beforeAt + rowHeaderWords) * 2]
+    for (let n = 0; n < (this.layout.words - rowHeaderWords) * 2; n += 1) if (i32[after + n] !== i32[before + n]) return false
+    return true
   }
 
   /**

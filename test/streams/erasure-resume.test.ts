@@ -36,7 +36,7 @@ async function closed(): Promise<string> {
 
 const begun = (path: string): ErasureJournal => ErasureJournal.begin(FileLogStorage.open(join(path, 'log')), { plan: erasurePlan(programOf(application), ann), number: 7 })
 
-test.each(['asked', 'files begun', 'half written'] as const)('stopped when it was %s, it is done when the database is open', async (when) => {
+test.each(['asked', 'files begun', 'half written'] as const)('stopped when it was %s, it is done when the database is open', { timeout: 120_000 }, async (when) => {
   const path = await closed()
   const journal = begun(path)
   const log = FileLogStorage.open(join(path, 'log'))

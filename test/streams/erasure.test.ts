@@ -79,9 +79,9 @@ async function commitsOf(db: Database): Promise<Commit[]> {
 
 const seen = (commits: readonly Commit[]): string => JSON.stringify(commits)
 
-test('§8.20 (deleted events stay visible until somebody scavenges, KurrentDB): the raw bytes of a subject are gone from log, checkpoints and recorded answers; positions are unchanged', async () => {
+test('§8.20 (deleted events stay visible until somebody scavenges, KurrentDB): the raw bytes of a subject are gone from log, checkpoints and recorded answers; positions are unchanged', { timeout: 120_000 }, async () => {
   const path = await newFolder()
-  const db = await openFor(application, { path, checkpoint: { logBytes: Infinity } })
+  const db = await openFor(application, { path, durability: 'os', checkpoint: { logBytes: Infinity } })
   await fill(db)
   await db.checkpoint()
   await db.call(give, { id: 4, owner: ann, text: long(ann) })
@@ -121,7 +121,7 @@ test('§8.20 (deleted events stay visible until somebody scavenges, KurrentDB): 
   await check(db)
   await db.close()
   expect(filesWith(path, ann)).toEqual([])
-  const again = await openFor(application, { path })
+  const again = await openFor(application, { path, durability: 'os' })
   await check(again)
 })
 
@@ -144,7 +144,7 @@ test('a database without a path erases what memory holds, and a subject that com
 
 test('a subject that is nobody, and what is no subject, are refused or nothing', async () => {
   const path = await newFolder()
-  const db = await openFor(application, { path })
+  const db = await openFor(application, { path, durability: 'os' })
   await fill(db)
   const record = await db.erase('nobody@example.org')
   expect(record).toMatchObject({ tables: {}, events: 0, answers: 0, segments: [], checkpoints: [] })

@@ -3,6 +3,7 @@ import type { Description } from './describe/description.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
 import type { HandlerFailure } from './handler-failure.js'
+import type { Only } from './only.js'
 import type { Position, Start } from './position.js'
 import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
@@ -14,7 +15,7 @@ import type { ReaderOf } from './service/table-handles.js'
 import type { Draft } from './service/transaction.js'
 import type { Messages, Run, Workflow } from './service/workflow.js'
 import type { Duration, Signal, SignalLike } from './signal.js'
-import type { CommitOf, Consumer, EventOf, Stream, StreamFilter, StreamOptions } from './stream-types.js'
+import type { ChangesOptions, Commit, CommitOf, Consumer, EventOf, ServicesOptions, Stream, StreamFilter, StreamOptions } from './stream-types.js'
 
 /** `'fsync'`: on disk; `'os'`: written, not synced; `'memory'`: in memory. */
 export type Durability = 'fsync' | 'os' | 'memory'
@@ -194,9 +195,10 @@ export interface Database extends AsyncDisposable, Queryable {
   asOf(moment: Position | Date): Promise<Snapshot>
 
   /** The log: whole commits, in order, without gaps, catch-up then live. */
-  changes<T extends Table = never, E extends EventType = never>(
-    options?: StreamOptions & StreamFilter<T, E>,
+  changes<T extends Table | Only = never, E extends EventType = never>(
+    options?: ChangesOptions<T, E> & { readonly services?: undefined },
   ): Stream<CommitOf<T, E>>
+  changes(options: ServicesOptions): Stream<Commit>
   /** The events of one or several types, in order. */
   events<E extends EventType>(events: E | readonly E[], options?: StreamOptions): Stream<EventOf<E>>
   /** A durable cursor with a name: it moves on when the handler resolves. */

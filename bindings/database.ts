@@ -3,17 +3,18 @@ import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, ReadHost, type SnapshotView, type Store, type SubmitOptions } from '../engine/index.js'
 import { type ReadSource, ViewQueries } from '../query/index.js'
-import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
+import { procedureOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
 import { descriptionOf } from './describe/describe.js'
 import type { Description } from './describe/description.js'
-import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
+import { formatPosition, inPositions, type Position, positionParts } from './position.js'
 import { type AnyReader, readerOf } from './replica-reader.js'
 import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
 import type { DatabaseStats } from './statistics-types.js'
 import { statsOf } from './statistics.js'
-import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
+import type { CommitStream } from './stream.js'
+import { StreamHost } from './stream-host.js'
 import { type TransactOptions, transactOptions, Transactor } from './transact.js'
 
 type Options = SubmitOptions & { readonly id?: string | undefined }
@@ -28,7 +29,6 @@ const callOptions = new Set(['id', 'signal', 'timeoutMs', 'whenFull'])
 const manyOptions = new Set(['id', 'signal'])
 const checkpointOptions = new Set(['signal'])
 const backupOptions = new Set(['signal', 'onProgress'])
-const streamOptions = new Set(['from', 'signal', 'tables', 'events'])
 
 type Resolve = (value: never) => void
 type Reject = (error: SluiceError) => void
@@ -99,7 +99,7 @@ export class SluiceDatabase {
   /** The same procedure is called again and again. */
   #lastProcedure: unknown = this
   #lastOrdinal = -1
-  readonly #streams = new Set<CommitStream<unknown>>()
+  readonly #streams: StreamHost
   readonly #snapshots = new Set<SnapshotHandle>()
   readonly #newest: ReadSource
   readonly #transactor: Transactor
@@ -114,6 +114,7 @@ export class SluiceDatabase {
     this.#transactor = new Transactor(engine, program)
     this.#queries = new ViewQueries(engine.parts.store)
     this.#reads = new ReadHost(engine)
+    this.#streams = new StreamHost({ open, program, oldestBatch: () => this.#oldestBatch(), checkOptions })
     this.#newest = {
       view: () => engine.reading(),
       lease: () => {
@@ -326,45 +327,11 @@ export class SluiceDatabase {
 
   // ── the log ───────────────────────────────────────────────────────────────────────────────────────────
 
-  changes(options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
-    checkOptions('changes()', options, streamOptions)
-    const tables = listOf('tables', options['tables'])?.map((table) => this.#program.tables[tableOrdinal(this.#program, table)]!.descriptor.name)
-    const events = listOf('events', options['events'])?.map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
-    const isFiltered = tables !== undefined || events !== undefined
-    return this.#stream(
-      { tables: isFiltered ? new Set(tables) : undefined, events: isFiltered ? new Set(events) : undefined, outcomes: false },
-      options,
-      (transaction) => [commitOf(transaction)],
-    )
+  changes(options?: Readonly<Record<string, unknown>>): CommitStream<unknown> {
+    return this.#streams.changes(options)
   }
-
-  events(events: unknown, options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
-    checkOptions('events()', options, new Set(['from', 'signal']))
-    const names = (Array.isArray(events) ? (events as readonly unknown[]) : [events]).map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
-    return this.#stream({ tables: new Set(), events: new Set(names), outcomes: false }, options, eventsOf)
-  }
-
-  #stream(filter: FrameFilter, options: Readonly<Record<string, unknown>>, shape: ConstructorParameters<typeof CommitStream>[2]): CommitStream<unknown> {
-    const { engine } = this.#open
-    engine.mustBeOpen()
-    const signal = options['signal'] as SubmitOptions['signal']
-    const { batch, index, since } = this.#startOf(options['from'])
-    const follower = this.#follower(filter, batch, index)
-    const shaped: typeof shape = since === undefined ? shape : (transaction) => (transaction.time < since ? [] : shape(transaction))
-    const stream: CommitStream<unknown> = new CommitStream(this.#open, follower, shaped, signal, (ended) => this.#streams.delete(ended))
-    if (!stream.isEnded) this.#streams.add(stream)
-    return stream
-  }
-
-  #startOf(from: unknown): { batch: number; index: number; since?: number } {
-    const { engine } = this.#open
-    if (from === undefined || from === 'now') return { batch: engine.durable, index: -1 }
-    if (from === 'beginning') return { batch: this.#oldestBatch(), index: -1 }
-    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: this.#oldestBatch(), index: -1, since: from.getTime() }
-    const parts = positionParts(from)
-    if (parts === undefined) throw wrongStart(shown(from))
-    // The end of a batch is after all of it: the batch itself may have left the log.
-    return parts.index === indexMax ? { batch: parts.batch, index: -1 } : parts
+  events(events: unknown, options?: Readonly<Record<string, unknown>>): CommitStream<unknown> {
+    return this.#streams.events(events, options)
   }
 
   #follower(filter: FrameFilter, afterBatch: number, afterIndex: number): LogFollower {
@@ -385,7 +352,7 @@ export class SluiceDatabase {
     const { engine } = this.#open
     engine.mustBeOpen()
     const { batch, index } = this.#placeOf(engine.durable)
-    return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams, snapshots: this.#snapshots.size })
+    return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams.streams, snapshots: this.#snapshots.size })
   }
 
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────
@@ -442,9 +409,9 @@ export class SluiceDatabase {
   async close(): Promise<void> {
     const closed = this.#open.close()
     this.#transactor.close()
-    for (const stream of [...this.#streams]) stream.advance()
+    this.#streams.closing()
     await closed
-    for (const stream of [...this.#streams]) await stream.close()
+    await this.#streams.close()
     for (const snapshot of [...this.#snapshots]) snapshot.close(true)
   }
   [Symbol.asyncDispose](): Promise<void> {
@@ -524,10 +491,4 @@ function checkOptions(what: string, options: unknown, known: ReadonlySet<string>
 
 function isSignal(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'aborted' in value && typeof (value as { addEventListener?: unknown }).addEventListener === 'function'
-}
-
-function listOf(name: string, value: unknown): readonly unknown[] | undefined {
-  if (value === undefined) return undefined
-  if (!Array.isArray(value)) throw SluiceError.of('INVALID_USE', `The option ${name} is a list, not ${shown(value)}.`)
-  return value as readonly unknown[]
 }

@@ -5,22 +5,22 @@
 export { SluiceError } from './engine/base/errors.js'
 export type { ErrorCode } from './engine/base/errors.js'
 export {
-  and, app, asc, avg, column, count, desc, describe, eq, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, open,
-  or, Position, referenceViolated, replica, select, service, sum, table,
+  and, app, asc, avg, column, count, desc, describe, eq, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, only,
+  open, or, Position, referenceViolated, replica, select, service, sum, table,
 } from './bindings/index.js'
 export type {
   AbortDescription, AbortError, AbortType, Accessor, Answered, AnyChange, AnyEvent, App, AppOptions, BackupOptions,
-  BackupProgress, BackupResult, BigintColumn, CallManyOptions, CallOptions, Change, ChangeOf, CheckpointOptions,
+  BackupProgress, BackupResult, BigintColumn, CallManyOptions, CallOptions, Change, ChangeOf, ChangesOptions, CheckpointOptions,
   CheckpointResult, Clock, Column, ColumnDescription, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf,
   Comparable, Condition, Consumer, Database, DatabaseStats, Delivered, Deltas, Description, Draft, DraftTable, Durability,
   Duration, Emitted, EventDescription, EventOf, EventType, Expression, Frozen, Get, HandlerFailure, HandlerStats,
-  IndexDescription, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf, Later,
-  Live, Messages, MigratedRow, MigrateRow, NewRow, NewRowOf, NumberColumn, OldDatabase, OldTable, OnDelete, OpenOptions,
+  IndexDescription, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf, IntColumn, Key, KeyOf, KeyPrefix, Later,
+  Live, Messages, MigratedRow, MigrateRow, NewRow, NewRowOf, NumberColumn, OldDatabase, OldTable, OnDelete, Only, OnlyThese, OpenOptions,
   OpenProgress, OrderedDraftTable, OrderedReader, OrderedReadTable, OrderedTxTable, Ordering, Outcome, OutputOf, ParameterTerms,
   ParamsOf, PartitionKey, Patch, PayloadOf, Procedure, ProcedureDescription, Put, Query, Queryable, QueryOptions, QueryPlan,
-  QueryWith, QueueOptions, Range, Read, Reader, ReaderOf, ReadTable, ReadTx, Receipt, ReferenceDescription, ReferenceOptions,
+  QueryWith, QueueOptions, Range, Read, ReadableOf, Reader, ReaderOf, ReadTable, ReadTx, Receipt, ReferenceDescription, ReferenceOptions,
   ReferenceStrength, Replica, ReplicaDescription, ReplicaStats, ReplicaStrength, RetentionOptions, Retries, Row, RowOf,
-  RowTerms, Run, RunStatus, Scalar, Scan, Select, Service, ServiceShape, Signal, SignalLike, Snapshot, StageStats,
+  RowTerms, Run, RunStatus, Scalar, Scan, Select, Service, ServiceShape, ServicesOptions, Signal, SignalLike, SlowSubscriber, Snapshot, StageStats,
   StandardSchema, Start, Stream, StreamFilter, StreamOptions, Table, TableDescription, TableMigrations, TableShape, Term,
   TextColumn, Tx, TxOf, TxTable, UniqueGet, WhenFull, Workflow, WorkflowContext, WorkflowStep, Write,
 } from './bindings/index.js'

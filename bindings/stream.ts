@@ -80,7 +80,8 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
 
   get position(): Position | undefined {
     const subscription = this.#subscription
-    if (subscription.count > 0 || this.#nextOfRest < this.#rest.length || subscription.isInSnapshot) return this.#handed
+    const hasMore = subscription.count > 0 || this.#nextOfRest < this.#rest.length || subscription.hasDropped
+    if (hasMore || subscription.isInSnapshot) return this.#handed
     if (this.#handed === undefined && this.#parts.seeksMoment && !subscription.isLive) return undefined
     const place = positionOf(subscription.place)
     // Rows of a snapshot, or several commits as one, were handed out under the position where they end.
@@ -154,6 +155,7 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   // ── handing out ───────────────────────────────────────────────────────────────────────────────────────
 
   #take(): T | undefined {
+    if (this.isEnded) return undefined
     const { parts } = this.#parts
     if (parts === undefined) {
       const commit = this.#subscription.take()
@@ -242,9 +244,6 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
   #end(failure: unknown): void {
-    if (this.isEnded) return
-    this.#rest = []
-    this.#nextOfRest = 0
     this.#subscription.end(failure)
   }
 

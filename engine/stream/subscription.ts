@@ -83,8 +83,9 @@ export class Subscription<Value> {
   #follower: LogFollower | undefined
   #snapshot: SnapshotRows | undefined
   #isBeforeSnapshot: boolean
-  #backlog: Backlog | undefined
+  readonly #backlog: Backlog | undefined
   #isRefilling = false
+  #hasDropped = false
   #failure: unknown
   readonly #read: DecodedTransaction[] = []
 
@@ -121,6 +122,10 @@ export class Subscription<Value> {
   /** Everything durable has been taken, and what comes is put into the buffer. */
   get isCaughtUp(): boolean {
     return this.#state === 'live' && this.count === 0 && this.place.batch >= this.#host.durable()
+  }
+  /** It has ended with something in its buffer, which nobody gets. */
+  get hasDropped(): boolean {
+    return this.#hasDropped
   }
   /** The snapshot that it begins with has not been read to its end. */
   get isInSnapshot(): boolean {
@@ -268,12 +273,11 @@ export class Subscription<Value> {
     const wasLive = this.#state === 'live'
     this.#state = 'ended'
     this.#failure = failure
+    this.#hasDropped = this.count > 0
     this.#clear()
     if (wasLive) this.#host.leave(this)
     this.#follower?.close()
     this.#snapshot?.close()
-    this.#snapshot = undefined
-    this.#backlog = undefined
     this.#host.end(this)
     this.onNews()
   }

@@ -78,6 +78,11 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
     return this.#subscription.isBehind
   }
 
+  /** Commits in its buffer. */
+  get buffered(): number {
+    return this.#subscription.count
+  }
+
   get position(): Position | undefined {
     const subscription = this.#subscription
     const hasMore = subscription.count > 0 || this.#nextOfRest < this.#rest.length || subscription.hasDropped

@@ -59,6 +59,25 @@ export function oldestInLog(disk: DatabaseFiles): number {
   return LogReader.oldest(logOf(disk)) - 1
 }
 
+/** Decoders keep nothing between two calls, and their code takes longer to make than a short read: one for all who read today's frames. */
+const decodersOfToday = new WeakMap<LoggedCatalog, { readonly decoder: FrameDecoder; readonly schema: string }>()
+
+function today(catalog: LoggedCatalog): { readonly decoder: FrameDecoder; readonly schema: string } {
+  let found = decodersOfToday.get(catalog)
+  if (found === undefined) {
+    found = { decoder: new FrameDecoder(catalog), schema: JSON.stringify(catalog) }
+    decodersOfToday.set(catalog, found)
+  }
+  return found
+}
+const decoderOfToday = (catalog: LoggedCatalog): FrameDecoder => today(catalog).decoder
+
+/** Of what comes behind a schema in the files. */
+function decoderOf(schema: string, catalog: LoggedCatalog): FrameDecoder {
+  const { decoder, schema: same } = today(catalog)
+  return schema === same ? decoder : new FrameDecoder(JSON.parse(schema) as LoggedCatalog, catalog)
+}
+
 export class LogFollower {
   readonly #options: FollowerOptions
   readonly #decoder: FrameDecoder
@@ -76,7 +95,7 @@ export class LogFollower {
 
   constructor(options: FollowerOptions) {
     this.#options = options
-    this.#decoder = new FrameDecoder(options.catalog)
+    this.#decoder = decoderOfToday(options.catalog)
     this.#batch = options.afterBatch
     this.#index = options.afterIndex
     this.#isInside = options.afterIndex >= 0
@@ -152,13 +171,13 @@ export class LogFollower {
     if (!this.#drain(max, into) || into.length >= max) return
     const storage = logOf(disk)
     this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#firstWanted })
-    this.#fileDecoder ??= new FrameDecoder(catalog)
+    this.#fileDecoder ??= this.#decoder
     // What is durable in memory may not be in the files yet; it is in the ring until it is.
     const upTo = Math.min(durable(), this.#options.written())
     const { stepBytes = Infinity } = this.#options
     let passed = 0
     for await (const frame of this.#reader.frames(upTo)) {
-      if (frame.kind === 'schema') this.#fileDecoder = new FrameDecoder(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog, catalog)
+      if (frame.kind === 'schema') this.#fileDecoder = decoderOf(decodeSchema(frame.body), catalog)
       else if (frame.batch >= this.#firstWanted && !this.#take(this.#fileDecoder, frame.body, frame.batch, max, into)) return
       passed += frame.body.length
       if (into.length >= max || passed >= stepBytes) return

@@ -28,6 +28,8 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'point-read': async () => (await import('./macro/point-read.js')).pointRead,
   'commit-to-subscriber': async () => (await import('./macro/commit-to-subscriber.js')).commitToSubscriber,
   'live-stream': async () => (await import('./macro/live-stream.js')).liveStream,
+  'catch-up': async () => (await import('./macro/catch-up.js')).catchUp,
+  'many-subscribers': async () => (await import('./macro/many-subscribers.js')).manySubscribers,
   'open': async () => (await import('./macro/open.js')).openRows,
   'open-memory': async () => (await import('./macro/open-memory.js')).openMemory,
   'replay': async () => (await import('./macro/replay.js')).replay,

@@ -3,7 +3,7 @@ import { warn } from '../engine/base/environment-node.js'
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import {
-  codeOf, type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type FrameFilter, type HandlerCursor, messageOf, type OpenEngine,
+  codeOf, type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type HandlerCursor, messageOf, type OpenEngine, type StreamFilter,
   type ParkedRow, parkedTableName, type Program, keyValueOf, tableOf, textOfKey, transactionOf, type Verdict,
 } from '../engine/index.js'
 import { procedureOrdinal } from './catalog.js'
@@ -24,7 +24,7 @@ export interface StartPlace {
 export interface ConsumerPortParts {
   readonly open: OpenEngine
   readonly program: Program
-  readonly filterOf: (options: Readonly<Record<string, unknown>>) => FrameFilter
+  readonly filterOf: (options: Readonly<Record<string, unknown>>) => StreamFilter
   readonly startOf: (from: unknown) => StartPlace
   /** A call without an id: of a procedure that only reads. */
   readonly read: (procedure: unknown, input: unknown, isReceipt: boolean) => Promise<unknown>
@@ -344,7 +344,7 @@ function choiceOf(choice: ParkedChoice | undefined): { readonly key: unknown } |
   return { place }
 }
 
-function settingsOf(given: Readonly<Record<string, unknown>>, filter: FrameFilter): ConsumerSettings {
+function settingsOf(given: Readonly<Record<string, unknown>>, filter: StreamFilter): ConsumerSettings {
   const { key, redelivery = {} } = given
   if (key !== undefined && typeof key !== 'function') throw wrong(`The option key is a function of the commit, not ${shown(key)}.`)
   checkNames('The option redelivery', redelivery, redeliveryNames)

@@ -7,6 +7,7 @@ import type { HandlerFailure } from './handler-failure.js'
 import type { Position } from './position.js'
 import type { Durability, Receipt } from './receipt.js'
 import type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'
+import type { Only } from './only.js'
 import type { Query, Queryable } from './query/select.js'
 import type { CallWith } from './schema/infer.js'
 import type { Replica } from './schema/replica.js'
@@ -17,7 +18,7 @@ import type { ReaderOf } from './service/table-handles.js'
 import type { Draft } from './service/transaction.js'
 import type { Messages, Run, Workflow } from './service/workflow.js'
 import type { Duration, SignalLike } from './signal.js'
-import type { CommitOf, EventOf, Stream, StreamFilter, StreamOptions } from './stream-types.js'
+import type { ChangesOptions, Commit, CommitOf, EventOf, ServicesOptions, Stream, StreamOptions } from './stream-types.js'
 import type { Consumer, ConsumerHandler, ConsumerOptions, Consumers } from './consumer-types.js'
 import type { CompensateOptions, ForkOptions, History, HistoryOptions } from './time-types.js'
 
@@ -211,16 +212,17 @@ export interface Database extends AsyncDisposable, Queryable {
   compensate(position: Position, options?: CompensateOptions): Promise<Receipt<void>>
 
   /** The log: whole commits, in order, without gaps, catch-up then live. */
-  changes<T extends Table = never, E extends EventType = never>(
-    options?: StreamOptions & StreamFilter<T, E>,
+  changes<T extends Table | Only = never, E extends EventType = never>(
+    options?: ChangesOptions<T, E> & { readonly services?: undefined },
   ): Stream<CommitOf<T, E>>
+  changes(options: ServicesOptions): Stream<Commit>
   /** The events of one or several types, in order. */
   events<E extends EventType>(events: E | readonly E[], options?: StreamOptions): Stream<EventOf<E>>
   /**
    * A durable consumer: each commit is handled, in order by key, at least once, and `delivery.call` has its effect exactly once. It goes on
    * where it was; a commit is done when the handler resolves. `INVALID_USE` when it is open and not a group.
    */
-  consumer<T extends Table = never, E extends EventType = never>(
+  consumer<T extends Table | Only = never, E extends EventType = never>(
     name: string,
     options: ConsumerOptions<T, E>,
     handle: ConsumerHandler<T, E>,
@@ -293,7 +295,7 @@ export interface Fork extends AsyncDisposable, Queryable {
   /** Several reads of one moment of the branch. */
   snapshot(): Snapshot
   /** The commits of the branch, and none of the database. */
-  changes<T extends Table = never, E extends EventType = never>(options?: StreamOptions & StreamFilter<T, E>): Stream<CommitOf<T, E>>
+  changes<T extends Table | Only = never, E extends EventType = never>(options?: ChangesOptions<T, E> & { readonly services?: undefined }): Stream<CommitOf<T, E>>
   /**
    * What the branch has changed, row by row, in no order: the net of all its transactions. Costs what they have touched.
    */

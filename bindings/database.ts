@@ -1,9 +1,9 @@
 /** The database as users hold it: the typed surface over the engine. */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type Caller, type CheckpointKeeper, checkStore, type FrameFilter, LogFollower, type OpenEngine, type Program, ReadHost, type SnapshotView, type SubmitOptions } from '../engine/index.js'
+import { type Caller, type CheckpointKeeper, checkStore, type OpenEngine, type Program, ReadHost, type SnapshotView, type SubmitOptions } from '../engine/index.js'
 import { type ReadSource, ViewQueries } from '../query/index.js'
-import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
+import { procedureOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
 import { ConsumerPort } from './consumer.js'
 import type { Consumer, Consumers } from './consumer-types.js'
@@ -11,7 +11,7 @@ import { descriptionOf } from './describe/describe.js'
 import type { Description } from './describe/description.js'
 import { erasuresIn, eraseSubject } from './erasure.js'
 import type { EraseOptions, ErasureRecord } from './erasure-types.js'
-import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
+import { formatPosition, inPositions, type Position } from './position.js'
 import type { DatabaseFork } from './fork.js'
 import type { RowHistory } from './history.js'
 import type { Moment } from './moments.js'
@@ -22,7 +22,9 @@ import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
 import type { DatabaseStats } from './statistics-types.js'
 import { statsOf } from './statistics.js'
-import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
+import type { CommitStream } from './stream.js'
+import { streamFilterOf } from './stream-filter.js'
+import { StreamHost } from './stream-host.js'
 import { type TransactOptions, transactOptions, Transactor } from './transact.js'
 
 type Options = SubmitOptions & { readonly id?: string | undefined }
@@ -34,7 +36,6 @@ const callOptions = new Set(['id', 'signal', 'timeoutMs', 'whenFull'])
 const manyOptions = new Set(['id', 'signal'])
 const checkpointOptions = new Set(['signal'])
 const backupOptions = new Set(['signal', 'onProgress'])
-const streamOptions = new Set(['from', 'signal', 'tables', 'events'])
 
 type Resolve = (value: never) => void
 type Reject = (error: SluiceError) => void
@@ -105,7 +106,7 @@ export class SluiceDatabase {
   /** The same procedure is called again and again. */
   #lastProcedure: unknown = this
   #lastOrdinal = -1
-  readonly #streams = new Set<CommitStream<unknown>>()
+  readonly #streams: StreamHost
   readonly #snapshots = new Set<SnapshotHandle>()
   readonly #newest: ReadSource
   readonly #transactor: Transactor
@@ -123,13 +124,14 @@ export class SluiceDatabase {
     this.#consumers = new ConsumerPort({
       open,
       program,
-      filterOf: (options) => this.#filterOf(options),
-      startOf: (from) => this.#startOf(from),
+      filterOf: (options) => streamFilterOf(program, options),
+      startOf: (from) => this.#streams.startOf(from),
       read: (procedure, input, isReceipt) => (isReceipt ? this.submit(procedure, input) : this.call(procedure, input)),
     })
     this.#queries = new ViewQueries(engine.parts.store)
     this.#reads = new ReadHost(engine)
     this.#time = new TimeTravel({ open, program, transactor: this.#transactor, branch: (forked) => new SluiceDatabase(forked, program), checkOptions: (_what, options) => checkCallOptions(options, callOptions) })
+    this.#streams = new StreamHost({ open, program, oldestBatch: () => this.#time.moments.oldestBatch, checkOptions })
     this.#newest = {
       view: () => engine.reading(),
       lease: () => {
@@ -270,16 +272,11 @@ export class SluiceDatabase {
 
   // ── the log ───────────────────────────────────────────────────────────────────────────────────────────
 
-  changes(options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
-    checkOptions('changes()', options, streamOptions)
-    return this.#stream(this.#filterOf(options), options, (transaction) => [commitOf(transaction)])
+  changes(options?: Readonly<Record<string, unknown>>): CommitStream<unknown> {
+    return this.#streams.changes(options)
   }
-
-  #filterOf(options: Readonly<Record<string, unknown>>): FrameFilter {
-    const tables = listOf('tables', options['tables'])?.map((table) => this.#program.tables[tableOrdinal(this.#program, table)]!.descriptor.name)
-    const events = listOf('events', options['events'])?.map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
-    const isFiltered = tables !== undefined || events !== undefined
-    return { tables: isFiltered ? new Set(tables) : undefined, events: isFiltered ? new Set(events) : undefined, outcomes: false }
+  events(events: unknown, options?: Readonly<Record<string, unknown>>): CommitStream<unknown> {
+    return this.#streams.events(events, options)
   }
 
   async consumer(name: unknown, options: unknown, handler: unknown): Promise<Consumer> {
@@ -287,40 +284,6 @@ export class SluiceDatabase {
   }
   get consumers(): Consumers {
     return this.#consumers.all
-  }
-
-  events(events: unknown, options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
-    checkOptions('events()', options, new Set(['from', 'signal']))
-    const names = (Array.isArray(events) ? (events as readonly unknown[]) : [events]).map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
-    return this.#stream({ tables: new Set(), events: new Set(names), outcomes: false }, options, eventsOf)
-  }
-
-  #stream(filter: FrameFilter, options: Readonly<Record<string, unknown>>, shape: ConstructorParameters<typeof CommitStream>[2]): CommitStream<unknown> {
-    const { engine } = this.#open
-    engine.mustBeOpen()
-    const signal = options['signal'] as SubmitOptions['signal']
-    const { batch, index, since } = this.#startOf(options['from'])
-    const follower = this.#follower(filter, batch, index)
-    const shaped: typeof shape = since === undefined ? shape : (transaction) => (transaction.time < since ? [] : shape(transaction))
-    const stream: CommitStream<unknown> = new CommitStream(this.#open, follower, shaped, signal, (ended) => this.#streams.delete(ended))
-    if (!stream.isEnded) this.#streams.add(stream)
-    return stream
-  }
-
-  #startOf(from: unknown): { batch: number; index: number; since?: number } {
-    const { engine } = this.#open
-    if (from === undefined || from === 'now') return { batch: engine.durable, index: -1 }
-    if (from === 'beginning') return { batch: this.#time.moments.oldestBatch, index: -1 }
-    if (from instanceof Date && !Number.isNaN(from.getTime())) return { batch: this.#time.moments.oldestBatch, index: -1, since: from.getTime() }
-    const parts = positionParts(from)
-    if (parts === undefined) throw wrongStart(shown(from))
-    // The end of a batch is after all of it: the batch itself may have left the log.
-    return parts.index === indexMax ? { batch: parts.batch, index: -1 } : parts
-  }
-
-  #follower(filter: FrameFilter, afterBatch: number, afterIndex: number): LogFollower {
-    const { engine, catalog, disk } = this.#open
-    return new LogFollower({ frames: engine.parts.frames, catalog, disk, durable: () => engine.durable, written: () => engine.parts.control.written, filter, afterBatch, afterIndex })
   }
 
   // ── looking at it ─────────────────────────────────────────────────────────────────────────────────────
@@ -336,7 +299,7 @@ export class SluiceDatabase {
     const { engine } = this.#open
     engine.mustBeOpen()
     const { batch, index } = this.#time.moments.endOf(engine.durable)
-    return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams, snapshots: this.#snapshots.size })
+    return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams.streams, snapshots: this.#snapshots.size })
   }
 
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────
@@ -400,9 +363,9 @@ export class SluiceDatabase {
     const closed = this.#open.close()
     this.#transactor.close()
     await this.#time.close()
-    for (const stream of [...this.#streams]) stream.advance()
+    this.#streams.closing()
     await closed
-    for (const stream of [...this.#streams]) await stream.close()
+    await this.#streams.close()
     for (const snapshot of [...this.#snapshots]) snapshot.close(true)
   }
   [Symbol.asyncDispose](): Promise<void> {
@@ -476,10 +439,4 @@ function checkOptions(what: string, options: unknown, known: ReadonlySet<string>
 
 function isSignal(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'aborted' in value && typeof (value as { addEventListener?: unknown }).addEventListener === 'function'
-}
-
-function listOf(name: string, value: unknown): readonly unknown[] | undefined {
-  if (value === undefined) return undefined
-  if (!Array.isArray(value)) throw SluiceError.of('INVALID_USE', `The option ${name} is a list, not ${shown(value)}.`)
-  return value as readonly unknown[]
 }

@@ -41,8 +41,10 @@ export type {
 export type { AnyChange, Change } from './change.js'
 export { formatPosition, Position, positionParts } from './position.js'
 export type { PositionParts, Start } from './position.js'
+export { only } from './only.js'
+export type { KeyPrefix, Only, OnlyThese } from './only.js'
 export type {
-  ChangeOf, Commit, CommitOf, EventOf, Stream, StreamFilter, StreamOptions,
+  ChangeOf, ChangesOptions, Commit, CommitOf, EventOf, ReadableOf, ServicesOptions, SlowSubscriber, Stream, StreamFilter, StreamOptions,
 } from './stream-types.js'
 export type {
   Consumer, ConsumerHandler, ConsumerKey, ConsumerOptions, Consumers, ConsumerStats, ConsumerSummary, Delivery, ParkedChoice, ParkedDelivery,

@@ -136,6 +136,8 @@ export interface DatabaseStats {
     readonly inFiles: number
     /** Streams that have not read all that is durable. */
     readonly behind: number
+    /** Commits that wait in the buffers of all of them. */
+    readonly buffered: number
   }
   /** Handlers without `atomic: true`. */
   readonly handlers: readonly HandlerStats[]

@@ -66,6 +66,7 @@ export function statsOf({ engine, durability, handlers, replicas, consumers }: O
       count: streams.size,
       inFiles: [...streams].filter((stream) => stream.isInFiles).length,
       behind: [...streams].filter((stream) => stream.isBehind).length,
+      buffered: [...streams].reduce((sum, stream) => sum + stream.buffered, 0),
     },
     handlers: (handlers?.states ?? []).map(({ cursor, stopped, ...state }) => ({
       ...state,

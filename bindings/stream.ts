@@ -1,57 +1,119 @@
 /**
- * Streams of commits as async iterators: catch-up from the log, then live, without a seam.
+ * A stream of commits as users hold it: an async iterator, callbacks, a Web ReadableStream; where it stands, and when it has caught up.
  *
- * A stream pulls from its follower and buffers at most `limits.streamBufferCommitsMax` commits; who does not pull costs nothing,
- * because the log itself is the buffer. It waits for `advance`, which the engine calls when durable moves.
+ * It asks its subscription (engine/stream/subscription.ts) and never reads ahead of who asks: what is handed out was asked for, so
+ * `position` is where a stream that goes on from there misses nothing and repeats nothing. Calls of `next` are answered in order.
+ *
+ * What users pass in (`onProgress`, `onCaughtUp`) runs when nobody else is in the middle of something; what it throws ends the stream.
  */
 import { SluiceError } from '../engine/base/errors.js'
-import { limits } from '../engine/base/limits.js'
-import { type AbortLike, type DecodedTransaction, enginePrefix, type LogFollower, type OpenEngine, transactName } from '../engine/index.js'
+import { type AbortLike, endOfBatch, enginePrefix, type LogPlace, type Selection, type StreamHub, type Subscription, transactName } from '../engine/index.js'
 import { erasureIn } from './erasure.js'
-import { formatPosition, inPositions } from './position.js'
+import { formatPosition, indexMax, inPositions, type Position } from './position.js'
+
+/** What `hub` hands out: a commit, as users see it. */
+export interface CommitView {
+  readonly position: Position
+  readonly events: readonly object[]
+  readonly snapshot?: true
+}
+
+export interface StreamParts<T> {
+  readonly hub: StreamHub<CommitView>
+  readonly subscription: Subscription<CommitView>
+  /** What is handed out of a commit, in order; undefined: the commit. */
+  readonly parts: ((commit: CommitView) => readonly T[]) | undefined
+  /** It starts at a moment: until something is handed out, or it is live, nothing says where that is. */
+  readonly seeksMoment: boolean
+  readonly signal: AbortLike | undefined
+  readonly onProgress: ((position: Position) => void) | undefined
+  readonly onCaughtUp: ((position: Position) => void) | undefined
+  readonly atEndOfTick: (work: () => void) => void
+  readonly onEnd: () => void
+}
+
+interface Request<T> {
+  readonly resolve: (result: IteratorResult<T>) => void
+  readonly reject: (error: unknown) => void
+}
 
 export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposable {
-  readonly #database: OpenEngine
-  readonly #follower: LogFollower
-  readonly #shape: (transaction: DecodedTransaction) => readonly T[]
-  readonly #onEnd: (stream: CommitStream<unknown>) => void
-  readonly #signal: AbortLike | undefined
-  readonly #onAbort: () => void
-  readonly #read: DecodedTransaction[] = []
-  #buffer: T[] = []
-  #next = 0
-  #isEnded = false
-  #wake: (() => void) | undefined
-  /** Calls of `next` are answered one after the other. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #parts: StreamParts<T>
+  readonly #subscription: Subscription<CommitView>
+  readonly #onAbort = (): void => this.#end(undefined)
+  readonly #requests: Request<T>[] = []
+  /** Parts of a commit that have not been handed out, and its position. */
+  #rest: readonly T[] = []
+  #nextOfRest = 0
+  #restPosition: Position | undefined
+  /** Of the last commit that was handed out whole. */
+  #handed: Position | undefined
+  #isRefilling = false
+  #hasFailed = false
+  #isLookingForEnd = false
+  #stopWatching: (() => void) | undefined
+  #reported: Position | undefined
+  /** It has been behind since `onCaughtUp` was told. */
+  #wasBehind = true
+  #caughtUp: { readonly promise: Promise<Position>; readonly resolve: (position: Position) => void; readonly reject: (error: unknown) => void } | undefined
 
-  constructor(database: OpenEngine, follower: LogFollower, shape: (transaction: DecodedTransaction) => readonly T[], signal: AbortLike | undefined, onEnd: (stream: CommitStream<unknown>) => void) {
-    this.#database = database
-    this.#follower = follower
-    this.#shape = shape
-    this.#signal = signal
-    this.#onEnd = onEnd
-    this.#onAbort = () => this.#end()
-    signal?.addEventListener('abort', this.#onAbort)
-    database.engine.follow(this)
-    if (signal?.aborted === true) this.#end()
+  constructor(parts: StreamParts<T>) {
+    this.#parts = parts
+    this.#subscription = parts.subscription
+    this.#subscription.onNews = () => this.#serve()
+    if (!parts.seeksMoment && !this.#subscription.isInSnapshot) this.#handed = positionOf(this.#subscription.place)
+    if (parts.onProgress !== undefined) this.#stopWatching = parts.hub.watch(() => this.#report())
+    parts.signal?.addEventListener('abort', this.#onAbort)
+    if (parts.signal?.aborted === true) this.#end(undefined)
   }
 
   get isEnded(): boolean {
-    return this.#isEnded
+    return this.#subscription.isEnded
   }
   /** It reads files: memory does not hold any more what it comes to. */
   get isInFiles(): boolean {
-    return this.#follower.isInFiles
+    return this.#subscription.isInFiles
   }
   /** Something is durable that it has not read. */
   get isBehind(): boolean {
-    return this.#follower.isBehind()
+    return this.#subscription.isBehind
   }
 
-  /** Something became durable. */
+  /** Commits in its buffer. */
+  get buffered(): number {
+    return this.#subscription.count
+  }
+
+  get position(): Position | undefined {
+    const subscription = this.#subscription
+    const hasMore = subscription.count > 0 || this.#nextOfRest < this.#rest.length || subscription.hasDropped
+    if (hasMore || subscription.isInSnapshot) return this.#handed
+    if (this.#handed === undefined && this.#parts.seeksMoment && !subscription.isLive) return undefined
+    const place = positionOf(subscription.place)
+    // Rows of a snapshot, or several commits as one, were handed out under the position where they end.
+    return this.#handed === undefined || this.#handed < place ? place : this.#handed
+  }
+
+  get caughtUp(): Promise<Position> {
+    if (this.#caughtUp === undefined) {
+      let resolve!: (position: Position) => void
+      let reject!: (error: unknown) => void
+      const promise = new Promise<Position>((one, other) => {
+        resolve = one
+        reject = other
+      })
+      this.#caughtUp = { promise, resolve, reject }
+      promise.catch(() => undefined) // Nobody may be waiting.
+      if (this.isEnded) reject(endedBefore())
+      else if (!this.#wasBehind) resolve(this.position!)
+      else this.#lookForEnd()
+    }
+    return this.#caughtUp.promise
+  }
+
+  /** The database closes. */
   advance(): void {
-    this.#wake?.()
+    this.#serve()
   }
 
   [Symbol.asyncIterator](): this {
@@ -59,104 +121,185 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   }
 
   next(): Promise<IteratorResult<T>> {
-    if (this.#next < this.#buffer.length && !this.#isEnded) {
-      const value = this.#buffer[this.#next]!
-      this.#next += 1
-      return Promise.resolve({ done: false, value })
+    if (this.#requests.length === 0) {
+      const value = this.#take()
+      if (value !== undefined) return Promise.resolve({ done: false, value })
     }
-    const result = this.#turn.then(() => this.#pull())
-    this.#turn = result.catch(() => undefined)
-    return result
+    return new Promise((resolve, reject) => {
+      this.#requests.push({ resolve, reject })
+      this.#serve()
+    })
   }
 
   async return(): Promise<IteratorResult<T>> {
-    this.#end()
+    this.#end(undefined)
     return { done: true, value: undefined }
   }
-
   async close(): Promise<void> {
-    this.#end()
+    this.#end(undefined)
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  async #pull(): Promise<IteratorResult<T>> {
-    for (;;) {
-      if (this.#isEnded) return { done: true, value: undefined }
-      if (this.#next < this.#buffer.length) {
-        const value = this.#buffer[this.#next]!
-        this.#next += 1
-        return { done: false, value }
-      }
-      try {
-        await inPositions(this.#fill())
-      } catch (error) {
-        this.#end()
-        throw error
-      }
+  /** One at a time: the next one is taken when the promise of the one before has resolved. */
+  async each(handle: (value: T) => unknown): Promise<void> {
+    if (typeof handle !== 'function') throw SluiceError.of('INVALID_USE', 'each() takes a function: stream.each(async (commit) => { … }).')
+    for await (const value of this) await handle(value)
+  }
+
+  /** Nothing is taken before it is asked for: what waits there is not counted as handed out. */
+  readable(): ReadableStream<T> {
+    const pull = async (controller: ReadableStreamDefaultController<T>): Promise<void> => {
+      const { done, value } = await this.next()
+      if (done === true) controller.close()
+      else controller.enqueue(value)
     }
+    return new ReadableStream<T>({ pull, cancel: () => this.#end(undefined) }, { highWaterMark: 0 })
   }
 
-  async #fill(): Promise<void> {
-    const follower = this.#follower
-    this.#read.length = 0
-    if (!follower.isBehind()) return this.#wait()
-    const before = follower.batch
-    if (follower.readRing(limits.streamBufferCommitsMax, this.#read)) {
-      if (follower.isInFiles) follower.leaveFiles()
-    } else await follower.readFiles(limits.streamBufferCommitsMax, this.#read)
-    this.#buffer = this.#read.flatMap(this.#shape)
-    this.#next = 0
-    // Nothing came of it: look again when something happens, and not at once for ever.
-    if (this.#read.length === 0 && follower.batch === before && follower.isBehind()) return this.#wait()
+  // ── handing out ───────────────────────────────────────────────────────────────────────────────────────
+
+  #take(): T | undefined {
+    if (this.isEnded) return undefined
+    const { parts } = this.#parts
+    if (parts === undefined) {
+      const commit = this.#subscription.take()
+      if (commit !== undefined && commit.snapshot === undefined) this.#handed = commit.position
+      return commit as T | undefined
+    }
+    while (this.#nextOfRest === this.#rest.length) {
+      const commit = this.#subscription.take()
+      if (commit === undefined) return undefined
+      this.#rest = parts(commit)
+      this.#nextOfRest = 0
+      this.#restPosition = commit.position
+    }
+    const value = this.#rest[this.#nextOfRest]!
+    this.#nextOfRest += 1
+    if (this.#nextOfRest === this.#rest.length) this.#handed = this.#restPosition
+    return value
   }
 
-  async #wait(): Promise<void> {
-    if (this.#database.engine.isClosed) {
-      this.#end()
+  /** Answers who asks, as far as there is something, and sees to it that there will be. */
+  #serve(): void {
+    const subscription = this.#subscription
+    while (this.#requests.length > 0) {
+      const value = this.#take()
+      if (value === undefined) break
+      this.#requests.shift()!.resolve({ done: false, value })
+    }
+    if (subscription.isEnded) {
+      this.#sayEnd()
       return
     }
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve
-    })
-    this.#wake = undefined
+    if (!subscription.isLive) this.#wasBehind = true
+    if (this.#requests.length === 0) return
+    if (subscription.isLive && this.#parts.hub.isClosed) subscription.leave()
+    if (subscription.isLive) {
+      if (this.#wasBehind && (this.#caughtUp !== undefined || this.#parts.onCaughtUp !== undefined)) this.#lookForEnd()
+    } else void this.#refill()
   }
 
-  #end(): void {
-    if (this.#isEnded) return
-    this.#isEnded = true
-    this.#buffer = []
-    this.#next = 0
-    this.#signal?.removeEventListener('abort', this.#onAbort)
-    this.#database.engine.unfollow(this)
-    this.#follower.close()
-    this.#wake?.()
-    this.#onEnd(this)
+  async #refill(): Promise<void> {
+    if (this.#isRefilling) return
+    this.#isRefilling = true
+    await this.#subscription.refill()
+    this.#isRefilling = false
+    this.#serve()
+  }
+
+  // ── where it stands ───────────────────────────────────────────────────────────────────────────────────
+
+  /** Whoever asks has dealt with what was handed out before, so a position told now has no commit in the making. */
+  #report(): void {
+    const { position } = this
+    if (this.#requests.length === 0 || position === undefined || position === this.#reported) return
+    this.#reported = position
+    this.#tell(this.#parts.onProgress!, position)
+  }
+
+  /** Caught up: it is asked, and there is nothing durable that it has not handed out. */
+  #lookForEnd(): void {
+    if (!this.#wasBehind || this.isEnded) return
+    if (this.#requests.length > 0 && this.#subscription.isCaughtUp) {
+      this.#wasBehind = false
+      const position = this.position!
+      this.#caughtUp?.resolve(position)
+      if (this.#parts.onCaughtUp !== undefined) this.#tell(this.#parts.onCaughtUp, position)
+    } else if (this.#subscription.isLive && !this.#isLookingForEnd) {
+      this.#isLookingForEnd = true
+      this.#parts.hub.atEnd(() => {
+        this.#isLookingForEnd = false
+        this.#lookForEnd()
+      })
+    }
+  }
+
+  #tell(listener: (position: Position) => void, position: Position): void {
+    this.#parts.atEndOfTick(() => {
+      if (this.isEnded) return
+      try {
+        listener(position)
+      } catch (error) {
+        this.#end(error)
+      }
+    })
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
+
+  #end(failure: unknown): void {
+    this.#subscription.end(failure)
+  }
+
+  /** The one who asks first hears why; everybody after that, that it has ended. */
+  #sayEnd(): void {
+    this.#stopWatching?.()
+    this.#stopWatching = undefined
+    this.#parts.signal?.removeEventListener('abort', this.#onAbort)
+    this.#parts.onEnd()
+    const { failure } = this.#subscription
+    this.#caughtUp?.reject(failure ?? endedBefore())
+    if (failure !== undefined && !this.#hasFailed && this.#requests.length > 0) {
+      this.#hasFailed = true
+      const { reject } = this.#requests.shift()!
+      inPositions(Promise.reject(failure as Error)).catch(reject)
+    }
+    for (const { resolve } of this.#requests.splice(0)) resolve({ done: true, value: undefined })
   }
 }
+
+const endedBefore = (): SluiceError => SluiceError.of('CANCELLED', 'The stream ended before it had caught up.')
+
+/** The end of a batch is after all of it. */
+export const positionOf = ({ batch, index }: LogPlace): Position => formatPosition(batch, index === endOfBatch ? indexMax : index)
 
 /** A commit as users see it. */
-export function commitOf(transaction: DecodedTransaction): object {
-  const position = formatPosition(transaction.batch, transaction.index)
-  return {
+export function commitOf(selection: Selection): CommitView {
+  const { batch, index, time, changes, merged } = selection
+  const position = formatPosition(batch, index)
+  const isOne = merged === undefined && selection.isSnapshot !== true
+  const commit = {
     position,
-    time: transaction.time,
+    time,
     // An interactive transaction has no procedure that a user could know.
-    procedure: transaction.procedure === transactName ? undefined : transaction.procedure,
+    procedure: isOne && selection.procedure !== transactName ? selection.procedure : undefined,
     // The ids of the engine's own calls are nobody's requests.
-    requestId: transaction.id?.startsWith(enginePrefix) === true ? undefined : transaction.id,
-    changes: transaction.changes,
-    events: transaction.events.map(({ type, payload }) => ({ type, payload, position, time: transaction.time })),
-    ...erasureIn(transaction),
+    requestId: isOne && selection.id?.startsWith(enginePrefix) !== true ? selection.id : undefined,
+    changes,
+    events: eventsOf(selection, position),
+    ...erasureIn(selection),
   }
+  if (isOne) return commit
+  return merged === undefined ? { ...commit, snapshot: true } : ({ ...commit, merged } as CommitView)
 }
 
-/** Its events alone. */
-export function eventsOf(transaction: DecodedTransaction): object[] {
-  const position = formatPosition(transaction.batch, transaction.index)
-  return transaction.events.map(({ type, payload }) => ({ type, payload, position, time: transaction.time }))
+const noEvents: readonly object[] = Object.freeze([])
+
+function eventsOf({ events, time }: Selection, position: Position): readonly object[] {
+  return events.length === 0 ? noEvents : events.map(({ type, payload }) => ({ type, payload, position, time }))
 }
 
 export const wrongStart = (shown: string): SluiceError =>
-  SluiceError.of('INVALID_USE', `A stream starts from 'now', 'beginning', a Position or a Date, not from ${shown}.`)
+  SluiceError.of('INVALID_USE', `A stream starts from 'now', 'beginning', 'snapshot', a Position or a Date, not from ${shown}.`)

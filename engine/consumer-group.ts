@@ -25,7 +25,8 @@ import { keyTextOf } from './handler-queue.js'
 import { LogPump, readOn } from './log-pump.js'
 import { type ConsumerMark, type ConsumerPlace, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { isPartitionValue } from './schema/placement.js'
-import type { DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
+import type { DecodedTransaction } from './stream/frame-decoder.js'
+import type { StreamFilter } from './stream/stream-filter.js'
 import type { LogFollower } from './stream/log-follower.js'
 
 export type Verdict =
@@ -47,7 +48,7 @@ export interface ConsumerMember {
 }
 
 export interface ConsumerSettings {
-  readonly filter: FrameFilter
+  readonly filter: StreamFilter
   /** Undefined: all commits are of one key. It answers undefined for one that has none. */
   readonly keyOf: ((transaction: DecodedTransaction) => unknown) | undefined
   readonly attempts: number
@@ -87,9 +88,9 @@ export interface ConsumerGroupParts {
   readonly name: string
   readonly settings: ConsumerSettings
   readonly mark: ConsumerMark
-  readonly follow: (filter: FrameFilter, after: HandlerCursor) => LogFollower
+  readonly follow: (filter: StreamFilter, after: HandlerCursor) => LogFollower
   /** Reads one commit again. */
-  readonly readAgain: (filter: FrameFilter, place: HandlerCursor) => Promise<DecodedTransaction>
+  readonly readAgain: (filter: StreamFilter, place: HandlerCursor) => Promise<DecodedTransaction>
 }
 
 interface Seat {
@@ -245,7 +246,7 @@ export class ConsumerGroup {
       try {
         const isNews = await readOn(this.#follower, limits.consumerCommitsReadMax, read)
         if (this.#pump.isClosed || life !== this.#life || this.#isResetting) return
-        for (const transaction of read) this.#take(transaction)
+        for (const transaction of read) this.#take(this.settings.filter.select(transaction))
         if (!isNews) break
       } catch (error) {
         if (life !== this.#life || this.#isResetting) return // its follower was closed under it
@@ -257,7 +258,8 @@ export class ConsumerGroup {
     this.#moveMark(false)
   }
 
-  #take(transaction: DecodedTransaction): void {
+  #take(transaction: DecodedTransaction | undefined): void {
+    if (transaction === undefined) return // its changes are not those that were asked for
     const { batch, index } = transaction
     const { mark } = this.#record
     const place = { epoch: mark.epoch, batch, index }

@@ -13,6 +13,7 @@ import { readOn } from './log-pump.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import { type ConsumerMark, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import type { DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
+import type { StreamFilter } from './stream/stream-filter.js'
 import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
 
 export interface ConsumerHostParts {
@@ -45,7 +46,7 @@ export class ConsumerHost {
       const open = this.#groups.get(name)
       if (open !== undefined) {
         if (!open.isShared || !isShared) throw SluiceError.of('INVALID_USE', `Consumer "${name}" is open: close it first, or let all that open it say \`group: true\` and share its work.`)
-        if (!isSameFilter(open.group.settings.filter, settings.filter)) throw SluiceError.of('INVALID_USE', `Members of consumer "${name}" must ask for the same tables and events.`)
+        if (open.group.settings.filter.id !== settings.filter.id) throw SluiceError.of('INVALID_USE', `Members of consumer "${name}" must ask for the same tables and events.`)
         if (open.group.size >= limits.consumerMembersMax) throw SluiceError.of('OVERLOADED', `Consumer "${name}" has ${limits.consumerMembersMax} members: let one of them leave.`)
         open.group.join(member)
         return open.group
@@ -58,7 +59,7 @@ export class ConsumerHost {
         this.#marks.set(name, mark)
       }
       const { engine } = this.#parts
-      const group = new ConsumerGroup({ engine, name, settings, mark, follow: (filter, after) => this.follow(filter, after), readAgain: (filter, place) => this.#readAgain(filter, place) })
+      const group = new ConsumerGroup({ engine, name, settings, mark, follow: (filter, after) => this.follow(filter.frames, after), readAgain: (filter, place) => this.#readAgain(filter, place) })
       this.#groups.set(name, { group, isShared })
       group.join(member)
       return group
@@ -124,14 +125,15 @@ export class ConsumerHost {
   }
 
   /** One commit, from wherever it is. */
-  async #readAgain(filter: FrameFilter, place: HandlerCursor): Promise<DecodedTransaction> {
-    const follower = this.follow(filter, { batch: place.batch - 1, index: endOfBatch })
+  async #readAgain(filter: StreamFilter, place: HandlerCursor): Promise<DecodedTransaction> {
+    const follower = this.follow(filter.frames, { batch: place.batch - 1, index: endOfBatch })
     const read: DecodedTransaction[] = []
     try {
       while (follower.isBehind() && follower.batch < place.batch) {
         await readOn(follower, 1, read)
         const found = read.find(({ batch, index }) => batch === place.batch && index === place.index)
-        if (found !== undefined) return found
+        const taken = found && filter.select(found)
+        if (taken !== undefined) return taken
         read.length = 0
       }
     } finally {
@@ -157,7 +159,3 @@ export class ConsumerHost {
   }
 }
 
-function isSameFilter(one: FrameFilter, other: FrameFilter): boolean {
-  const textOf = ({ tables, events }: FrameFilter): string => JSON.stringify([tables && [...tables].sort(), events && [...events].sort()])
-  return textOf(one) === textOf(other)
-}

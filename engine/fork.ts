@@ -77,6 +77,7 @@ export function openFork(base: OpenEngine, view: SnapshotView, moment: NonNullab
     keeper: undefined,
     handlers: undefined,
     replicas: undefined,
+    holders: [],
     consumers: new ConsumerHost({ engine: opened, catalog: base.catalog, disk: undefined }),
     eraser: new Eraser({ engine: opened, catalog: base.catalog, databaseId: new Uint8Array(databaseIdBytes), disk: undefined, keeper: undefined }),
     firstBatch: view.batch,

@@ -77,6 +77,8 @@ export interface OpenEngine {
   readonly replicas: ReplicaHost | undefined
   readonly consumers: ConsumerHost
   readonly eraser: Eraser
+  /** Who else holds the log: asked when segments may leave. */
+  readonly holders: (() => readonly { readonly name: string; readonly batch: number }[])[]
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   /** Of a fork: the moment that it began with, which its own log does not have. */
@@ -221,6 +223,7 @@ async function openLocked(
   }
   let handlers: HandlerHost | undefined
   let consumers: ConsumerHost | undefined
+  const holders: OpenEngine['holders'] = []
   const keeper =
     directory === undefined
       ? undefined
@@ -234,7 +237,7 @@ async function openLocked(
           isUnsynced: options.durability !== 'fsync',
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
-          consumers: () => [...(handlers?.held ?? []).map((held) => ({ ...held, isUnbounded: true as const })), ...(consumers?.held ?? [])],
+          consumers: () => [...(handlers?.held ?? []).map((held) => ({ ...held, isUnbounded: true as const })), ...(consumers?.held ?? []), ...holders.flatMap((held) => held())],
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
@@ -278,6 +281,7 @@ async function openLocked(
     replicas,
     consumers,
     eraser,
+    holders,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }

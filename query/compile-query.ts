@@ -5,7 +5,8 @@
  * slots. A column is read when the first condition asks for it, so a row that is left out costs no more than that.
  */
 import type { PlanStep } from './planner.js'
-import type { AggregateTerm, ColumnTerm, Condition, Order, ResolvedQuery, Term } from './resolved-query.js'
+import type { TableDescriptor } from '../engine/index.js'
+import type { AggregateTerm, ColumnTerm, Condition, ConstantTerm, Order, ResolvedQuery, Term } from './resolved-query.js'
 import { termsOf } from './resolved-query.js'
 import type { ColumnAccess, StoredRow } from './row-source.js'
 import { compareBytes, comparerOf } from './values.js'
@@ -94,6 +95,16 @@ export function compileAccept(step: PlanStep, filter: readonly Condition[], stor
   const prelude = own === undefined ? [] : [...declared].map((column) => `const read${ordinal}_${column} = readers[${column}]`)
   const source = [...prelude, 'return (r, v) => {', ...lines, '  return true', '}'].join('\n')
   return new Function('readers', ...helpers.names, source)(own, ...helpers.functions) as Accept
+}
+
+/** Tests plain rows: columns by name, constants in place. */
+export function compileRowTest(conditions: readonly Condition[], table: TableDescriptor, constants: readonly ConstantTerm[]): (row: Readonly<Record<string, unknown>>) => boolean {
+  const helpers = new Helpers()
+  const read: Read = (term) => (term.kind === 'column' ? `r[${JSON.stringify(table.columns[term.column]!.name)}]` : slot(term))
+  const code = conditions.map((condition) => conditionCode(condition, read, helpers)).join(' && ')
+  const slots: Slots = []
+  for (const { slot: at, value } of constants) slots[at] = value
+  return new Function('v', ...helpers.names, `return (r) => ${code}`)(slots, ...helpers.functions) as (row: Readonly<Record<string, unknown>>) => boolean
 }
 
 export function compileTest(conditions: readonly Condition[]): Test | undefined {

@@ -11,7 +11,8 @@
  * Invariants:
  *   E1  A client that comes back with the last id it has seen misses nothing and gets nothing twice: the id is the position of the
  *       commit. A stream from now begins with an id without a commit, the position where it began, so that this also holds for a
- *       client that is cut off before its first commit.
+ *       client that is cut off before its first commit. Where nothing of what a client asked for happens, an id without a commit comes now and
+ *       then: it never comes back to an id that retention has passed.
  *   E2  Who reads slowly holds `limits.httpStreamBytesMax` and one commit: commits are read from the log when the response pulls.
  *   E3  When the client goes, by its signal or by cancelling the body, the stream of the log is closed and the timer stopped.
  *
@@ -23,7 +24,7 @@ import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import type { Database } from '../database-types.js'
 import type { TableDescription } from '../describe/description.js'
-import { Position, type Start } from '../position.js'
+import { Position, positionParts, type Start } from '../position.js'
 import type { Table } from '../schema/table.js'
 import type { EventType } from '../service/event.js'
 import type { Commit, Stream } from '../stream-types.js'
@@ -78,15 +79,17 @@ export class ChangesPort {
     if (this.#open >= this.#bounds.streams) throw new HttpRefusal(503, SluiceError.of('OVERLOADED', `${this.#bounds.streams} streams are open: try again later.`))
     const now = positionNow(db)
     const from = query.from === 'now' ? now : query.from
-    if (from !== 'beginning' && from > now) throw wrongAddress('This database has not reached that position: it is of another one, or of a newer copy.')
+    // The end of a batch is behind its last record.
+    if (from !== 'beginning' && positionParts(from)!.batch > positionParts(now)!.batch) throw wrongAddress('This database has not reached that position: it is of another one, or of a newer copy.')
     const tables: readonly Table[] = query.tables.map((name) => this.#exposed.changes.get(name)!.handle)
     const events: readonly EventType[] = query.events.map((name) => this.#exposed.events.get(name)!.handle)
-    const stream = db.changes({ from, tables, events, signal: request.signal }) as Stream<Commit>
+    let feed: Feed | undefined
+    const stream = db.changes({ from, tables, events, signal: request.signal, onProgress: (position) => feed?.progressed(position) }) as Stream<Commit>
     this.#open += 1
     const end = (): void => {
       this.#open -= 1
     }
-    const feed = new Feed(stream, (commit) => this.#jsonOf(commit), this.#bounds.heartbeatMs, (error) => this.#onError(error, request), end)
+    feed = new Feed(stream, (commit) => this.#jsonOf(commit), this.#bounds.heartbeatMs, (error) => this.#onError(error, request), end)
     await feed.firstLook()
     const begin = query.from === 'now' ? `id: ${from}\n\n` : ''
     return new Response(feed.body(begin), { headers })
@@ -135,6 +138,8 @@ class Feed {
   #pending: Promise<Next> | undefined
   #stopTimer: () => void = () => undefined
   #isEnded = false
+  /** Where the stream stands, since the last message; told with the next heartbeat. */
+  #progress: Position | undefined
 
   constructor(stream: Stream<Commit>, jsonOf: (commit: Commit) => object, heartbeatMs: number, onError: (error: unknown) => void, onEnd: () => void) {
     this.#iterator = stream[Symbol.asyncIterator]()
@@ -185,7 +190,10 @@ class Feed {
       if (next.done === true) {
         this.#end()
         controller.close()
-      } else controller.enqueue(messageOf('commit', this.#jsonOf(next.value), next.value.position))
+        return
+      }
+      this.#progress = undefined
+      controller.enqueue(messageOf('commit', this.#jsonOf(next.value), next.value.position))
     } catch (error) {
       if (this.#isEnded) return
       this.#end()
@@ -195,11 +203,19 @@ class Feed {
     }
   }
 
+  /** The client has everything up to here: in place of a heartbeat, where nothing waits for it. */
+  progressed(position: Position): void {
+    this.#progress = position
+  }
+
   /** Where something waits for the client already, another heartbeat says nothing. */
   #beat(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#stopTimer = nodeEnvironment.later(this.#heartbeatMs, () => {
       if (this.#isEnded) return
-      if ((controller.desiredSize ?? 0) === limits.httpStreamBytesMax) controller.enqueue(heartbeat)
+      if ((controller.desiredSize ?? 0) === limits.httpStreamBytesMax) {
+        controller.enqueue(this.#progress === undefined ? heartbeat : encoder.encode(`id: ${this.#progress}\n\n`))
+        this.#progress = undefined
+      }
       this.#beat(controller)
     })
   }

@@ -224,8 +224,22 @@ export const limits = {
   compensationRetries: 10,
 
   // streams
+  /** Commits that wait in memory for one subscriber; by default, and as an option. */
   streamBufferCommitsMax: 1_024,
+  streamBufferCommitsOptionMax: 65_536,
+  /** The same in bytes of rows and payloads; the last commit may be longer. */
+  streamBufferBytesMax: 4 * MiB,
   streamReadBytes: 1 * MiB,
+  /** What the hub hands out before the event loop turns. Half of a buffer, so that who keeps up is never behind. */
+  streamTurnCommitsMax: 512,
+  /** Keys that a stream with `slow: 'conflate'` merges into one commit. */
+  streamMergedKeysMax: 16_384,
+  /** Rows of one commit of a snapshot. */
+  streamSnapshotRowsMax: 512,
+  /** How much log is kept for a stream with `slow: 'wait'`. */
+  streamHeldBytesMax: 1 * GiB,
+  /** A stream reports its progress at most that often. */
+  streamProgressMs: 100,
 
   // http (bindings/adapters); those that are options say so
   httpBodyBytesMax: 8 * MiB,
@@ -282,4 +296,5 @@ assert(
   'the answers of all batches ahead of durable fit into one response ring, so that a lane never waits for main',
 )
 assert(limits.inputBytesMax <= limits.httpBodyBytesMax && limits.httpBodyBytesMax <= limits.httpBodiesBytesMax, 'the longest input has a body')
+assert(2 * limits.streamTurnCommitsMax <= limits.streamBufferCommitsMax, 'a subscriber that reads in every turn of the event loop is never behind')
 assert(limits.frameBytesAheadMax <= limits.frameBytesMax, 'one frame may be all that is ahead')

@@ -26,6 +26,15 @@ export type PlainRow = Record<string, unknown>
 const varCellInts = varCellWords * 2
 const hexByte = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'))
 
+export function uuidText(bytes: Uint8Array, from: number): string {
+  let text = ''
+  for (let n = 0; n < 16; n += 1) {
+    if (n === 4 || n === 6 || n === 8 || n === 10) text += '-'
+    text += hexByte[bytes[from + n]!]!
+  }
+  return text
+}
+
 /** Reads and writes the cells that are not plain numbers. One for each thread. */
 export class CellMemory {
   readonly region: Region
@@ -85,14 +94,7 @@ export class CellMemory {
   }
 
   uuid(cell: number): string {
-    const bytes = this.#windowOfCell(cell)
-    const from = this.#offsetOfCell(cell)
-    let text = ''
-    for (let n = 0; n < 16; n += 1) {
-      if (n === 4 || n === 6 || n === 8 || n === 10) text += '-'
-      text += hexByte[bytes[from + n]!]!
-    }
-    return text
+    return uuidText(this.#windowOfCell(cell), this.#offsetOfCell(cell))
   }
 
   // ── staging ───────────────────────────────────────────────────────────────────────────────────────────

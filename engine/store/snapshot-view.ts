@@ -124,6 +124,12 @@ export class SnapshotView implements SnapshotGuard {
       yield* this.scan(table, table.trees[0]!, undefined)
       return
     }
+    yield* this.allUnordered(table)
+  }
+
+  /** Every row, partition by partition: what is gathered first is one partition. */
+  *allUnordered(table: TableStore): Generator<PlainRow, void, void> {
+    this.mustBeOpen()
     for (let p = 0; p < table.partitions; p += 1) yield* this.#decoded(table, rowsOf(table.part(p)))
   }
 

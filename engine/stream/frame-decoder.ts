@@ -1,29 +1,27 @@
 /**
  * Frames as commits: what subscribers see, and what recovery applies.
  *
- * A decoder belongs to one catalog of the log, because places in frames mean what that catalog says. It reads rows with a
- * table's own compiled decoder, over a scratch region in which images are laid out like rows.
+ * A decoder belongs to one catalog of the log, because places in frames mean what that catalog says. It reads rows with code made
+ * for each table (image-reader.ts). A `FrameCursor` goes through one frame and may stop between two transactions, so that who
+ * follows a log of long frames does so in steps.
  *
  * With the catalog of today, rows and payloads have today's shape: columns that came later are filled in, columns that went are left
  * out, and so are the tables and events that went. Where a migration has made other rows of a table, those before it keep the shape
  * of their day. Without, everything is as it was written (tools without an application).
  */
 import { ByteReader } from '../base/bytes.js'
-import { limits } from '../base/limits.js'
-import type { LoggedCatalog, LoggedTable } from '../schema/catalog.js'
-import { recordOf } from '../schema/catalog.js'
+import { type LoggedCatalog, type LoggedTable, recordOf } from '../schema/catalog.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
 import { isEngineId, isErasureRecordId } from '../schema/handler-ids.js'
 import { ownTablePrefix } from '../schema/sequence-table.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { areOfOneGeneration, reshaping } from '../schema/row-shape.js'
-import { layoutOf, type RowLayout } from '../schema/row-layout.js'
-import { Region } from '../shared/region.js'
-import { layBefore, layImage } from '../store/row-image.js'
-import { type IsWanted, rowFilter, type WantedRow } from './row-filter.js'
-import { CellMemory, type PlainRow, RowCodec } from '../store/row-codec.js'
+import { layoutOf } from '../schema/row-layout.js'
+import type { PlainRow } from '../store/row-codec.js'
 import { erasedFlag } from '../txn/outcome.js'
-import { changeKind, changeWords, eventWords, FrameBodyReader, transactionWords } from '../../wal/index.js'
+import { changeKind, changeWords, eventWords, type FrameBodyReader, transactionWords } from '../../wal/index.js'
+import { compileImageReader, type ImageReader } from './image-reader.js'
+import { type IsWanted, rowFilter, type WantedRow } from './row-filter.js'
 
 export interface DecodedChange {
   readonly kind: 'insert' | 'update' | 'delete'
@@ -52,16 +50,22 @@ export interface DecodedTransaction {
   /** Of calls with an id: what was asked (see request-hash.ts), and the recorded value. */
   readonly request: number
   readonly value: Uint8Array | undefined
+  /** Bytes of the images and payloads that were decoded. */
+  readonly bytes: number
   readonly changes: readonly DecodedChange[]
   readonly events: readonly DecodedEvent[]
   /** Changes of tables that the application has no more: they are not among `changes`. */
   readonly lost: number
 }
 
-/** What a reader wants; undefined sets want everything. */
+/** Names that are wanted: a set, or whatever answers as one. */
+export interface Names {
+  has(name: string): boolean
+}
+/** What a reader wants; where both are undefined, everything. */
 export interface FrameFilter {
-  readonly tables: ReadonlySet<string> | undefined
-  readonly events: ReadonlySet<string> | undefined
+  readonly tables: Names | undefined
+  readonly events: Names | undefined
   /** Also transactions that changed and emitted nothing: recorded aborts. */
   readonly outcomes: boolean
   /** Changes of this row alone, which is of one of the tables. */
@@ -75,16 +79,13 @@ interface TableDecoder {
   readonly isHidden: boolean
   readonly isGone: boolean
   readonly reshape: ((row: PlainRow) => PlainRow) | undefined
-  readonly layout: RowLayout
+  readonly images: ImageReader
   readonly key: readonly string[]
   readonly logged: LoggedTable
   isWanted: IsWanted | undefined
-  codec: RowCodec
 }
 
 const noRules = { checks: [], json: [] }
-const scratchWordsMin = 8_192
-const rowAt = 16
 
 interface EventDecoder {
   readonly name: string
@@ -101,23 +102,20 @@ export class FrameDecoder {
   readonly #procedures: readonly string[]
   readonly #reader = new ByteReader(new Uint8Array(0))
   readonly #source: { ints: Int32Array; bytes: Uint8Array } = { ints: new Int32Array(0), bytes: new Uint8Array(0) }
-  #memory = scratchMemory(scratchWordsMin)
 
   constructor(catalog: LoggedCatalog, today?: LoggedCatalog) {
     this.#tables = catalog.tables.map((table): TableDecoder => {
       const descriptor: TableDescriptor = { name: table.name, columns: table.columns, key: [0], partition: 'global', ordered: false, indexes: [] }
-      const layout = layoutOf(descriptor)
       const now = today === undefined ? table : today.tables.find((one) => one.name === table.name)
       return {
         name: table.name,
         isHidden: table.name.startsWith(ownTablePrefix) || now === undefined,
         isGone: now === undefined && !table.name.startsWith(ownTablePrefix),
         reshape: now === undefined || !areOfOneGeneration(table, now) ? undefined : reshaping(table, now),
-        layout,
+        images: compileImageReader(layoutOf(descriptor)),
         key: table.key,
         logged: table,
         isWanted: undefined,
-        codec: new RowCodec(layout, this.#memory),
       }
     })
     this.#events = catalog.events.map((event): EventDecoder => {
@@ -135,42 +133,30 @@ export class FrameDecoder {
 
   /** The transactions of a frame that touch what the filter wants, from a place on. The body is not kept. */
   decode(body: FrameBodyReader, filter: FrameFilter, fromIndex: number, visit: (transaction: DecodedTransaction) => void): void {
-    const { words } = body
-    let index = 0
-    for (const lane of body.lanes) {
-      let change = lane.changeIndex
-      let event = lane.eventIndex
-      const base = lane.bytesAt
-      for (let n = 0; n < lane.transactionCount; n += 1, index += 1) {
-        const at = body.transactionsWord + (lane.transactionIndex + n) * transactionWords
-        const changes = words[at + 8]!
-        const events = words[at + 9]!
-        if (index >= fromIndex) this.#visit(body, filter, index, at, base, change, changes, event, events, visit)
-        change += changes
-        event += events
-      }
-    }
+    const cursor = new FrameCursor(this, body, filter, fromIndex)
+    for (let next = cursor.next(); next !== undefined; next = cursor.next()) visit(next)
   }
 
-  #visit(body: FrameBodyReader, filter: FrameFilter, index: number, at: number, base: number, change: number, changes: number, event: number, events: number, visit: (transaction: DecodedTransaction) => void): void {
+  /** One transaction, whose words begin at `at`; undefined where it is not wanted. For cursors. */
+  transaction(body: FrameBodyReader, filter: FrameFilter, index: number, at: number, base: number, change: number, event: number): DecodedTransaction | undefined {
     const { words } = body
     const isFiltered = filter.tables !== undefined || filter.events !== undefined
-    const decodedChanges: DecodedChange[] = []
+    let bytes = 0
     let lost = 0
-    for (let n = 0; n < changes; n += 1) {
-      const c = body.changesWord + (change + n) * changeWords
+    const changes: DecodedChange[] = []
+    for (let c = body.changesWord + change * changeWords, end = c + words[at + 8]! * changeWords; c < end; c += changeWords) {
       const table = this.#tables[words[c]!]!
       if (table.isGone) lost += 1
-      if (table.isHidden || (isFiltered && !filter.tables?.has(table.name))) continue
+      if (table.isHidden || (isFiltered && filter.tables?.has(table.name) !== true)) continue
       if (filter.row !== undefined && !this.#isWanted(filter.row, table, body, c, base)) continue
-      decodedChanges.push(this.#change(body, table, c, base))
+      changes.push(changeOf(table, body, c, base))
+      bytes += words[c + 3]! + words[c + 5]!
     }
-    const decodedEvents: DecodedEvent[] = []
+    const events: DecodedEvent[] = []
     let erasedEvents: Map<string, number> | undefined
-    for (let n = 0; n < events; n += 1) {
-      const e = body.eventsWord + (event + n) * eventWords
+    for (let e = body.eventsWord + event * eventWords, end = e + words[at + 9]! * eventWords; e < end; e += eventWords) {
       const { name, isHidden, hasPayload, codec, reshape } = this.#events[words[e]!]!
-      if (isHidden || (isFiltered && !filter.events?.has(name))) continue
+      if (isHidden || (isFiltered && filter.events?.has(name) !== true)) continue
       if (words[e + 2]! === 0 && hasPayload) {
         erasedEvents ??= new Map()
         erasedEvents.set(name, (erasedEvents.get(name) ?? 0) + 1)
@@ -181,16 +167,17 @@ export class FrameDecoder {
       this.#reader.seek(from, from + words[e + 2]!)
       const payload = codec.decode(this.#reader)
       const erasedBefore = erasedEvents?.get(name)
-      decodedEvents.push({ type: name, payload: reshape === undefined ? payload : reshape(payload), ...(erasedBefore !== undefined && { erasedBefore }) })
+      events.push({ type: name, payload: reshape === undefined ? payload : reshape(payload), ...(erasedBefore !== undefined && { erasedBefore }) })
+      bytes += words[e + 2]!
     }
     const idBytes = words[at + 7]!
     const idAt = base + words[at + 6]!
     const isErased = (words[at + 2]! & erasedFlag) !== 0
     const isErasure = idBytes > 0 && isErasureRecord(body.bytes, idAt, idBytes)
-    const isNothing = decodedChanges.length === 0 && decodedEvents.length === 0 && !filter.outcomes
+    const isNothing = changes.length === 0 && events.length === 0 && !filter.outcomes
     // What is gone is known to have been of some table: who follows all of them is told.
-    if (isNothing && (isFiltered || (!isErased && !isErasure))) return
-    visit({
+    if (isNothing && (isFiltered || (!isErased && !isErasure))) return undefined
+    return {
       batch: body.batch,
       index,
       time: body.now,
@@ -200,10 +187,11 @@ export class FrameDecoder {
       isErased,
       request: words[at + 3]! >>> 0,
       value: (filter.outcomes && idBytes > 0) || isErasure ? body.bytes.slice(base + words[at + 4]!, base + words[at + 4]! + words[at + 5]!) : undefined,
-      changes: decodedChanges,
-      events: decodedEvents,
+      bytes,
+      changes,
+      events,
       lost,
-    })
+    }
   }
 
   /** A decoder is asked for one row in all its life. */
@@ -213,38 +201,72 @@ export class FrameDecoder {
     this.#source.bytes = body.bytes
     return isWanted(this.#source, base + body.words[c + (body.words[c + 1] === changeKind.delete ? 4 : 2)]!)
   }
+}
 
-  #change(body: FrameBodyReader, table: TableDecoder, c: number, base: number): DecodedChange {
-    const { words } = body
-    const kind = words[c + 1]!
-    const image = words[c + 3]!
-    const before = words[c + 5]!
-    this.#makeRoom(table, image + before)
-    const into = this.#memory.i32
-    const source = { ints: words, bytes: body.bytes }
-    const layout = table
-    if (kind === changeKind.update) {
-      const next = layImage(layout, source, base + words[c + 2]!, into, rowAt)
-      layBefore(layout, source, base + words[c + 4]!, into, rowAt, next)
-      const after = rowIn(table, rowAt)
-      return { kind: 'update', table: table.name, key: keyOf(table, after), before: rowIn(table, next), after }
-    }
-    const at = kind === changeKind.insert ? words[c + 2]! : words[c + 4]!
-    layImage(layout, source, base + at, into, rowAt)
-    const row = rowIn(table, rowAt)
-    return kind === changeKind.insert
-      ? { kind: 'insert', table: table.name, key: keyOf(table, row), before: undefined, after: row }
-      : { kind: 'delete', table: table.name, key: keyOf(table, row), before: row, after: undefined }
+/** Goes through the transactions of one frame, in order. */
+export class FrameCursor {
+  readonly #decoder: FrameDecoder
+  readonly #body: FrameBodyReader
+  readonly #filter: FrameFilter
+  readonly #from: number
+  #lane = 0
+  /** The next transaction: its place in its lane, and in the frame; its first change and event. */
+  #n = 0
+  #index = 0
+  #change = 0
+  #event = 0
+
+  constructor(decoder: FrameDecoder, body: FrameBodyReader, filter: FrameFilter, fromIndex: number) {
+    this.#decoder = decoder
+    this.#body = body
+    this.#filter = filter
+    this.#from = fromIndex
   }
 
-  /** The scratch region holds a row, the row before it, and their long values. */
-  #makeRoom(table: TableDecoder, bytes: number): void {
-    const words = rowAt + 2 * table.layout.words + (bytes >>> 3) + 16
-    if (words > this.#memory.f64.length) {
-      this.#memory = scratchMemory(2 ** Math.ceil(Math.log2(words)))
-      for (const one of this.#tables) one.codec = new RowCodec(one.layout, this.#memory)
-    }
+  /** Place of the next transaction among those of the frame. */
+  get index(): number {
+    return this.#index
   }
+
+  /** The next one that is wanted; undefined at the end. */
+  next(): DecodedTransaction | undefined {
+    const body = this.#body
+    const { lanes, words } = body
+    for (; this.#lane < lanes.length; this.#lane += 1, this.#n = 0) {
+      const lane = lanes[this.#lane]!
+      if (this.#n === 0) {
+        this.#change = lane.changeIndex
+        this.#event = lane.eventIndex
+      }
+      while (this.#n < lane.transactionCount) {
+        const at = body.transactionsWord + (lane.transactionIndex + this.#n) * transactionWords
+        const index = this.#index
+        const found = index < this.#from ? undefined : this.#decoder.transaction(body, this.#filter, index, at, lane.bytesAt, this.#change, this.#event)
+        this.#n += 1
+        this.#index += 1
+        this.#change += words[at + 8]!
+        this.#event += words[at + 9]!
+        if (found !== undefined) return found
+      }
+    }
+    return undefined
+  }
+}
+
+function changeOf(table: TableDecoder, { words, bytes }: FrameBodyReader, c: number, base: number): DecodedChange {
+  const { readAfter, readBefore } = table.images
+  const kind = words[c + 1]!
+  if (kind === changeKind.update) {
+    const is = readAfter(words, bytes, (base + words[c + 2]!) >>> 2)
+    const was = readBefore(words, bytes, (base + words[c + 4]!) >>> 2, is)
+    const after = shaped(table, is)
+    return { kind: 'update', table: table.name, key: keyOf(table, after), before: shaped(table, was), after }
+  }
+  const isInsert = kind === changeKind.insert
+  const row = shaped(table, readAfter(words, bytes, (base + words[c + (isInsert ? 2 : 4)]!) >>> 2))
+  return isInsert
+    ? { kind: 'insert', table: table.name, key: keyOf(table, row), before: undefined, after: row }
+    : { kind: 'delete', table: table.name, key: keyOf(table, row), before: row, after: undefined }
 }
 
 function isErasureRecord(bytes: Uint8Array, at: number, length: number): boolean {
@@ -252,15 +274,10 @@ function isErasureRecord(bytes: Uint8Array, at: number, length: number): boolean
   return isEngineId(id) && isErasureRecordId(Buffer.from(id.buffer, id.byteOffset, length).toString('utf8'))
 }
 
-function rowIn({ codec, reshape }: TableDecoder, at: number): PlainRow {
-  const row = codec.decode(at)
+function shaped({ reshape }: TableDecoder, row: PlainRow): PlainRow {
   return reshape === undefined ? row : reshape(row)
 }
 
 function keyOf(table: TableDecoder, row: PlainRow): unknown {
   return table.key.length === 1 ? row[table.key[0]!] : table.key.map((name) => row[name])
-}
-
-function scratchMemory(words: number): CellMemory {
-  return new CellMemory(Region.scratch(Math.min(words * 8, limits.frameBytesMax)))
 }

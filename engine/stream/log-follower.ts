@@ -11,9 +11,10 @@
 import { join } from 'node:path'
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
+import { endOfBatch } from '../schema/handler-ids.js'
 import type { FrameRing } from '../shared/frame-ring.js'
 import { decodeSchema, FileLogStorage, FrameBodyReader, LogReader } from '../../wal/index.js'
-import { type DecodedTransaction, FrameDecoder, type FrameFilter } from './frame-decoder.js'
+import { type DecodedTransaction, FrameCursor, FrameDecoder, type FrameFilter } from './frame-decoder.js'
 
 export interface DatabaseFiles {
   /** Of the database: log and checkpoints are folders in it. */
@@ -38,7 +39,20 @@ export interface FollowerOptions {
   readonly afterIndex: number
   /** An entry of the ring that is not behind the batch, to look from; undefined: from the oldest one. */
   readonly near?: ((batch: number) => number | undefined) | undefined
+  /** Reads may end between two transactions of a frame, at `max` or after so many bytes, wanted or not. Without, frames are taken whole. */
+  readonly stepBytes?: number | undefined
+  /** Frames of before this time are passed over. */
+  readonly sinceMs?: number | undefined
 }
+
+/** A place in the log: everything up to and including the record `index` of a batch. */
+export interface LogPlace {
+  readonly batch: number
+  readonly index: number
+}
+
+/** As the index after which a follower reads: all of the batch has been seen. */
+const wholeBatch = -1
 
 export function logOf({ directory }: DatabaseFiles): FileLogStorage {
   return FileLogStorage.open(join(directory, 'log'), { create: false })
@@ -47,6 +61,25 @@ export function logOf({ directory }: DatabaseFiles): FileLogStorage {
 /** The batch before the oldest one that the files hold. */
 export function oldestInLog(disk: DatabaseFiles): number {
   return LogReader.oldest(logOf(disk)) - 1
+}
+
+/** Decoders keep nothing between two calls, and their code takes longer to make than a short read: one for all who read today's frames. */
+const decodersOfToday = new WeakMap<LoggedCatalog, { readonly decoder: FrameDecoder; readonly schema: string }>()
+
+function today(catalog: LoggedCatalog): { readonly decoder: FrameDecoder; readonly schema: string } {
+  let found = decodersOfToday.get(catalog)
+  if (found === undefined) {
+    found = { decoder: new FrameDecoder(catalog), schema: JSON.stringify(catalog) }
+    decodersOfToday.set(catalog, found)
+  }
+  return found
+}
+const decoderOfToday = (catalog: LoggedCatalog): FrameDecoder => today(catalog).decoder
+
+/** Of what comes behind a schema in the files. */
+function decoderOf(schema: string, catalog: LoggedCatalog): FrameDecoder {
+  const { decoder, schema: same } = today(catalog)
+  return schema === same ? decoder : new FrameDecoder(JSON.parse(schema) as LoggedCatalog, catalog)
 }
 
 export class LogFollower {
@@ -61,10 +94,13 @@ export class LogFollower {
   #reader: LogReader | undefined
   #fileDecoder: FrameDecoder | undefined
   #rewritten = 0
+  /** The frame that has been read in part. */
+  #cursor: FrameCursor | undefined
+  #isAtEnd = false
 
   constructor(options: FollowerOptions) {
     this.#options = options
-    this.#decoder = new FrameDecoder(options.catalog)
+    this.#decoder = decoderOfToday(options.catalog)
     this.#batch = options.afterBatch
     this.#index = options.afterIndex
     this.#isInside = options.afterIndex >= 0
@@ -75,9 +111,19 @@ export class LogFollower {
     return this.#batch
   }
 
+  /** Everything up to here has been read; the end of a batch is one place, however many records it has. */
+  get place(): LogPlace {
+    const isWhole = this.#cursor === undefined && !this.#isInside
+    return { batch: this.#batch, index: isWhole ? endOfBatch : this.#index }
+  }
+  /** The last read of the ring has read all that was durable. */
+  get isAtEnd(): boolean {
+    return this.#isAtEnd
+  }
+
   /** Something durable has not been read yet. */
   isBehind(): boolean {
-    return this.#options.durable() >= this.#firstWanted
+    return this.#cursor !== undefined || this.#options.durable() >= this.#firstWanted
   }
   /** The oldest batch that may hold something new: the one after the last read, or the rest of the one it starts in. */
   get #firstWanted(): number {
@@ -88,6 +134,8 @@ export class LogFollower {
   readRing(max: number, into: DecodedTransaction[]): boolean {
     const { frames, durable } = this.#options
     const upTo = durable()
+    this.#isAtEnd = false
+    if (!this.#drain(max, into)) return true
     while (into.length < max && this.#firstWanted <= upTo) {
       const counter = this.#counter ?? this.#findInRing()
       if (counter === undefined) return false
@@ -101,6 +149,7 @@ export class LogFollower {
       if (entry === undefined || entry.batch > upTo) {
         this.#counter = counter
         this.#isInside = false // the batch that it starts in has no frame
+        this.#isAtEnd = true
         return true
       }
       const body = new Uint8Array(entry.body.length)
@@ -110,9 +159,10 @@ export class LogFollower {
         this.#counter = undefined // F2: overwritten under the copy
         continue
       }
-      this.#take(this.#decoder, body, entry.batch, into)
       this.#counter = next
+      if (!this.#take(this.#decoder, body, entry.batch, max, into)) return true
     }
+    this.#isAtEnd = this.#firstWanted > upTo
     return true
   }
 
@@ -122,20 +172,28 @@ export class LogFollower {
     if (disk === undefined) {
       throw SluiceError.of('HISTORY_GONE', 'The log of a database without a path holds the newest frames only, and these are gone: start from "now", or give the database a path.')
     }
+    this.#isAtEnd = false
+    if (!this.#drain(max, into) || into.length >= max) return
     const storage = logOf(disk)
     const { rewritten = 0 } = disk
     if (this.#rewritten !== rewritten) this.leaveFiles()
     this.#rewritten = rewritten
     this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#firstWanted })
-    this.#fileDecoder ??= new FrameDecoder(catalog)
+    this.#fileDecoder ??= this.#decoder
     // What is durable in memory may not be in the files yet; it is in the ring until it is.
     const upTo = Math.min(durable(), this.#options.written())
+    const { stepBytes = Infinity } = this.#options
+    let passed = 0
     for await (const frame of this.#reader.frames(upTo)) {
-      if (frame.kind === 'schema') this.#fileDecoder = new FrameDecoder(JSON.parse(decodeSchema(frame.body)) as LoggedCatalog, catalog)
-      else if (frame.batch >= this.#firstWanted) this.#take(this.#fileDecoder, frame.body, frame.batch, into)
-      if (into.length >= max) return
+      if (frame.kind === 'schema') this.#fileDecoder = decoderOf(decodeSchema(frame.body), catalog)
+      else if (frame.batch >= this.#firstWanted && !this.#take(this.#fileDecoder, frame.body, frame.batch, max, into)) return
+      passed += frame.body.length
+      if (into.length >= max || passed >= stepBytes) return
     }
-    if (this.#batch < upTo) this.#batch = upTo
+    if (this.#batch < upTo) {
+      this.#batch = upTo
+      this.#index = wholeBatch
+    }
     this.#isInside = false
   }
 
@@ -181,12 +239,34 @@ export class LogFollower {
     return undefined
   }
 
-  #take(decoder: FrameDecoder, bytes: Uint8Array, batch: number, into: DecodedTransaction[]): void {
+  /** Begins a frame; false where it ended a read inside of it. */
+  #take(decoder: FrameDecoder, bytes: Uint8Array, batch: number, max: number, into: DecodedTransaction[]): boolean {
+    const { filter, sinceMs } = this.#options
     const from = batch === this.#batch ? this.#index + 1 : 0
     const body = new FrameBodyReader(bytes)
-    decoder.decode(body, this.#options.filter, from, (transaction) => void into.push(transaction))
     this.#batch = batch
     this.#isInside = false
     this.#index = body.transactionCount - 1
+    if (sinceMs !== undefined && body.now < sinceMs) return true
+    this.#cursor = new FrameCursor(decoder, body, filter, from)
+    return this.#drain(max, into)
+  }
+
+  /** Goes on in the frame that is open; false where the read ends inside of it. */
+  #drain(max: number, into: DecodedTransaction[]): boolean {
+    const cursor = this.#cursor
+    if (cursor === undefined) return true
+    const { stepBytes } = this.#options
+    let bytes = 0
+    for (let next = cursor.next(); next !== undefined; next = cursor.next()) {
+      into.push(next)
+      bytes += next.bytes
+      if (stepBytes === undefined || (into.length < max && bytes < stepBytes)) continue
+      this.#index = cursor.index - 1
+      return false
+    }
+    this.#cursor = undefined
+    this.#index = cursor.index - 1
+    return true
   }
 }

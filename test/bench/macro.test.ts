@@ -23,6 +23,8 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'point-read': ['bb606538 bb606538'],
   'commit-to-subscriber': ['6853c521', '6853c521'],
   'live-stream': ['2c73c14f'],
+  'catch-up': ['2c73c14f'],
+  'many-subscribers': ['39b7ebc9'],
   'open': ['4d6d562b'],
   'open-memory': ['4d6d562b'],
   'replay': ['b66e54da'],

@@ -65,7 +65,7 @@ test('streams and snapshots are counted while they are open', async () => {
   await db.call(work, { at: 1, work: [add(1)] })
   expect(db.stats()).toMatchObject({ snapshots: 1, streams: { count: 1, behind: 1, inFiles: 0 } })
   await commits.next()
-  expect(db.stats().streams).toEqual({ count: 1, behind: 0, inFiles: 0 })
+  expect(db.stats().streams).toEqual({ count: 1, behind: 0, inFiles: 0, buffered: 0 })
   await commits.return!()
   expect(db.stats().streams.count).toBe(0)
 })

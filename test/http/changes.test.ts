@@ -150,6 +150,27 @@ describe.each(ways)('%s', (_, way) => {
     await until(async () => (await client.send('/changes')).status === 200, 'its place is free')
   })
 
+  test('where nothing of what is asked for happens, ids without a commit move on, and one can come back with them', async () => {
+    const { client, db } = await bankClient({ ...stream, limits: { heartbeatMs: 20 } })
+    const response = await client.send('/changes?events=bank.opened')
+    let text = ''
+    const reading = (async () => {
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) text += new TextDecoder().decode(chunk)
+    })()
+    await until(() => text.startsWith('id: '), 'the first id')
+    await db.call(openAccount, { id: 'ann', balance: 9 })
+    const { position } = await db.submit(deposit, { to: 'ann', amount: 1, n: 1 })
+    const lastId = (): string => [...text.matchAll(/^id: (.*)$/gm)].at(-1)![1]!
+    await until(() => lastId() > position, 'an id behind what does not concern it')
+    const again = await client.send('/changes?events=bank.opened', { headers: { 'last-event-id': lastId() } })
+    expect(again.status).toBe(200)
+    await db.call(openAccount, { id: 'bob' })
+    const [message] = await take(messagesOf(again), 1)
+    expect(commitIn(message!).events[0]!.payload).toEqual({ id: 'bob' })
+    await db.close()
+    await within(5_000, 'the end of the stream', reading)
+  })
+
   test('without news there are heartbeats, and the database closes its streams', async () => {
     const { client, db } = await bankClient({ ...stream, limits: { heartbeatMs: 20 } })
     const response = await client.send('/changes')

@@ -1,0 +1,70 @@
+/** What a stream was asked for, as the engine filters it (engine/stream/stream-filter.ts). */
+import { SluiceError } from '../engine/base/errors.js'
+import { type Equality, type Interest, type Program, StreamFilter } from '../engine/index.js'
+import { rowConditionOf } from '../query/index.js'
+import { eventOrdinal, tableOrdinal } from './catalog.js'
+import { type Slice, slices } from './only.js'
+import { shown } from './schema/definition.js'
+import { serviceDefinitions } from './service/service.js'
+
+export interface FilterOptions {
+  readonly tables?: unknown
+  readonly events?: unknown
+  readonly services?: unknown
+}
+
+export function streamFilterOf(program: Program, options: FilterOptions): StreamFilter {
+  const services = listOf('services', options.services)?.map((service) => handlesOf(service))
+  const tables = listOf('tables', options.tables) ?? []
+  const events = listOf('events', options.events) ?? []
+  if (options.tables === undefined && options.events === undefined && services === undefined) return new StreamFilter('', undefined, undefined)
+  const interests = [...tables, ...(services ?? []).flatMap((service) => service.tables)].map((table) => interestOf(program, table))
+  const names = [...events, ...(services ?? []).flatMap((service) => service.events)].map((event) => program.events[eventOrdinal(program, event)]!.descriptor.name)
+  const id = JSON.stringify([interests.map((one) => one.id).sort(), [...new Set(names)].sort()])
+  return new StreamFilter(id, interests.map((one) => one.interest), names)
+}
+
+/** The tables that a filter has, by ordinal. */
+export function tablesOf(program: Program, filter: StreamFilter): readonly number[] {
+  const names = new Set(filter.interests.map(({ table }) => table))
+  return program.tables.flatMap(({ descriptor }, ordinal) => (names.has(descriptor.name) ? [ordinal] : []))
+}
+
+/** `id`: the same text for the same interest. */
+function interestOf(program: Program, given: unknown): { readonly id: string; readonly interest: Interest } {
+  const slice = slices.of(given)
+  const { descriptor } = program.tables[tableOrdinal(program, slice?.table ?? given)]!
+  const table = descriptor.name
+  if (slice === undefined) return { id: table, interest: { table, equals: [], kinds: undefined, changed: undefined, holds: undefined } }
+  const condition =
+    slice.where === undefined
+      ? { equals: [], holds: undefined }
+      : rowConditionOf({ version: 1, from: [{ as: '', table }], parameters: [], where: slice.where }, descriptor)
+  const equals: readonly Equality[] = [...keyEqualities(slice), ...condition.equals]
+  const { kinds, columns } = slice
+  const asked = { equals: equals.map(({ column, value, prefixLength }) => [column, prefixLength ?? -1, typeof value, String(value)]), kinds: kinds ?? null, columns: columns ?? null, where: slice.where ?? null }
+  return {
+    id: `${table} ${JSON.stringify(asked)}`,
+    interest: { table, equals, kinds: kinds === undefined ? undefined : new Set(kinds), changed: columns, holds: condition.holds },
+  }
+}
+
+function keyEqualities({ definition, key, prefix }: Slice): readonly Equality[] {
+  const names = definition.descriptor.key.map((ordinal) => definition.columns.columns[ordinal]!.name)
+  const leading = (prefix?.values ?? []).map((value, n): Equality =>
+    prefix!.isText ? { column: names[n]!, value, prefixLength: (value as string).length } : { column: names[n]!, value },
+  )
+  return [...(key ?? []).map((value, n): Equality => ({ column: names[n]!, value: value === 0 ? 0 : value })), ...leading]
+}
+
+function handlesOf(service: unknown): { readonly tables: readonly unknown[]; readonly events: readonly unknown[] } {
+  if (serviceDefinitions.of(service) === undefined) throw SluiceError.of('INVALID_USE', `The option services is a list of services, and has ${shown(service)}.`)
+  const { tables, events } = service as { readonly tables: object; readonly events: object }
+  return { tables: Object.values(tables), events: Object.values(events) }
+}
+
+export function listOf(name: string, value: unknown): readonly unknown[] | undefined {
+  if (value === undefined) return undefined
+  if (!Array.isArray(value)) throw SluiceError.of('INVALID_USE', `The option ${name} is a list, not ${shown(value)}.`)
+  return value as readonly unknown[]
+}

@@ -31,7 +31,8 @@ import { formatPosition } from './position.js'
 import { eventDefinitions, type EventDefinition } from './service/event.js'
 import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
 
-export function lowerServices(url: string, services: readonly ServiceDefinition[]): Program {
+export function lowerServices(url: string, declared: readonly ServiceDefinition[]): Program {
+  const services = declared.flatMap((service) => [service, ...partsOf(service)])
   const events = new Map<string, EventProgram>()
   for (const service of services) {
     for (const event of service.events.values()) {
@@ -60,7 +61,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
   }
   refuseLater(later)
 
-  const serviceHolders = services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals, replicaOrdinals))
+  const serviceHolders = services.map((service) => serviceProgram(service, services, tableOrdinals, eventOrdinals, replicaOrdinals))
   const atomicHandlers = services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals))
   refuseCircles(atomicHandlers, [...events.values()], (service) => serviceHolders[service]!.events)
   return {
@@ -75,6 +76,9 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     ...(replicas.size > 0 && { replicas: [...replicas.values()] }),
   }
 }
+
+/** Aggregates and projections are services of their own, behind the one that has them. */
+const partsOf = ({ parts }: ServiceDefinition): readonly ServiceDefinition[] => [...parts.values()].flatMap((named) => [...named.values()])
 
 function ordinalsOf(named: ReadonlyMap<string, unknown>): ReadonlyMap<string, number> {
   return new Map([...named.keys()].map((name, ordinal) => [name, ordinal]))
@@ -103,6 +107,7 @@ function tableProgram(
 
 function serviceProgram(
   service: ServiceDefinition,
+  services: readonly ServiceDefinition[],
   tables: ReadonlyMap<string, number>,
   events: ReadonlyMap<string, number>,
   replicas: ReadonlyMap<string, number>,
@@ -117,6 +122,8 @@ function serviceProgram(
     tables: own(service.tables.keys(), tables),
     events: own(service.events.keys(), events),
     aborts: aborts.size === 0 ? undefined : aborts,
+    ...(service.parts.size > 0 && { parts: new Map([...service.parts].map(([kind, named]) => [kind, new Map([...named].map(([name, part]) => [name, services.indexOf(part)]))])) }),
+    ...(service.opens !== undefined && { opens: service.opens }),
     ...(service.reads.size > 0 && { reads: grantsOf(service, tables) }),
     ...(service.replicas.size > 0 && { replicas: own(service.replicas.keys(), replicas) }),
   }

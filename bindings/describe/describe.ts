@@ -20,7 +20,8 @@ const noRules: ColumnRules = { checks: [], json: [] }
 export function descriptionOf(program: Program): Description {
   const { replicas = [] } = program
   return {
-    services: program.services.map(({ name }) => name),
+    // Aggregates and projections are services of their own, which nobody has declared.
+    services: program.services.filter(({ opens }) => opens === undefined).map(({ name }) => name),
     // The tables of replicas stand behind all others (replica-program.ts), and are described as replicas.
     tables: program.tables.filter((_, ordinal) => !replicas.some(({ table }) => table === ordinal)).map((table) => describeTable(table, program)),
     replicas: replicas.map(({ descriptor, source, strength }): ReplicaDescription => ({

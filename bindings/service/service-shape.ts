@@ -1,5 +1,6 @@
 import type { Columns } from '../schema/infer.js'
 import type { Replica } from '../schema/replica.js'
+import type { Aggregate } from '../sourcing/aggregate.js'
 import type { Table } from '../schema/table.js'
 
 /** What a service is made of, at the level of types. */
@@ -11,4 +12,5 @@ export interface ServiceShape {
   /** Tables of other services that it may read. */
   reads?: Readonly<Record<string, Table>>
   replicas?: Readonly<Record<string, Replica>>
+  aggregates?: Readonly<Record<string, Aggregate>>
 }

@@ -19,6 +19,9 @@ import {
   invalidDefinition,
   shown,
 } from '../schema/definition.js'
+import type { OpenPart, PartKind } from '../../engine/schema/descriptor.js'
+import type { Aggregate, AggregateShape, ServedAggregate } from '../sourcing/aggregate.js'
+import { type AggregatePart, checkAggregates, takeAggregates } from '../sourcing/aggregate-service.js'
 import type { Columns, PartitionKey, Read, Write } from '../schema/infer.js'
 import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
 import type { shape } from '../schema/shape.js'
@@ -68,6 +71,8 @@ export interface Service<S extends ServiceShape> {
   readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, S['events'][E]> }
   /** The reasons of `tx.abort`: `bank.aborts.INSUFFICIENT_FUNDS.is(error)`. */
   readonly aborts: { readonly [A in keyof S['aborts'] & string]: AbortType<A, S['aborts'][A]> }
+  /** The aggregates: their commands, events and reasons. */
+  readonly aggregates: { readonly [G in keyof S['aggregates'] & string]: S['aggregates'][G] extends Aggregate<infer A> ? ServedAggregate<`${S['name']}.${G}`, A> : never }
 
   /**
    * Defines a procedure: one serializable transaction. It is synchronous, sees only `tx` and its input, and
@@ -146,6 +151,10 @@ export interface ServiceDefinition {
   readonly procedures: Map<string, ProcedureDefinition>
   readonly workflows: Map<string, WorkflowDefinition>
   readonly handlers: Map<string, HandlerDefinition>
+  /** Its aggregates and projections, each a service of its own, by kind and name. */
+  readonly parts: ReadonlyMap<PartKind, ReadonlyMap<string, ServiceDefinition>>
+  /** It is such a part: what its owner has of it. */
+  readonly opens: OpenPart | undefined
   /** Where the first `app()` that took the service was called. */
   sealedBy: string | undefined
 }
@@ -158,15 +167,19 @@ class ServiceHandle {
   readonly replicas: Readonly<Record<string, unknown>>
   readonly events: Readonly<Record<string, EventType>>
   readonly aborts: Readonly<Record<string, AbortType>>
+  readonly aggregates: Readonly<Record<string, object>>
   readonly #definition: ServiceDefinition
 
-  constructor(definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>, replicas: ReadonlyMap<string, unknown>) {
+  constructor(
+    definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>, replicas: ReadonlyMap<string, unknown>, aggregates: ReadonlyMap<string, AggregatePart>,
+  ) {
     this.#definition = definition
     this.name = definition.name
     this.tables = byName(tables)
     this.replicas = byName(replicas)
     this.events = byName([...definition.events].map(([name, event]) => [name, eventHandle(event)]))
     this.aborts = byName([...definition.aborts.keys()].map((name) => [name, abortHandle(name)]))
+    this.aggregates = byName([...aggregates].map(([name, { handle }]) => [name, handle]))
     Object.freeze(serviceDefinitions.attach(this, definition))
   }
 
@@ -317,6 +330,7 @@ export function service<
   A extends Readonly<Record<string, Columns>> = {},
   R extends Readonly<Record<string, Table | (() => Table)>> = {},
   P extends Readonly<Record<string, Replica>> = {},
+  G extends { readonly [K in keyof G]: Aggregate<AggregateShape, K & string> } = {},
 >(
   name: N,
   definition?: {
@@ -330,15 +344,17 @@ export function service<
     readonly reads?: R | undefined
     /** Columns of tables of other services, by the names they have in `tx.db`. */
     readonly replicas?: P | undefined
+    /** Event-sourced state, by the names of the aggregates: `{ cart }`. */
+    readonly aggregates?: G | undefined
   },
-): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R>; replicas: P }> {
+): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R>; replicas: P; aggregates: G }> {
   return defineService(name, definition ?? {}) as never
 }
 
 function defineService(name: unknown, definition: unknown): ServiceHandle {
   checkName(name, 'a service')
   const what = `service '${name}'`
-  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads', 'replicas'])
+  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads', 'replicas', 'aggregates'])
   const events = new Map<string, EventDefinition>()
   for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
     checkName(event, `an event of ${what}`)
@@ -365,8 +381,12 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
   const taken = [...copies.keys()].find((replica) => handles.has(replica) || reads.has(replica))
   if (taken !== undefined) throw invalidDefinition(`${what} has a replica '${taken}' and a table of this name: give one of them another name.`)
   checkReplicas(name, copies)
+  const sourced = new Map(entriesOf(options['aggregates'], `The aggregates of ${what}`))
+  checkAggregates(name, sourced)
   const tables = takeTables(name, handles)
   const replicas = takeReplicas(name, copies)
+  const aggregates = takeAggregates(name, sourced)
+  for (const [aggregate, { tables: own }] of aggregates) for (const [table, handle] of own) reads.set(`${aggregate}.${table}`, () => handle)
   return new ServiceHandle(
     {
       name,
@@ -378,11 +398,20 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
       procedures: new Map(),
       workflows: new Map(),
       handlers: new Map(),
+      parts: partsBy({ aggregate: aggregates }),
+      opens: undefined,
       sealedBy: undefined,
     },
     handles,
     copies,
+    aggregates,
   )
+}
+
+/** The kinds of which there are any. */
+function partsBy(all: Readonly<Record<string, ReadonlyMap<string, { readonly definition: ServiceDefinition }>>>): ServiceDefinition['parts'] {
+  const kinds = Object.entries(all).filter(([, parts]) => parts.size > 0)
+  return new Map(kinds.map(([kind, parts]) => [kind as PartKind, new Map([...parts].map(([name, { definition }]) => [name, definition]))]))
 }
 
 /**

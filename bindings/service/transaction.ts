@@ -3,6 +3,7 @@ import type { Queryable } from '../query/select.js'
 import type { CallWith, Columns, Details, Input, Payload, Write } from '../schema/infer.js'
 import type { shape } from '../schema/shape.js'
 import type { Replica } from '../schema/replica.js'
+import type { Aggregate, AggregateStream } from '../sourcing/aggregate.js'
 import type { Table, TableShape } from '../schema/table.js'
 import type { Clock } from './clock.js'
 import type { EventType } from './event.js'
@@ -36,9 +37,20 @@ type ReadTables<T extends Readonly<Record<string, Table | Replica>>> = {
 type Granted<S extends ServiceShape> = S['reads'] extends Tables ? S['reads'] : {}
 type Replicas<S extends ServiceShape> = S['replicas'] extends Readonly<Record<string, Replica>> ? S['replicas'] : {}
 
+type Streams<S extends ServiceShape> = {
+  readonly [G in keyof S['aggregates']]: S['aggregates'][G] extends Aggregate<infer A> ? (id: A['id'][typeof shape]['value']) => AggregateStream<A> : never
+}
+type StreamsRead<S extends ServiceShape> = {
+  readonly [G in keyof S['aggregates']]: S['aggregates'][G] extends Aggregate<infer A>
+    ? (id: A['id'][typeof shape]['value']) => Omit<AggregateStream<A>, 'append' | 'rebuild'>
+    : never
+}
+
 /** The transaction of a read-only procedure. */
 export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
   readonly db: ReadTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
+  /** The streams of the aggregates of the service, to read: `tx.aggregate.cart(id).state`. */
+  readonly aggregate: StreamsRead<S>
   call<I, O>(procedure: Procedure<I, O, 'read'>, ...input: Input<I>): O
   readonly abort: Abort<S>
 }
@@ -50,6 +62,8 @@ export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Qu
 export interface Tx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
   /** The tables of the service, and read-only those of others that it `reads`, and its replicas. */
   readonly db: TxTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
+  /** The streams of the aggregates of the service: `tx.aggregate.cart(id)`. */
+  readonly aggregate: Streams<S>
   /** Announces an event of the service, if this commits. */
   emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<S['events'][E]>>): void
   /** Runs another procedure, of any service of the application, inside this transaction. */

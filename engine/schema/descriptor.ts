@@ -200,8 +200,20 @@ export interface HandlerProgram {
   readonly run: (tx: never, event: LoggedEvent) => unknown
 }
 
+/**
+ * What a part of a service (an aggregate, a projection) is to the service that has it, over the `tx` of the part. Made once for each
+ * transaction; `fail` makes an error the outcome of the transaction. The engine knows only that there is such a thing.
+ */
+export type OpenPart = (inside: { readonly tx: object; readonly isReadOnly: boolean; fail(error: Error): never }) => unknown
+/** Under which word of `tx` the parts of a service are found: `tx.aggregate.cart`. */
+export type PartKind = 'aggregate' | 'projection'
+
 export interface ServiceProgram {
   readonly name: string
+  /** Its parts, each a service of its own, by kind and name, with ordinals into `Program.services`. */
+  readonly parts?: ReadonlyMap<PartKind, ReadonlyMap<string, number>>
+  /** It is such a part: what its owner has of it. */
+  readonly opens?: OpenPart
   /** Names as the service says them, with ordinals into `Program.tables` and `Program.events`. */
   readonly tables: ReadonlyMap<string, number>
   readonly events: ReadonlyMap<string, number>

@@ -74,6 +74,9 @@ export class Transaction implements RealmTransaction {
   readonly inputs: readonly RecordCodec[]
   readonly #events: readonly RecordCodec[]
   readonly #scopes: readonly ServiceScope[]
+  /** What they are for procedures that only read, where there are any. */
+  readonly #reading: (ServiceScope | undefined)[] = []
+  readonly #scopeFor: (transaction: Transaction, service: ServiceProgram, isReadOnly: boolean) => ServiceScope
   /** Of each procedure: its service's, or what that is for procedures that only read. */
   readonly #scopeOf: readonly ServiceScope[]
   readonly #procedureByHandle: ReadonlyMap<unknown, number>
@@ -122,9 +125,9 @@ export class Transaction implements RealmTransaction {
     this.#procedureByHandle = new Map(program.procedures.map((p, n) => [p.handle, n]))
     this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.events.includes(event) ? [n] : [])))
     this.#scopes = program.services.map((service) => scopeOf(this, service, false))
-    const reading: (ServiceScope | undefined)[] = []
+    this.#scopeFor = scopeOf
     this.#scopeOf = program.procedures.map(({ descriptor, service }) =>
-      descriptor.readonly === true ? (reading[service] ??= scopeOf(this, program.services[service]!, true)) : this.#scopes[service]!,
+      descriptor.readonly === true ? (this.#reading[service] ??= scopeOf(this, program.services[service]!, true)) : this.#scopes[service]!,
     )
   }
 
@@ -387,6 +390,12 @@ export class Transaction implements RealmTransaction {
       throw error
     }
     return this.#invoke(procedure, record)
+  }
+
+  /** `tx` of another service in this transaction: of a part, for its owner. */
+  txOf(service: number, isReadOnly: boolean): object {
+    if (!isReadOnly) return this.#scopes[service]!.tx
+    return (this.#reading[service] ??= this.#scopeFor(this, this.program.services[service]!, true)).tx
   }
 
   #invoke(procedure: number, input: PlainRecord): unknown {

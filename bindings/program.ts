@@ -29,7 +29,7 @@ import type { ReferenceDefinition } from './schema/reference.js'
 import { tableDefinitions, type TableDefinition } from './schema/table.js'
 import { formatPosition } from './position.js'
 import { eventDefinitions, type EventDefinition } from './service/event.js'
-import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
+import type { HandlerDefinition, ServiceDefinition } from './service/service-definition.js'
 
 export function lowerServices(url: string, declared: readonly ServiceDefinition[]): Program {
   const services = declared.flatMap((service) => [service, ...partsOf(service)])
@@ -37,8 +37,9 @@ export function lowerServices(url: string, declared: readonly ServiceDefinition[
   for (const service of services) {
     for (const event of service.events.values()) {
       events.set(event.name, {
-        descriptor: { name: event.name, columns: event.columns.columns },
+        descriptor: { name: event.name, columns: event.columns.columns, ...(event.shape > 1 && { shape: event.shape }) },
         ...rules(event.columns),
+        ...(event.upcast !== undefined && { upcast: event.upcast }),
       })
     }
   }

@@ -1,5 +1,6 @@
 import type { Columns } from '../schema/infer.js'
 import type { Replica } from '../schema/replica.js'
+import type { EventSource } from '../sourcing/event-history.js'
 import type { Aggregate } from '../sourcing/aggregate.js'
 import type { Table } from '../schema/table.js'
 
@@ -7,7 +8,7 @@ import type { Table } from '../schema/table.js'
 export interface ServiceShape {
   name: string
   tables: Readonly<Record<string, Table>>
-  events: Readonly<Record<string, Columns>>
+  events: Readonly<Record<string, EventSource>>
   aborts: Readonly<Record<string, Columns>>
   /** Tables of other services that it may read. */
   reads?: Readonly<Record<string, Table>>

@@ -14,18 +14,18 @@ import {
   checkFunction,
   checkName,
   checkOptions,
-  DefinitionKind,
   entriesOf,
   invalidDefinition,
   shown,
 } from '../schema/definition.js'
-import type { OpenPart, PartKind } from '../../engine/schema/descriptor.js'
+import type { PartKind } from '../../engine/schema/descriptor.js'
 import type { Aggregate, AggregateShape, ServedAggregate } from '../sourcing/aggregate.js'
+import { type ColumnsOf, EventShapes, type EventSource as EventColumns, upcastOf } from '../sourcing/event-history.js'
 import { type AggregatePart, checkAggregates, takeAggregates } from '../sourcing/aggregate-service.js'
 import type { Columns, PartitionKey, Read, Write } from '../schema/infer.js'
 import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
 import type { shape } from '../schema/shape.js'
-import { checkReplicas, type Replica, type ReplicaDefinition, takeReplicas } from '../schema/replica.js'
+import { checkReplicas, type Replica, takeReplicas } from '../schema/replica.js'
 import { tableDefinitions, type Table, type TableDefinition } from '../schema/table.js'
 import {
   abortHandle,
@@ -37,6 +37,7 @@ import {
 } from './event.js'
 import type { Delivered, Emitted } from './event.js'
 import { procedureHandle, type Procedure, type ProcedureDefinition, type Sync } from './procedure.js'
+import { type ServiceDefinition, serviceDefinitions } from './service-definition.js'
 import type { ServiceShape } from './service-shape.js'
 import type { ReadTx, Tx } from './transaction.js'
 import {
@@ -68,7 +69,7 @@ export interface Service<S extends ServiceShape> {
       ? Replica<R, `${S['name']}.${P}`>
       : never
   }
-  readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, S['events'][E]> }
+  readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, ColumnsOf<S['events'][E]>> }
   /** The reasons of `tx.abort`: `bank.aborts.INSUFFICIENT_FUNDS.is(error)`. */
   readonly aborts: { readonly [A in keyof S['aborts'] & string]: AbortType<A, S['aborts'][A]> }
   /** The aggregates: their commands, events and reasons. */
@@ -126,40 +127,7 @@ export interface Service<S extends ServiceShape> {
   ): Workflow<Write<I>, R, M>
 }
 
-// ── what is recorded ────────────────────────────────────────────────────────────────────────────────────
-
-export interface HandlerDefinition {
-  /** The full name, `'bank.book'`. */
-  readonly name: string
-  /** One, or all of several that it `joins`. */
-  readonly events: readonly (() => unknown)[]
-  readonly joins: boolean
-  readonly atomic: boolean
-  readonly emits: (() => unknown) | undefined
-  readonly partition: ((payload: never) => unknown) | undefined
-  readonly run: (tx: never, event: never) => unknown
-}
-
-export interface ServiceDefinition {
-  readonly name: string
-  readonly tables: ReadonlyMap<string, TableDefinition>
-  readonly events: ReadonlyMap<string, EventDefinition>
-  readonly aborts: ReadonlyMap<string, LoweredColumns>
-  /** Tables of other services, by the names that this one gives them. */
-  readonly reads: ReadonlyMap<string, () => unknown>
-  readonly replicas: ReadonlyMap<string, ReplicaDefinition>
-  readonly procedures: Map<string, ProcedureDefinition>
-  readonly workflows: Map<string, WorkflowDefinition>
-  readonly handlers: Map<string, HandlerDefinition>
-  /** Its aggregates and projections, each a service of its own, by kind and name. */
-  readonly parts: ReadonlyMap<PartKind, ReadonlyMap<string, ServiceDefinition>>
-  /** It is such a part: what its owner has of it. */
-  readonly opens: OpenPart | undefined
-  /** Where the first `app()` that took the service was called. */
-  sealedBy: string | undefined
-}
-
-export const serviceDefinitions = new DefinitionKind<ServiceDefinition>('service')
+// ── how it is made ──────────────────────────────────────────────────────────────────────────────────────
 
 class ServiceHandle {
   readonly name: string
@@ -326,7 +294,7 @@ class ServiceHandle {
 export function service<
   const N extends string,
   T extends Readonly<Record<string, Table>> = {},
-  E extends Readonly<Record<string, Columns>> = {},
+  E extends Readonly<Record<string, EventColumns>> = {},
   A extends Readonly<Record<string, Columns>> = {},
   R extends Readonly<Record<string, Table | (() => Table)>> = {},
   P extends Readonly<Record<string, Replica>> = {},
@@ -359,7 +327,8 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
   for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
     checkName(event, `an event of ${what}`)
     const full = `${name}.${event}`
-    events.set(event, { name: full, service: name, columns: lowerColumns(columns, `event '${full}'`, 'record') })
+    const shapes = new EventShapes(full, columns)
+    events.set(event, { name: full, service: name, columns: shapes.columns, shape: shapes.newest, upcast: upcastOf(shapes) })
   }
   const aborts = new Map<string, LoweredColumns>()
   for (const [reason, columns] of entriesOf(options['aborts'], `The aborts of ${what}`)) {

@@ -3,6 +3,7 @@ import type { Queryable } from '../query/select.js'
 import type { CallWith, Columns, Details, Input, Payload, Write } from '../schema/infer.js'
 import type { shape } from '../schema/shape.js'
 import type { Replica } from '../schema/replica.js'
+import type { ColumnsOf } from '../sourcing/event-history.js'
 import type { Aggregate, AggregateStream } from '../sourcing/aggregate.js'
 import type { Table, TableShape } from '../schema/table.js'
 import type { Clock } from './clock.js'
@@ -65,7 +66,7 @@ export interface Tx<S extends ServiceShape = ServiceShape> extends Clock, Querya
   /** The streams of the aggregates of the service: `tx.aggregate.cart(id)`. */
   readonly aggregate: Streams<S>
   /** Announces an event of the service, if this commits. */
-  emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<S['events'][E]>>): void
+  emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<ColumnsOf<S['events'][E]>>>): void
   /** Runs another procedure, of any service of the application, inside this transaction. */
   call<I, O>(procedure: Procedure<I, O>, ...input: Input<I>): O
   /** Begins a workflow if this commits; answers the id of its run. */

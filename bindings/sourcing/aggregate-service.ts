@@ -15,8 +15,9 @@ import { lowerColumns } from '../schema/lower-columns.js'
 import { table, tableDefinitions } from '../schema/table.js'
 import { abortHandle, type EventDefinition, eventHandle } from '../service/event.js'
 import { procedureHandle, type ProcedureDefinition } from '../service/procedure.js'
-import type { ServiceDefinition } from '../service/service.js'
+import type { ServiceDefinition } from '../service/service-definition.js'
 import { type AggregateDefinition, aggregateDefinitions, type CommandDefinition, type ExpectedVersion } from './aggregate.js'
+import { upcastOf } from './event-history.js'
 import { AggregateRules, type Payload } from './aggregate-rules.js'
 import { AggregateStreamHandle, type Inside } from './aggregate-stream.js'
 
@@ -79,6 +80,8 @@ function partOf(definition: AggregateDefinition): AggregatePart {
     events.set(name, {
       name: `${full}.${name}`,
       service: full,
+      shape: shapes.newest,
+      upcast: upcastOf(shapes, ['id', 'version']),
       columns: {
         columns: [...own.columns, ...shapes.columns.columns],
         definitions: [...own.definitions, ...shapes.columns.definitions],

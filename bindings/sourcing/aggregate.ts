@@ -250,7 +250,7 @@ function defineAggregate(name: unknown, definition: unknown): AggregateDefinitio
     sources.set(event, source)
     const shapes = new EventShapes(`${name}.${event}`, source)
     events.set(event, shapes)
-    mustBeFree(shapes.columns, payloadNames, `event '${event}' of ${what}`)
+    for (const columns of shapes.all) mustBeFree(columns, payloadNames, `event '${event}' of ${what}`)
   }
   if (events.size === 0) throw invalidDefinition(`${what} needs events: events: { added: { product: column.text() } }.`)
   checkFunction(initial, `initial of ${what}`)

@@ -7,6 +7,7 @@
  */
 import { SluiceError } from '../../engine/base/errors.js'
 import { compileRecordCodec, type RecordCodec } from '../../engine/index.js'
+import type { EventUpcast } from '../../engine/schema/descriptor.js'
 import { checkFunction, DefinitionKind, shown } from '../schema/definition.js'
 import type { Columns, Read, Write } from '../schema/infer.js'
 import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
@@ -87,7 +88,9 @@ export class EventShapes {
   get columns(): LoweredColumns {
     return this.#steps[this.newest - 1]!.columns
   }
-  get declared(): readonly LoweredColumns[] {
+
+  /** Of every shape that it has had. */
+  get all(): readonly LoweredColumns[] {
     return this.#steps.map(({ columns }) => columns)
   }
 
@@ -128,5 +131,16 @@ export class EventShapes {
   #codecOf(number: number): RecordCodec {
     const { columns } = this.#steps[number - 1]!
     return (this.#codecs[number - 1] ??= compileRecordCodec({ columns: columns.columns }, columns, `the payload of "${this.#name}"`))
+  }
+}
+
+/** How events in the log become of today's shape; `beside`: columns that are no part of any shape. */
+export function upcastOf(shapes: EventShapes, beside: readonly string[] = []): EventUpcast | undefined {
+  if (shapes.newest === 1) return undefined
+  return (payload, shape) => {
+    const kept: Record<string, unknown> = {}
+    const old: Record<string, unknown> = {}
+    for (const [name, value] of Object.entries(payload)) (beside.includes(name) ? kept : old)[name] = value
+    return { ...kept, ...shapes.read(old, shape) }
   }
 }

@@ -68,6 +68,8 @@ export interface TableDescriptor {
 export interface EventDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transferred'`. */
   readonly name: string
+  /** Of its columns, as the application counts them; undefined: 1. */
+  readonly shape?: number
 }
 
 /** The engine's own procedure, which ends interactive transactions; no user's can have this name (R64). */
@@ -142,8 +144,13 @@ export interface TableProgram extends ColumnRules {
   readonly references?: readonly ReferenceProgram[]
 }
 
+/** Makes an event of an older shape into one of today's. */
+export type EventUpcast = (payload: Readonly<Record<string, unknown>>, shape: number) => Readonly<Record<string, unknown>>
+
 export interface EventProgram extends ColumnRules {
   readonly descriptor: EventDescriptor
+  /** Undefined where there has been one shape only. */
+  readonly upcast?: EventUpcast
 }
 
 export type PartitionValue = string | number | bigint | boolean | Uint8Array

@@ -31,7 +31,7 @@ export function programText(program: Program): string {
     }
   }
   for (const { descriptor, ...rules } of program.events) {
-    lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
+    lines.push(`event ${descriptor.name}${descriptor.shape === undefined ? '' : ` of shape ${descriptor.shape}`}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
   }
   for (const { descriptor, checks, json, partitions } of program.procedures) {
     const where = descriptor.readonly === true ? 'read-only' : partitions !== undefined ? 'in several partitions' : descriptor.placed ? 'placed' : 'cross-partition'

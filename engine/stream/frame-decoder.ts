@@ -10,8 +10,7 @@
  */
 import { ByteReader } from '../base/bytes.js'
 import { limits } from '../base/limits.js'
-import type { LoggedCatalog } from '../schema/catalog.js'
-import { recordOf } from '../schema/catalog.js'
+import { type LoggedCatalog, type LoggedEvent, recordOf, shapeOfEvent } from '../schema/catalog.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
 import { ownTablePrefix } from '../schema/sequence-table.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
@@ -106,7 +105,7 @@ export class FrameDecoder {
         name: event.name,
         isHidden: now === undefined,
         codec: compileRecordCodec(recordOf(event), noRules, `the payload of "${event.name}"`),
-        reshape: now && reshaping(event, now),
+        reshape: now && reshapingEvent(event, now),
       }
     })
     this.#procedures = catalog.procedures
@@ -200,6 +199,14 @@ export class FrameDecoder {
       for (const one of this.#tables) one.codec = new RowCodec(one.layout, this.#memory)
     }
   }
+}
+
+/** Events of an older shape go through the steps between the two (bindings/sourcing/event-history.ts). */
+function reshapingEvent(event: LoggedEvent, now: LoggedEvent): ((payload: PlainRow) => PlainRow) | undefined {
+  const { upcast } = now
+  const shape = shapeOfEvent(event)
+  if (upcast === undefined || shape === shapeOfEvent(now)) return reshaping(event, now)
+  return (payload) => upcast(payload, shape) as PlainRow
 }
 
 function rowIn({ codec, reshape }: TableDecoder, at: number): PlainRow {

@@ -6,11 +6,12 @@ export { SluiceError } from './engine/base/errors.js'
 export type { ErrorCode } from './engine/base/errors.js'
 export {
   aggregate, and, app, asc, avg, column, count, desc, describe, eq, event, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, open,
-  or, Position, referenceViolated, replica, select, service, sum, table,
+  or, Position, projection, referenceViolated, replica, select, service, sum, table,
 } from './bindings/index.js'
 export type {
   Aggregate, AggregateShape, AggregateStream, AppendCondition, AppendOptions, ColumnsOf, Command, CommandInput, Decision, EventHistory,
-  EventMoment, EventRow, EventSource, ExpectedVersion, NewEvent, RecordedEvent, ServedAggregate,
+  EventMoment, EventRow, EventSource, ExpectedVersion, NewEvent, Projected, Projection, ProjectionHandle, ProjectionShape,
+  ProjectionState, ProjectionStatus, ProjectionTx, RecordedEvent, ServedAggregate,
   AbortDescription, AbortError, AbortType, Accessor, Answered, AnyChange, AnyEvent, App, AppOptions, BackupOptions,
   BackupProgress, BackupResult, BigintColumn, CallManyOptions, CallOptions, Change, ChangeOf, CheckpointOptions,
   CheckpointResult, Clock, Column, ColumnDescription, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf,

@@ -13,6 +13,8 @@ import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
 import type { DatabaseStats } from './statistics-types.js'
 import { statsOf } from './statistics.js'
+import { ProjectionHost } from './sourcing/projection-host.js'
+import type { ProjectionKeeper } from './sourcing/projection-keeper.js'
 import { CommitStream, commitOf, eventsOf, wrongStart } from './stream.js'
 import { type TransactOptions, transactOptions, Transactor } from './transact.js'
 
@@ -103,11 +105,14 @@ export class SluiceDatabase {
   readonly #snapshots = new Set<SnapshotHandle>()
   readonly #newest: ReadSource
   readonly #transactor: Transactor
+  readonly #projections: ProjectionHost
   #description: Description | undefined
   readonly #queries: ViewQueries
   readonly #reads: ReadHost
 
-  constructor(open: OpenEngine, program: Program) {
+  /** `projections`: where the application has any, started. */
+  constructor(open: OpenEngine, program: Program, projections = new ProjectionHost(open, program)) {
+    this.#projections = projections
     this.#open = open
     this.#program = program
     const { engine } = open
@@ -388,6 +393,10 @@ export class SluiceDatabase {
     return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams, snapshots: this.#snapshots.size })
   }
 
+  projection(projection: unknown): ProjectionKeeper {
+    return this.#projections.of(projection)
+  }
+
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────
 
   consumer(): Promise<never> {
@@ -440,6 +449,7 @@ export class SluiceDatabase {
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
   async close(): Promise<void> {
+    this.#projections.close()
     const closed = this.#open.close()
     this.#transactor.close()
     for (const stream of [...this.#streams]) stream.advance()

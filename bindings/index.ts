@@ -30,6 +30,11 @@ export type {
 export { event } from './sourcing/event-history.js'
 export type { ColumnsOf, EventHistory, EventSource } from './sourcing/event-history.js'
 
+export { projection } from './sourcing/projection.js'
+export type {
+  Projected, Projection, ProjectionHandle, ProjectionShape, ProjectionState, ProjectionStatus, ProjectionTx,
+} from './sourcing/projection.js'
+
 export { service } from './service/service.js'
 export type { Service } from './service/service.js'
 export type { ServiceShape } from './service/service-shape.js'

@@ -24,6 +24,7 @@ import { refuseCircles } from './handler-circles.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
 import { transactionQueries } from './query/query-definition.js'
+import { projectionPrograms } from './sourcing/projection-service.js'
 import { replicaPrograms } from './replica-program.js'
 import type { ReferenceDefinition } from './schema/reference.js'
 import { tableDefinitions, type TableDefinition } from './schema/table.js'
@@ -61,6 +62,7 @@ export function lowerServices(url: string, declared: readonly ServiceDefinition[
     later.push(...laterOf(service))
   }
   refuseLater(later)
+  const projections = projectionPrograms(services, eventOrdinals, tableOrdinals)
 
   const serviceHolders = services.map((service) => serviceProgram(service, services, tableOrdinals, eventOrdinals, replicaOrdinals))
   const atomicHandlers = services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals))
@@ -74,6 +76,7 @@ export function lowerServices(url: string, declared: readonly ServiceDefinition[
     atomicHandlers,
     handlers: [...services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)), ...watchPrograms([...definitions.values()], eventOrdinals)],
     runQuery: transactionQueries(),
+    ...(projections.length > 0 && { projections }),
     ...(replicas.size > 0 && { replicas: [...replicas.values()] }),
   }
 }

@@ -73,6 +73,8 @@ export interface OpenEngine {
   readonly handlers: HandlerHost | undefined
   /** Undefined where no replica has rows of its own. */
   readonly replicas: ReplicaHost | undefined
+  /** Who else needs the log, and from where: the floor above adds itself. */
+  readonly holds: (() => readonly { readonly name: string; readonly batch: number }[])[]
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   close(): Promise<void>
@@ -213,6 +215,7 @@ async function openLocked(
     throw error
   }
   let handlers: HandlerHost | undefined
+  const holds: OpenEngine['holds'] = []
   const keeper =
     directory === undefined
       ? undefined
@@ -226,7 +229,7 @@ async function openLocked(
           isUnsynced: options.durability !== 'fsync',
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
-          consumers: () => handlers?.held ?? [],
+          consumers: () => [...(handlers?.held ?? []), ...holds.flatMap((held) => held())],
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
@@ -262,6 +265,7 @@ async function openLocked(
     keeper,
     handlers,
     replicas,
+    holds,
     firstBatch: durable,
     close: () => (closing ??= close()),
   }

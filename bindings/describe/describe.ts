@@ -38,7 +38,8 @@ export function descriptionOf(program: Program): Description {
       columns: describeColumns(event.descriptor.columns, event),
       atomicHandlers: program.atomicHandlers.filter(({ events }) => events.includes(ordinal)).map(({ name }) => name),
     })),
-    procedures: program.procedures.map((procedure): ProcedureDescription => {
+    // The steps of projections are nobody's to call.
+    procedures: program.procedures.filter(({ descriptor }) => !descriptor.name.includes('$')).map((procedure): ProcedureDescription => {
       const { name, columns, placed, readonly = false } = procedure.descriptor
       return {
         name,

@@ -2,6 +2,7 @@ import type { Columns } from '../schema/infer.js'
 import type { Replica } from '../schema/replica.js'
 import type { EventSource } from '../sourcing/event-history.js'
 import type { Aggregate } from '../sourcing/aggregate.js'
+import type { Projection } from '../sourcing/projection.js'
 import type { Table } from '../schema/table.js'
 
 /** What a service is made of, at the level of types. */
@@ -14,4 +15,5 @@ export interface ServiceShape {
   reads?: Readonly<Record<string, Table>>
   replicas?: Readonly<Record<string, Replica>>
   aggregates?: Readonly<Record<string, Aggregate>>
+  projections?: Readonly<Record<string, Projection>>
 }

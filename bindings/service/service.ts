@@ -21,6 +21,8 @@ import {
 import type { PartKind } from '../../engine/schema/descriptor.js'
 import type { Aggregate, AggregateShape, ServedAggregate } from '../sourcing/aggregate.js'
 import { type ColumnsOf, EventShapes, type EventSource as EventColumns, upcastOf } from '../sourcing/event-history.js'
+import type { Projection } from '../sourcing/projection.js'
+import { checkProjections, takeProjections } from '../sourcing/projection-service.js'
 import { type AggregatePart, checkAggregates, takeAggregates } from '../sourcing/aggregate-service.js'
 import type { Columns, PartitionKey, Read, Write } from '../schema/infer.js'
 import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
@@ -72,6 +74,8 @@ export interface Service<S extends ServiceShape> {
   readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, ColumnsOf<S['events'][E]>> }
   /** The reasons of `tx.abort`: `bank.aborts.INSUFFICIENT_FUNDS.is(error)`. */
   readonly aborts: { readonly [A in keyof S['aborts'] & string]: AbortType<A, S['aborts'][A]> }
+  /** The projections, for `db.projection`. */
+  readonly projections: { readonly [J in keyof S['projections'] & string]: S['projections'][J] extends Projection<infer A> ? Projection<A, `${S['name']}.${J}`> : never }
   /** The aggregates: their commands, events and reasons. */
   readonly aggregates: { readonly [G in keyof S['aggregates'] & string]: S['aggregates'][G] extends Aggregate<infer A> ? ServedAggregate<`${S['name']}.${G}`, A> : never }
 
@@ -136,10 +140,12 @@ class ServiceHandle {
   readonly events: Readonly<Record<string, EventType>>
   readonly aborts: Readonly<Record<string, AbortType>>
   readonly aggregates: Readonly<Record<string, object>>
+  readonly projections: Readonly<Record<string, unknown>>
   readonly #definition: ServiceDefinition
 
   constructor(
     definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>, replicas: ReadonlyMap<string, unknown>, aggregates: ReadonlyMap<string, AggregatePart>,
+    projections: ReadonlyMap<string, unknown>,
   ) {
     this.#definition = definition
     this.name = definition.name
@@ -147,6 +153,7 @@ class ServiceHandle {
     this.replicas = byName(replicas)
     this.events = byName([...definition.events].map(([name, event]) => [name, eventHandle(event)]))
     this.aborts = byName([...definition.aborts.keys()].map((name) => [name, abortHandle(name)]))
+    this.projections = byName(projections)
     this.aggregates = byName([...aggregates].map(([name, { handle }]) => [name, handle]))
     Object.freeze(serviceDefinitions.attach(this, definition))
   }
@@ -299,6 +306,7 @@ export function service<
   R extends Readonly<Record<string, Table | (() => Table)>> = {},
   P extends Readonly<Record<string, Replica>> = {},
   G extends { readonly [K in keyof G]: Aggregate<AggregateShape, K & string> } = {},
+  J extends { readonly [K in keyof J]: Projection<any, K & string> } = {},
 >(
   name: N,
   definition?: {
@@ -314,15 +322,17 @@ export function service<
     readonly replicas?: P | undefined
     /** Event-sourced state, by the names of the aggregates: `{ cart }`. */
     readonly aggregates?: G | undefined
+    /** Tables that are made of what has happened, by the names of the projections: `{ totals }`. */
+    readonly projections?: J | undefined
   },
-): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R>; replicas: P; aggregates: G }> {
+): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R>; replicas: P; aggregates: G; projections: J }> {
   return defineService(name, definition ?? {}) as never
 }
 
 function defineService(name: unknown, definition: unknown): ServiceHandle {
   checkName(name, 'a service')
   const what = `service '${name}'`
-  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads', 'replicas', 'aggregates'])
+  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads', 'replicas', 'aggregates', 'projections'])
   const events = new Map<string, EventDefinition>()
   for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
     checkName(event, `an event of ${what}`)
@@ -352,9 +362,12 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
   checkReplicas(name, copies)
   const sourced = new Map(entriesOf(options['aggregates'], `The aggregates of ${what}`))
   checkAggregates(name, sourced)
+  const projected = new Map(entriesOf(options['projections'], `The projections of ${what}`))
+  checkProjections(name, projected, sourced)
   const tables = takeTables(name, handles)
   const replicas = takeReplicas(name, copies)
   const aggregates = takeAggregates(name, sourced)
+  const projections = takeProjections(name, projected)
   for (const [aggregate, { tables: own }] of aggregates) for (const [table, handle] of own) reads.set(`${aggregate}.${table}`, () => handle)
   return new ServiceHandle(
     {
@@ -367,13 +380,14 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
       procedures: new Map(),
       workflows: new Map(),
       handlers: new Map(),
-      parts: partsBy({ aggregate: aggregates }),
+      parts: partsBy({ aggregate: aggregates, projection: projections }),
       opens: undefined,
       sealedBy: undefined,
     },
     handles,
     copies,
     aggregates,
+    projected,
   )
 }
 

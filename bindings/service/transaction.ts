@@ -5,6 +5,7 @@ import type { shape } from '../schema/shape.js'
 import type { Replica } from '../schema/replica.js'
 import type { ColumnsOf } from '../sourcing/event-history.js'
 import type { Aggregate, AggregateStream } from '../sourcing/aggregate.js'
+import type { Projection } from '../sourcing/projection.js'
 import type { Table, TableShape } from '../schema/table.js'
 import type { Clock } from './clock.js'
 import type { EventType } from './event.js'
@@ -47,11 +48,17 @@ type StreamsRead<S extends ServiceShape> = {
     : never
 }
 
+type Projections<S extends ServiceShape> = {
+  readonly [J in keyof S['projections']]: S['projections'][J] extends Projection<infer A> ? ReadTables<A['tables']> : never
+}
+
 /** The transaction of a read-only procedure. */
 export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
   readonly db: ReadTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
   /** The streams of the aggregates of the service, to read: `tx.aggregate.cart(id).state`. */
   readonly aggregate: StreamsRead<S>
+  /** The projections of the service, as they are read: `tx.projection.totals.total.get(key)`. */
+  readonly projection: Projections<S>
   call<I, O>(procedure: Procedure<I, O, 'read'>, ...input: Input<I>): O
   readonly abort: Abort<S>
 }
@@ -65,6 +72,8 @@ export interface Tx<S extends ServiceShape = ServiceShape> extends Clock, Querya
   readonly db: TxTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
   /** The streams of the aggregates of the service: `tx.aggregate.cart(id)`. */
   readonly aggregate: Streams<S>
+  /** The projections of the service, as they are read: `tx.projection.totals.total.get(key)`. */
+  readonly projection: Projections<S>
   /** Announces an event of the service, if this commits. */
   emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<ColumnsOf<S['events'][E]>>>): void
   /** Runs another procedure, of any service of the application, inside this transaction. */

@@ -256,6 +256,21 @@ export interface QueriedTable {
 /** Answers `tx.query`. The engine knows tables, the floor above it knows queries; `tableOf` refuses tables of other services. */
 export type RunQuery = (query: unknown, tableOf: (name: string) => QueriedTable, parameters: unknown, options: unknown) => readonly unknown[]
 
+/** A projection that somebody on main follows the log for. The engine carries it, and knows nothing of it. */
+export interface ProjectionProgram {
+  /** Full name: `'report.totals'`. */
+  readonly name: string
+  readonly version: number
+  /** It is written in the transactions of its events, and follows the log only while it is built. */
+  readonly isInline: boolean
+  readonly keepsOld: boolean
+  /** What it follows, by full name, in the order in which its functions are numbered. */
+  readonly events: readonly string[]
+  readonly changes: readonly string[]
+  /** Of its tables, as it says them. */
+  readonly tables: readonly string[]
+}
+
 /** An application as every thread holds it after loading the module that defines it. */
 export interface Program {
   readonly url: string
@@ -266,6 +281,7 @@ export interface Program {
   readonly atomicHandlers: readonly AtomicHandlerProgram[]
   readonly runQuery?: RunQuery
   readonly replicas?: readonly ReplicaProgram[]
+  readonly projections?: readonly ProjectionProgram[]
   readonly handlers: readonly HandlerProgram[]
   /** Of the data model, as the application counts it; undefined: 1. */
   readonly version?: number

@@ -47,6 +47,7 @@ export function programText(program: Program): string {
   }
   for (const { name, event, partition } of program.handlers)
     lines.push(`handler ${name} after ${program.events[event]?.descriptor.name} ${partition === undefined ? 'cross-partition' : 'placed'}`)
+  for (const { name, version, events, changes } of program.projections ?? []) lines.push(`projection ${name} ${version} of ${events.map((event, n) => event || changes[n]).join(', ')}`)
   if (program.version !== undefined && program.version !== 1) lines.push(`version ${program.version}`)
   return lines.join('\n')
 }

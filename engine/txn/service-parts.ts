@@ -1,6 +1,7 @@
 /**
  * The parts of a service, as its `tx` has them: `tx.aggregate.cart`, `tx.projection.totals`. Each is a service of its own, and what it is to its
- * owner is made by the floor above (`OpenPart`), over the `tx` of the part in the same transaction.
+ * owner is made by the floor above (`OpenPart`), over the `tx` of the part in the same transaction. A projection is written by what
+ * it follows, so its owner has it over a `tx` that reads.
  */
 import type { OpenPart, PartKind, ServiceProgram } from '../schema/descriptor.js'
 import { noNames } from './table-handle.js'
@@ -10,8 +11,8 @@ export type Parts = Readonly<Record<PartKind, unknown>>
 export interface PartsOf {
   /** The service itself. */
   readonly own: Parameters<OpenPart>[0]
-  /** `tx` of the service with this ordinal. */
-  part(service: number): object
+  /** `tx` of the service with this ordinal; `isReadOnly`: one that writes nothing. */
+  part(service: number, isReadOnly: boolean): object
 }
 
 export function partsOf({ opens, parts }: ServiceProgram, { own, part }: PartsOf): Parts {
@@ -23,7 +24,7 @@ export function partsOf({ opens, parts }: ServiceProgram, { own, part }: PartsOf
   const named = (kind: PartKind): object => {
     const all = Object.create(noNames) as Record<string, unknown>
     for (const [name, ordinal] of parts?.get(kind) ?? []) {
-      Object.defineProperty(all, name, { enumerable: true, get: () => (part(ordinal) as Readonly<Record<PartKind, unknown>>)[kind] })
+      Object.defineProperty(all, name, { enumerable: true, get: () => (part(ordinal, kind === 'projection') as Readonly<Record<PartKind, unknown>>)[kind] })
     }
     return Object.freeze(all)
   }

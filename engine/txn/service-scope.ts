@@ -156,7 +156,7 @@ class ServiceTransaction {
     const transaction = this.#transaction
     this.#parts ??= partsOf(this.#service, {
       own: { tx: this, isReadOnly: this.#isReadOnly, fail: (error) => transaction.fail(error as SluiceError) },
-      part: (service) => transaction.txOf(service, this.#isReadOnly),
+      part: (service, isReadOnly) => transaction.txOf(service, isReadOnly || this.#isReadOnly),
     })
     return this.#parts[kind]
   }

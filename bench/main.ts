@@ -35,6 +35,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'memory': async () => (await import('./macro/memory.js')).memory,
   'pauses': async () => (await import('./macro/pauses.js')).pauses,
   'tpcc': async () => (await import('./macro/tpcc.js')).tpcc,
+  'rebuild-aggregate': async () => (await import('./macro/rebuild-aggregate.js')).rebuildAggregate,
   'idle': async () => (await import('./macro/idle.js')).idle,
 }
 

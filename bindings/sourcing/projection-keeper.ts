@@ -110,7 +110,7 @@ export class ProjectionKeeper {
     const reached = this.#seen
     return {
       name: this.name,
-      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : this.#building !== undefined ? 'rebuilding' : 'live',
+      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : this.#next !== undefined ? 'rebuilding' : 'live',
       version: live?.version,
       position: reached === undefined ? undefined : positionOf(reached, engine),
       lag: live === undefined ? engine.momentOf(engine.durable).time : this.#lag(reached!, this.#live?.time ?? live.time),

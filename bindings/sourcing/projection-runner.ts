@@ -45,6 +45,8 @@ export class ProjectionRunner {
   /** Everything up to here has had its effect, or has none. */
   #reached: ProjectionCursor
   #time: number
+  /** The batch up to which everything has been taken from the log. */
+  #read: number
   #portion: number = limits.projectionItemsMax
   #pumping: Promise<void> | undefined
   #isDue = false
@@ -60,6 +62,7 @@ export class ProjectionRunner {
     this.#cursor = state.cursor
     this.#reached = state.cursor
     this.#time = state.time
+    this.#read = state.cursor.batch
     this.#follower = parts.follow(projection, state.cursor)
     this.#sources = new Map(projection.events.map((event, n) => [event || projection.changes[n]!, n]))
   }
@@ -79,7 +82,7 @@ export class ProjectionRunner {
   }
   /** Something durable has had no effect yet. */
   get isBehind(): boolean {
-    return this.#items.length > 0 || (this.#error === undefined && this.#follower.isBehind())
+    return this.#reached.batch < this.#parts.engine.durable
   }
 
   start(): void {
@@ -112,7 +115,7 @@ export class ProjectionRunner {
 
   /** It stands still: takes what is durable, all of it, and moves its cursor to the end. */
   async takeAll(options: SubmitOptions): Promise<void> {
-    while (!this.#isClosed && (this.#items.length > 0 || (await this.#read()))) if (this.#items.length > 0) await this.#handIn(options)
+    while (!this.#isClosed && (this.#items.length > 0 || (await this.#readMore()))) if (this.#items.length > 0) await this.#handIn(options)
   }
   /** It stands still: its cursor moves to where it is. */
   async noteReached(options: SubmitOptions): Promise<void> {
@@ -131,7 +134,7 @@ export class ProjectionRunner {
   async #pump(): Promise<void> {
     try {
       while (!this.#isClosed && !this.#isStill) {
-        if (this.#items.length === 0 && !(await this.#read())) break
+        if (this.#items.length === 0 && !(await this.#readMore())) break
         if (this.#items.length > 0) await this.#handIn({})
         this.#parts.moved()
       }
@@ -145,16 +148,19 @@ export class ProjectionRunner {
   }
 
   /** Takes more from the log; false where there is nothing to take now. */
-  async #read(): Promise<boolean> {
+  async #readMore(): Promise<boolean> {
     const follower = this.#follower
     if (!follower.isBehind()) return false
     const before = follower.batch
+    const { durable } = this.#parts.engine
     const read: DecodedTransaction[] = []
-    if (follower.readRing(limits.projectionItemsMax, read)) {
-      if (follower.isInFiles) follower.leaveFiles()
-    } else await follower.readFiles(limits.projectionItemsMax, read)
+    const isInRing = follower.readRing(limits.projectionItemsMax, read)
+    if (!isInRing) await follower.readFiles(limits.projectionItemsMax, read)
+    else if (follower.isInFiles) follower.leaveFiles()
     for (const transaction of read) this.#take(transaction)
-    if (this.#items.length === 0) this.#reached = { batch: follower.batch, index: allItems, items: allItems }
+    // The newest batches may have recorded nothing, and then there is nothing of them to read.
+    this.#read = isInRing && read.length < limits.projectionItemsMax ? Math.max(follower.batch, durable) : follower.batch
+    if (this.#items.length === 0) this.#reached = endOf(this.#read)
     return read.length > 0 || follower.batch !== before
   }
 
@@ -186,8 +192,7 @@ export class ProjectionRunner {
         if (!isDone) throw SluiceError.of('INVALID_USE', `Projection "${this.#parts.projection.name}" was written by somebody else: its ${this.color} tables are not where this process left them.`)
         this.#items.splice(0, items.length)
         this.#cursor = to
-        this.#reached = this.#items.length === 0 ? { batch: this.#follower.batch, index: allItems, items: allItems } : to
-        if (isSmaller(this.#reached, to)) this.#reached = to
+        this.#reached = this.#items.length === 0 ? endOf(this.#read) : to
         this.#time = time
         this.#portion = Math.min(limits.projectionItemsMax, this.#portion * 2)
         return
@@ -246,4 +251,4 @@ export class ProjectionRunner {
   }
 }
 
-const isSmaller = (one: ProjectionCursor, other: ProjectionCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
+const endOf = (batch: number): ProjectionCursor => ({ batch, index: allItems, items: allItems })

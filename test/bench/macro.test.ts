@@ -30,6 +30,7 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'memory': ['4d6d562b'],
   'pauses': [],
   'tpcc': ['231ee857 c7d352d7 848ab83b 23213108'],
+  'rebuild-aggregate': ['100250'],
   'idle': ['3fc8c70c'],
 }
 

@@ -1,7 +1,8 @@
 /** Projections: tables that are made of what has happened, within its transactions or behind them. */
 import { app, column as c, type Database, projection, service, table } from 'sluicedb'
 import { describe, expect, test } from 'vitest'
-import projectionsApp, { appOf, behind, giveBack, levels, look, read, readInLane, remove, restock, say, sell, shop, within } from '../support/apps/projections-app.js'
+import projectionsApp, { appOf, behind, giveBack, levels, look, read, readInLane, remove, restock, say, sell, sellMany, shop, within } from '../support/apps/projections-app.js'
+import { limits } from '../../engine/base/limits.js'
 import { newFolder, openFor, openOnce, proveWhole, refused, thrown } from '../support/fixture.js'
 
 type Projected = typeof behind | typeof within
@@ -189,6 +190,18 @@ async function waitFailed(db: Database, projected: Parameters<Database['projecti
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }
+
+test('a transaction of more than a step takes is applied in two, and many rows of nobody go in several', async () => {
+  const db = await openFor(projectionsApp)
+  const { position } = await db.submit(sellMany, { customer: 'ann', count: limits.projectionItemsMax + 1 })
+  await db.projection(behind).reached(position)
+  expect(quantities(db, behind)).toEqual({ ann: limits.projectionItemsMax + 1 })
+  const more = await db.submit(sellMany, { customer: 'bob', count: limits.projectionKeysMax })
+  await db.projection(behind).reached(more.position)
+  await db.projection(behind).rebuild()
+  await db.projection(behind).rebuild() // into what was read before, when that is empty
+  expect(sales(db, behind)).toEqual(sales(db, within))
+})
 
 test('a log that has lost its beginning cannot be built from', async () => {
   const db = await openFor(projectionsApp)

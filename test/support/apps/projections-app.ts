@@ -9,6 +9,10 @@ export const shop = service('shop', {
 export const sell = shop.procedure('sell', { input: { customer: c.text(), product: c.text(), quantity: c.int() }, partition: (it) => it.customer }, (tx, it) => tx.emit('sold', it))
 export const giveBack = shop.procedure('giveBack', { input: { customer: c.text(), product: c.text(), quantity: c.int() }, partition: (it) => it.customer }, (tx, it) => tx.emit('returned', it))
 export const look = shop.procedure('look', { input: { n: c.int() } }, (tx, it) => tx.emit('looked', it))
+/** Many sales in one transaction. */
+export const sellMany = shop.procedure('sellMany', { input: { customer: c.text(), count: c.int() }, partition: (it) => it.customer }, (tx, { customer, count }) => {
+  for (let n = 0; n < count; n += 1) tx.emit('sold', { customer, product: 'p', quantity: 1 })
+})
 export const say = shop.procedure('say', { input: { text: c.text() } }, (tx, it) => tx.emit('said', it))
 export const restock = shop.procedure('restock', { input: { product: c.text(), left: c.int() }, partition: (it) => it.product }, (tx, it) => tx.db.stock.put(it))
 export const remove = shop.procedure('remove', { input: { product: c.text() }, partition: (it) => it.product }, (tx, it) => tx.db.stock.delete(it.product))

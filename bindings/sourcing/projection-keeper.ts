@@ -314,7 +314,7 @@ export class ProjectionKeeper {
     this.#wake?.()
     if (this.#waiters.size === 0 || this.#isClosed) return
     const seen = this.#seen
-    const stopped = this.#live?.error
+    const stopped = this.#live === undefined ? this.#error : this.#live.error
     for (const waiter of [...this.#waiters]) {
       if (seen !== undefined && (seen.batch > waiter.batch || (seen.batch === waiter.batch && (seen.index > waiter.index || (seen.index === waiter.index && seen.items === allItems))))) waiter.done()
       else if (stopped !== undefined && this.#building === undefined) waiter.failed(stopped)

@@ -50,6 +50,8 @@ export class ProjectionRunner {
   #portion: number = limits.projectionItemsMax
   #pumping: Promise<void> | undefined
   #isDue = false
+  /** Something became durable while it pumped. */
+  #mustLook = false
   #isClosed = false
   #isStill = false
   #error: SluiceError | undefined
@@ -96,9 +98,16 @@ export class ProjectionRunner {
     this.#isDue = true
     this.#parts.engine.environment.atEndOfTick(() => {
       this.#isDue = false
-      if (this.#pumping !== undefined || this.#isStill || this.#isClosed || this.#error !== undefined) return
+      if (this.#isStill || this.#isClosed || this.#error !== undefined) return
+      if (this.#pumping !== undefined) {
+        this.#mustLook = true // it may have looked for the last time
+        return
+      }
       this.#pumping = this.#pump().finally(() => {
         this.#pumping = undefined
+        if (!this.#mustLook) return
+        this.#mustLook = false
+        this.advance()
       })
     })
   }

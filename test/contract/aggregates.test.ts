@@ -2,7 +2,7 @@
 import { aggregate, app, column as c, service, type Database } from 'sluicedb'
 import { describe, expect, test } from 'vitest'
 import cartApp, { addTwice, append, creditUnless, history, rebuild, shop, stubborn, transfer } from '../support/apps/cart-app.js'
-import { newFolder, openFor, openOnce, proveWhole, refused, take, thrown } from '../support/fixture.js'
+import { newFolder, openFor, openOnce, proveWhole, refused, take, thrown, until } from '../support/fixture.js'
 
 const { cart, account } = shop.aggregates
 const added = (product: string, quantity = 1) => ({ type: 'added' as const, payload: { product, quantity } })
@@ -164,6 +164,26 @@ test('another version of evolve makes snapshots anew, from the events', async ()
   expect(await once(2, 10, 0)).toBe(40)
   expect(await once(2, 10, 1)).toBe(50) // … and it is kept: the replay was long enough
   expect(await once(2, 100, 0)).toBe(50)
+})
+
+test('a handler behind the commit that meets a conflict has failed: it is not tried for ever', async () => {
+  const count = aggregate('count', {
+    id: c.text(),
+    events: { counted: {} },
+    initial: () => 0,
+    evolve: { counted: (n) => n + 1 },
+    decide: { count: { input: {}, run: () => ({ type: 'counted' }) } },
+  })
+  const counts = service('counts', { aggregates: { count } })
+  counts.on(counts.aggregates.count.events.counted, { name: 'again', partition: (it) => it.id }, (tx, { payload }) => {
+    tx.aggregate.count(payload.id).append({ type: 'counted' }, { expectedVersion: 'none' })
+  })
+  const failures: string[] = []
+  const db = await openFor(app(import.meta.url, [counts]), { onHandlerError: ({ error }) => void failures.push(error.code) })
+  await db.call(counts.aggregates.count.count, { id: 'x' })
+  await until(() => failures.length > 0, 'it has failed')
+  expect(failures).toEqual(['CONFLICT'])
+  expect(db.stats().handlers[0]).toMatchObject({ failed: 1, retried: 0 })
 })
 
 describe('definitions', () => {

@@ -5,10 +5,13 @@
 export { SluiceError } from './engine/base/errors.js'
 export type { ErrorCode } from './engine/base/errors.js'
 export {
-  and, app, asc, avg, column, count, desc, describe, eq, gt, gte, isNotNull, isNull, lt, lte, max, min, ne, not, oneOf, only,
-  open, or, Position, referenceViolated, replica, select, service, sum, table,
+  aggregate, and, app, asc, avg, column, count, desc, describe, eq, event, gt, gte, isNotNull, isNull, lt, lte, max,
+  min, ne, not, oneOf, only, open, or, Position, projection, referenceViolated, replica, select, service, sum, table,
 } from './bindings/index.js'
 export type {
+  Aggregate, AggregateShape, AggregateStream, AppendCondition, AppendOptions, ColumnsOf, Command, CommandInput, Decision, EventHistory,
+  EventMoment, EventRow, EventSource, ExpectedVersion, NewEvent, Projected, Projection, ProjectionHandle, ProjectionShape,
+  ProjectionState, ProjectionStatus, ProjectionTx, RecordedEvent, ServedAggregate,
   AbortDescription, AbortError, AbortType, Accessor, Answered, AnyChange, AnyEvent, App, AppOptions, BackupOptions,
   BackupProgress, BackupResult, BigintColumn, CallManyOptions, CallOptions, Change, ChangeOf, ChangesOptions, CheckpointOptions,
   CheckpointResult, Clock, Column, ColumnDescription, ColumnKind, ColumnMark, Columns, ColumnTypes, Commit, CommitOf,

@@ -39,6 +39,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'tpcc': async () => (await import('./macro/tpcc.js')).tpcc,
   'start': async () => (await import('./macro/start.js')).start,
   'time-travel': async () => (await import('./macro/time-travel.js')).timeTravel,
+  'rebuild-aggregate': async () => (await import('./macro/rebuild-aggregate.js')).rebuildAggregate,
   'idle': async () => (await import('./macro/idle.js')).idle,
 }
 

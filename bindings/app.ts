@@ -11,7 +11,8 @@ import type { Program } from '../engine/schema/descriptor.js'
 import { type AppOptions, lowerMigrations } from './migrations.js'
 import { lowerServices } from './program.js'
 import { invalidDefinition, shown } from './schema/definition.js'
-import { serviceDefinitions, type Service, type ServiceDefinition } from './service/service.js'
+import type { Service } from './service/service.js'
+import { type ServiceDefinition, serviceDefinitions } from './service/service-definition.js'
 
 declare global {
   // For users without types of Node or of a browser: the examples say `app(import.meta.url, ...)`.

@@ -1,4 +1,5 @@
 /** An open database, as users hold it. */
+import type { Projection, ProjectionHandle, ProjectionShape } from './sourcing/projection.js'
 import type { Description } from './describe/description.js'
 import type { DatabaseStats } from './statistics-types.js'
 import type { SluiceError } from '../engine/base/errors.js'
@@ -229,6 +230,9 @@ export interface Database extends AsyncDisposable, Queryable {
   ): Promise<Consumer>
   /** All durable consumers: list, what they have set aside, delete. */
   readonly consumers: Consumers
+
+  /** A projection of the application: what readers see of it, how far it is, and how to build it once more. */
+  projection<S extends ProjectionShape>(projection: Projection<S>): ProjectionHandle<S>
 
   /** Begins a workflow. */
   start<I, O, M extends Messages>(

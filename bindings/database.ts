@@ -25,6 +25,8 @@ import { statsOf } from './statistics.js'
 import type { CommitStream } from './stream.js'
 import { streamFilterOf } from './stream-filter.js'
 import { StreamHost } from './stream-host.js'
+import { ProjectionHost } from './sourcing/projection-host.js'
+import type { ProjectionKeeper } from './sourcing/projection-keeper.js'
 import { type TransactOptions, transactOptions, Transactor } from './transact.js'
 
 type Options = SubmitOptions & { readonly id?: string | undefined }
@@ -111,12 +113,15 @@ export class SluiceDatabase {
   readonly #newest: ReadSource
   readonly #transactor: Transactor
   readonly #consumers: ConsumerPort
+  readonly #projections: ProjectionHost
   #description: Description | undefined
   readonly #queries: ViewQueries
   readonly #reads: ReadHost
   readonly #time: TimeTravel
 
-  constructor(open: OpenEngine, program: Program) {
+  /** `projections`: where the application has any, started. */
+  constructor(open: OpenEngine, program: Program, projections = new ProjectionHost(open, program)) {
+    this.#projections = projections
     this.#open = open
     this.#program = program
     const { engine } = open
@@ -302,6 +307,10 @@ export class SluiceDatabase {
     return statsOf(this.#open, formatPosition(batch, index), { streams: this.#streams.streams, snapshots: this.#snapshots.size })
   }
 
+  projection(projection: unknown): ProjectionKeeper {
+    return this.#projections.of(projection)
+  }
+
   // ── not in this version ───────────────────────────────────────────────────────────────────────────────
 
   start(): Promise<never> {
@@ -359,6 +368,7 @@ export class SluiceDatabase {
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
   async close(): Promise<void> {
+    this.#projections.close()
     if (!this.#consumers.isEmpty) await this.#consumers.close()
     const closed = this.#open.close()
     this.#transactor.close()

@@ -22,6 +22,19 @@ export {
 export type { Comparable, Condition, Expression, Ordering, Term } from './query/term.js'
 export type { QueryPlan } from '../query/logical-plan.js'
 
+export { aggregate } from './sourcing/aggregate.js'
+export type {
+  Aggregate, AggregateShape, AggregateStream, AppendOptions, Command, CommandInput, AppendCondition, Decision, EventMoment, EventRow,
+  ExpectedVersion, NewEvent, RecordedEvent, ServedAggregate,
+} from './sourcing/aggregate.js'
+export { event } from './sourcing/event-history.js'
+export type { ColumnsOf, EventHistory, EventSource } from './sourcing/event-history.js'
+
+export { projection } from './sourcing/projection.js'
+export type {
+  Projected, Projection, ProjectionHandle, ProjectionShape, ProjectionState, ProjectionStatus, ProjectionTx,
+} from './sourcing/projection.js'
+
 export { service } from './service/service.js'
 export type { Service } from './service/service.js'
 export type { ServiceShape } from './service/service-shape.js'

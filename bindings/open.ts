@@ -11,6 +11,7 @@ import { type App, programOf } from './app.js'
 import { SluiceDatabase } from './database.js'
 import type { Database, OpenOptions } from './database-types.js'
 import { failureListener } from './failure-listener.js'
+import { ProjectionHost } from './sourcing/projection-host.js'
 import { shown } from './schema/definition.js'
 
 const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal', 'onHandlerError'])
@@ -36,7 +37,15 @@ export async function open(application: App, options: OpenOptions = {}): Promise
   const checked = checkOptions(options, program.url)
   if (checked.workers !== 'auto' && checked.workers > 0) mustBeLoadable(checked.module)
   const opened = await openEngine(program, checked)
-  return new SluiceDatabase(opened, program) as unknown as Database
+  const projections = new ProjectionHost(opened, program)
+  try {
+    await projections.start()
+  } catch (error) {
+    projections.close()
+    await opened.close()
+    throw error
+  }
+  return new SluiceDatabase(opened, program, projections) as unknown as Database
 }
 
 function checkOptions(options: OpenOptions, url: string): EngineOptions {

@@ -24,22 +24,25 @@ import { refuseCircles } from './handler-circles.js'
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { LoweredColumns } from './schema/lower-columns.js'
 import { transactionQueries } from './query/query-definition.js'
+import { projectionPrograms } from './sourcing/projection-service.js'
 import { replicaPrograms } from './replica-program.js'
 import type { ReferenceDefinition } from './schema/reference.js'
 import { subjectColumns } from './schema/subject.js'
 import { tableDefinitions, type TableDefinition } from './schema/table.js'
 import { formatPosition } from './position.js'
 import { eventDefinitions, type EventDefinition } from './service/event.js'
-import type { HandlerDefinition, ServiceDefinition } from './service/service.js'
+import type { HandlerDefinition, ServiceDefinition } from './service/service-definition.js'
 
-export function lowerServices(url: string, services: readonly ServiceDefinition[]): Program {
+export function lowerServices(url: string, declared: readonly ServiceDefinition[]): Program {
+  const services = declared.flatMap((service) => [service, ...partsOf(service)])
   const events = new Map<string, EventProgram>()
   for (const service of services) {
     for (const event of service.events.values()) {
       events.set(event.name, {
-        descriptor: { name: event.name, columns: event.columns.columns },
+        descriptor: { name: event.name, columns: event.columns.columns, ...(event.shape > 1 && { shape: event.shape }) },
         ...rules(event.columns),
         ...subjectOfEvent(event),
+        ...(event.upcast !== undefined && { upcast: event.upcast }),
       })
     }
   }
@@ -61,8 +64,9 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     later.push(...laterOf(service))
   }
   refuseLater(later)
+  const projections = projectionPrograms(services, eventOrdinals, tableOrdinals)
 
-  const serviceHolders = services.map((service) => serviceProgram(service, tableOrdinals, eventOrdinals, replicaOrdinals))
+  const serviceHolders = services.map((service) => serviceProgram(service, services, tableOrdinals, eventOrdinals, replicaOrdinals))
   const atomicHandlers = services.flatMap((service, ordinal) => atomicHandlerPrograms(service, ordinal, eventOrdinals))
   refuseCircles(atomicHandlers, [...events.values()], (service) => serviceHolders[service]!.events)
   return {
@@ -74,6 +78,7 @@ export function lowerServices(url: string, services: readonly ServiceDefinition[
     atomicHandlers,
     handlers: [...services.flatMap((service, ordinal) => handlerPrograms(service, ordinal, eventOrdinals)), ...watchPrograms([...definitions.values()], eventOrdinals)],
     runQuery: transactionQueries(),
+    ...(projections.length > 0 && { projections }),
     ...(replicas.size > 0 && { replicas: [...replicas.values()] }),
   }
 }
@@ -82,6 +87,8 @@ function subjectOfEvent({ columns }: EventDefinition): { readonly subject?: read
   const subject = subjectColumns(columns)
   return subject.length === 0 ? {} : { subject }
 }
+/** Aggregates and projections are services of their own, behind the one that has them. */
+const partsOf = ({ parts }: ServiceDefinition): readonly ServiceDefinition[] => [...parts.values()].flatMap((named) => [...named.values()])
 
 function ordinalsOf(named: ReadonlyMap<string, unknown>): ReadonlyMap<string, number> {
   return new Map([...named.keys()].map((name, ordinal) => [name, ordinal]))
@@ -111,6 +118,7 @@ function tableProgram(
 
 function serviceProgram(
   service: ServiceDefinition,
+  services: readonly ServiceDefinition[],
   tables: ReadonlyMap<string, number>,
   events: ReadonlyMap<string, number>,
   replicas: ReadonlyMap<string, number>,
@@ -125,6 +133,8 @@ function serviceProgram(
     tables: own(service.tables.keys(), tables),
     events: own(service.events.keys(), events),
     aborts: aborts.size === 0 ? undefined : aborts,
+    ...(service.parts.size > 0 && { parts: new Map([...service.parts].map(([kind, named]) => [kind, new Map([...named].map(([name, part]) => [name, services.indexOf(part)]))])) }),
+    ...(service.opens !== undefined && { opens: service.opens }),
     ...(service.reads.size > 0 && { reads: grantsOf(service, tables) }),
     ...(service.replicas.size > 0 && { replicas: own(service.replicas.keys(), replicas) }),
   }

@@ -3,7 +3,7 @@ import type { ColumnDescriptor, IndexDescriptor, ReplicaProgram, TableDescriptor
 import { invalidDefinition, shown } from './schema/definition.js'
 import type { ReplicaDefinition } from './schema/replica.js'
 import { type TableDefinition, tableDefinitions } from './schema/table.js'
-import type { ServiceDefinition } from './service/service.js'
+import type { ServiceDefinition } from './service/service-definition.js'
 
 /** Adds the tables of replicas that have rows of their own behind all others, and answers all replicas by their full names. */
 export function replicaPrograms(services: readonly ServiceDefinition[], tables: Map<string, TableProgram>): ReadonlyMap<string, ReplicaProgram> {

@@ -5,7 +5,7 @@ import { rowConditionOf } from '../query/index.js'
 import { eventOrdinal, tableOrdinal } from './catalog.js'
 import { type Slice, slices } from './only.js'
 import { shown } from './schema/definition.js'
-import { serviceDefinitions } from './service/service.js'
+import { serviceDefinitions } from './service/service-definition.js'
 
 export interface FilterOptions {
   readonly tables?: unknown

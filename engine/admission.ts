@@ -40,6 +40,8 @@ export interface SubmitOptions {
   readonly whenFull?: WhenFull | undefined
   /** The id is one of the engine's own. */
   readonly isOwn?: true | undefined
+  /** It is of the one who has the database to itself (`Engine.alone`). */
+  readonly isAlone?: true | undefined
   /** Where the call is placed, when its procedure does not say it: interactive transactions. */
   readonly partition?: number | undefined
 }
@@ -117,6 +119,8 @@ export class Admission {
   #fed = 0
   /** Calls of feeders since somebody else called: whoever calls one after the other is not there just when room is given away. */
   #fedAlone: number = limits.fedAloneMin
+  /** Whoever calls stands in the line, until `letIn`. */
+  #isHeld = false
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts
@@ -136,8 +140,9 @@ export class Admission {
     this.#fedAlone = 0
     const signal = options?.signal
     if (signal?.aborted === true) throw cancelled(signal.reason)
-    const mayStand = (options?.whenFull ?? queue.whenFull) === 'wait'
-    const isFull = this.calls.waiting - this.#fed >= queue.calls || this.#line.length > this.#served
+    const isHeld = this.#isHeld && options?.isAlone !== true
+    const mayStand = isHeld || (options?.whenFull ?? queue.whenFull) === 'wait'
+    const isFull = this.#isHeld ? isHeld : this.calls.waiting - this.#fed >= queue.calls || this.#line.length > this.#served
     if (isFull && !mayStand) throw overloaded('calls in flight', queue.calls)
     const place = this.#encode(procedure, input)
     const partition = options?.partition ?? place
@@ -224,6 +229,7 @@ export class Admission {
 
   /** Answers came, or a call was withdrawn: lets in who waits. */
   serve(): void {
+    if (this.#isHeld) return
     if (this.#line.length === 0 && this.#feeders.length === 0) return
     for (let moved = true; moved; ) {
       moved = this.#serveLine(limits.servedAtOnce)
@@ -260,6 +266,16 @@ export class Admission {
       this.#served = 0
     }
     return served > 0
+  }
+
+  /** From now on nobody is let in but who is alone. */
+  hold(): void {
+    this.#isHeld = true
+  }
+  letIn(): void {
+    this.#isHeld = false
+    this.serve()
+    this.#parts.written()
   }
 
   // ── withdrawing ───────────────────────────────────────────────────────────────────────────────────────
@@ -366,6 +382,7 @@ export class Admission {
 
   /** What all feeders may have in flight together. */
   #share(): number {
+    if (this.#isHeld) return this.#fed
     return this.#fedAlone < limits.fedAloneMin ? limits.fedBesideOthersMax : limits.fedMax
   }
 

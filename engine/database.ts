@@ -74,6 +74,9 @@ export class Engine {
   #closed: 'no' | 'closing' | 'closed' = 'no'
   #failure: SluiceError | undefined
   #drained: (() => void) | undefined
+  /** Who waits for calls in flight to end. */
+  #idle: (() => void) | undefined
+  #alone: Promise<void> = Promise.resolve()
   readonly #accept = (entry: ResponseEntry): void => this.#settle(entry)
   readonly #pump = (): void => this.#turn()
   readonly #durable = (): number => this.parts.control.durable
@@ -122,6 +125,32 @@ export class Engine {
   /** Hands in many, as fast as answers make room. Each is heard of once. */
   feed(feed: Feed): void {
     this.#admission.feed(feed)
+  }
+
+  /**
+   * Runs `work` when nothing is in flight, and lets nothing in meanwhile but its own calls (`isAlone`): what is durable then is all there is. Whoever
+   * calls waits in the line. One at a time.
+   */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#alone
+    let end = (): void => undefined
+    this.#alone = new Promise((resolve) => {
+      end = resolve
+    })
+    await before
+    this.#admission.hold()
+    try {
+      while (this.#admission.calls.waiting > 0 && this.#closed === 'no' && this.#failure === undefined) {
+        await new Promise<void>((resolve) => {
+          this.#idle = resolve
+          this.#keepLooking()
+        })
+      }
+      return await work()
+    } finally {
+      this.#admission.letIn()
+      end()
+    }
   }
 
   /** Calls that have no answer yet. */
@@ -461,6 +490,7 @@ export class Engine {
 
   #checkDrained(): void {
     if (this.#admission.waiting === 0) this.#drained?.()
+    if (this.#admission.calls.waiting === 0) this.#idle?.()
   }
 
   /** Refuses new calls and waits for those in flight. */

@@ -261,7 +261,8 @@ export class HandlerQueue implements Follower {
     }
     const isDiskFull = error.code === 'OUT_OF_SPACE' && error.details['disk'] === true
     const isMemoryFull = error.code === 'OUT_OF_SPACE' && !isDiskFull
-    if (error.retryable || isDiskFull) this.#again(delivery)
+    // A call never conflicts with others, only with what it expects itself (an aggregate's version): its outcome is recorded, and stays.
+    if ((error.retryable && error.code !== 'CONFLICT') || isDiskFull) this.#again(delivery)
     else if (isMemoryFull && delivery.attempt < limits.handlerAttemptsMax) {
       delivery.attempt += 1 // the outcome of the last one is recorded
       this.#again(delivery)

@@ -2,6 +2,7 @@
 export { violatedEvent, violatedName } from './txn/reference-watch.js'
 export type { AbortLike, QueueOptions, SubmitOptions, WhenFull } from './admission.js'
 export { Engine } from './database.js'
+export type { Follower } from './database.js'
 export type { Caller } from './call-table.js'
 export type { CheckpointKeeper } from './checkpoint-keeper.js'
 export { openEngine, type EngineOptions, type OpenEngine } from './open.js'
@@ -42,7 +43,7 @@ export { workerMark } from './worker/worker-mark.js'
 export type {
   AtomicHandlerProgram, CatalogDescriptor, ColumnCheck, ColumnDescriptor, ColumnRules, ColumnType, EventDescriptor,
   EventProgram, HandlerProgram, IndexCondition, IndexDescriptor, JsonCheck, LoggedEvent, OldDatabase, OldTable, PartitionValue, ProcedureDescriptor, ProcedureProgram,
-  Program, QueriedTable, RecordDescriptor, ReplicaProgram, ReplicaStrength, RunQuery, ServiceProgram, TableDescriptor, TableProgram,
+  Program, ProjectionProgram, QueriedTable, RecordDescriptor, ReplicaProgram, ReplicaStrength, RunQuery, ServiceProgram, TableDescriptor, TableProgram,
 } from './schema/descriptor.js'
 export { transactName } from './schema/descriptor.js'
 export { compileRecordCodec, type PlainRecord, type RecordCodec } from './schema/record-codec.js'

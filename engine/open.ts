@@ -78,7 +78,7 @@ export interface OpenEngine {
   readonly consumers: ConsumerHost
   readonly eraser: Eraser
   /** Who else holds the log: asked when segments may leave. */
-  readonly holders: (() => readonly { readonly name: string; readonly batch: number }[])[]
+  readonly holders: (() => readonly { readonly name: string; readonly batch: number; readonly isUnbounded?: true }[])[]
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   /** Of a fork: the moment that it began with, which its own log does not have. */

@@ -18,13 +18,14 @@
 import { CanonicalError, copyCanonical } from './base/canonical.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import type { Program, ReplicaProgram, ServiceProgram } from './schema/descriptor.js'
+import type { PartKind, Program, ReplicaProgram, ServiceProgram } from './schema/descriptor.js'
 import type { PlainRecord, RecordCodec } from './schema/record-codec.js'
 import { isCopied } from './schema/replica-tables.js'
 import { type ReadScope, ReadTable } from './txn/read-table.js'
 import type { SnapshotView } from './store/snapshot-view.js'
 import { errorOf } from './txn/outcome.js'
 import { queriedTables } from './txn/queried-tables.js'
+import { type Parts, partsOf } from './txn/service-parts.js'
 import { ReplicaTable } from './txn/replica-table.js'
 import { TransactionRandom } from './txn/random.js'
 import type { RealmTransaction } from './txn/realm.js'
@@ -191,8 +192,19 @@ export class ReadTransaction implements RealmTransaction, ReadScope {
     const service = this.#kit.program.services[ordinal]!
     const db = this.#tablesOf(service)
     const tableOf = queriedTables(this.view.store, service, db)
-    return Object.freeze({
+    let parts: Parts | undefined
+    const partOf = (kind: PartKind): unknown => {
+      const own = { tx, isReadOnly: true, fail: (error: Error) => this.fail(error as SluiceError) }
+      return (parts ??= partsOf(service, { own, part: (other) => (this.#scopes[other] ??= this.#scopeOf(other)) }))[kind]
+    }
+    const tx: object = Object.freeze({
       now: this.now,
+      get aggregate() {
+        return partOf('aggregate')
+      },
+      get projection() {
+        return partOf('projection')
+      },
       db,
       query: (query: unknown, parameters?: unknown, options?: unknown) => this.guard(() => this.#kit.program.runQuery!(query, tableOf, parameters, options)),
       random: () => this.random(),
@@ -202,6 +214,7 @@ export class ReadTransaction implements RealmTransaction, ReadScope {
       emit: () => this.refuseWrite('tx.emit'),
       start: () => this.refuseWrite('tx.start'),
     })
+    return tx
   }
 
   #tablesOf(service: ServiceProgram): Readonly<Record<string, object>> {

@@ -20,7 +20,8 @@ const noRules: ColumnRules = { checks: [], json: [] }
 export function descriptionOf(program: Program): Description {
   const { replicas = [] } = program
   return {
-    services: program.services.map(({ name }) => name),
+    // Aggregates and projections are services of their own, which nobody has declared.
+    services: program.services.filter(({ opens }) => opens === undefined).map(({ name }) => name),
     // The tables of replicas stand behind all others (replica-program.ts), and are described as replicas.
     tables: program.tables.filter((_, ordinal) => !replicas.some(({ table }) => table === ordinal)).map((table) => describeTable(table, program)),
     replicas: replicas.map(({ descriptor, source, strength }): ReplicaDescription => ({
@@ -37,7 +38,8 @@ export function descriptionOf(program: Program): Description {
       columns: describeColumns(event.descriptor.columns, event),
       atomicHandlers: program.atomicHandlers.filter(({ events }) => events.includes(ordinal)).map(({ name }) => name),
     })),
-    procedures: program.procedures.map((procedure): ProcedureDescription => {
+    // The steps of projections are nobody's to call.
+    procedures: program.procedures.filter(({ descriptor }) => !descriptor.name.includes('$')).map((procedure): ProcedureDescription => {
       const { name, columns, placed, readonly = false, isolation = readonly ? 'snapshot' : 'serializable' } = procedure.descriptor
       return {
         name,

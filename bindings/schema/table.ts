@@ -172,6 +172,11 @@ export function table<
   return new TableHandle(defineTable(definition)) as unknown as TableOf<C, K, X, O>
 }
 
+/** A second table of the same columns, for who keeps two of them (a projection: bindings/sourcing/projection-service.ts). */
+export function copyOfTable(definition: TableDefinition, name: string, service: string): object {
+  return new TableHandle({ ...definition, name, service })
+}
+
 function defineTable(definition: unknown): TableDefinition {
   const options = checkOptions(definition, 'table()', [
     'columns',

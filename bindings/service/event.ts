@@ -1,5 +1,6 @@
 /** Events and abort reasons: what a service announces, and why it refuses. */
 import { SluiceError } from '../../engine/base/errors.js'
+import type { EventUpcast } from '../../engine/schema/descriptor.js'
 import { DefinitionKind } from '../schema/definition.js'
 import type { Columns, Read } from '../schema/infer.js'
 import type { LoweredColumns } from '../schema/lower-columns.js'
@@ -55,6 +56,9 @@ export interface EventDefinition {
   readonly name: string
   readonly service: string
   readonly columns: LoweredColumns
+  /** Of the columns, from 1, and how older ones become of it. */
+  readonly shape: number
+  readonly upcast: EventUpcast | undefined
 }
 
 export const eventDefinitions = new DefinitionKind<EventDefinition>('event')

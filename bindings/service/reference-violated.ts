@@ -21,5 +21,7 @@ export const referenceViolated: EventType<
 > = eventHandle({
   name: violatedName,
   service: '$sluice',
+  shape: 1,
+  upcast: undefined,
   columns: { columns: violatedEvent.descriptor.columns, definitions: [], checks: [], json: [] },
 }) as never

@@ -14,15 +14,20 @@ import {
   checkFunction,
   checkName,
   checkOptions,
-  DefinitionKind,
   entriesOf,
   invalidDefinition,
   shown,
 } from '../schema/definition.js'
+import type { PartKind } from '../../engine/schema/descriptor.js'
+import type { Aggregate, AggregateShape, ServedAggregate } from '../sourcing/aggregate.js'
+import { type ColumnsOf, EventShapes, type EventSource as EventColumns, upcastOf } from '../sourcing/event-history.js'
+import type { Projection } from '../sourcing/projection.js'
+import { checkProjections, takeProjections } from '../sourcing/projection-service.js'
+import { type AggregatePart, checkAggregates, takeAggregates } from '../sourcing/aggregate-service.js'
 import type { Columns, PartitionKey, Read, Write } from '../schema/infer.js'
 import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
 import type { shape } from '../schema/shape.js'
-import { checkReplicas, type Replica, type ReplicaDefinition, takeReplicas } from '../schema/replica.js'
+import { checkReplicas, type Replica, takeReplicas } from '../schema/replica.js'
 import { tableDefinitions, type Table, type TableDefinition } from '../schema/table.js'
 import {
   abortHandle,
@@ -34,6 +39,7 @@ import {
 } from './event.js'
 import type { Delivered, Emitted } from './event.js'
 import { type Isolation, isolationOf, procedureHandle, type Procedure, type ProcedureDefinition, type Sync } from './procedure.js'
+import { type ServiceDefinition, serviceDefinitions } from './service-definition.js'
 import type { ServiceShape } from './service-shape.js'
 import type { ReadTx, Tx } from './transaction.js'
 import {
@@ -65,9 +71,13 @@ export interface Service<S extends ServiceShape> {
       ? Replica<R, `${S['name']}.${P}`>
       : never
   }
-  readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, S['events'][E]> }
+  readonly events: { readonly [E in keyof S['events'] & string]: EventType<`${S['name']}.${E}`, ColumnsOf<S['events'][E]>> }
   /** The reasons of `tx.abort`: `bank.aborts.INSUFFICIENT_FUNDS.is(error)`. */
   readonly aborts: { readonly [A in keyof S['aborts'] & string]: AbortType<A, S['aborts'][A]> }
+  /** The projections, for `db.projection`. */
+  readonly projections: { readonly [J in keyof S['projections'] & string]: S['projections'][J] extends Projection<infer A> ? Projection<A, `${S['name']}.${J}`> : never }
+  /** The aggregates: their commands, events and reasons. */
+  readonly aggregates: { readonly [G in keyof S['aggregates'] & string]: S['aggregates'][G] extends Aggregate<infer A> ? ServedAggregate<`${S['name']}.${G}`, A> : never }
 
   /**
    * Defines a procedure: one serializable transaction. It is synchronous, sees only `tx` and its input, and
@@ -126,36 +136,7 @@ export interface Service<S extends ServiceShape> {
   ): Workflow<Write<I>, R, M>
 }
 
-// ── what is recorded ────────────────────────────────────────────────────────────────────────────────────
-
-export interface HandlerDefinition {
-  /** The full name, `'bank.book'`. */
-  readonly name: string
-  /** One, or all of several that it `joins`. */
-  readonly events: readonly (() => unknown)[]
-  readonly joins: boolean
-  readonly atomic: boolean
-  readonly emits: (() => unknown) | undefined
-  readonly partition: ((payload: never) => unknown) | undefined
-  readonly run: (tx: never, event: never) => unknown
-}
-
-export interface ServiceDefinition {
-  readonly name: string
-  readonly tables: ReadonlyMap<string, TableDefinition>
-  readonly events: ReadonlyMap<string, EventDefinition>
-  readonly aborts: ReadonlyMap<string, LoweredColumns>
-  /** Tables of other services, by the names that this one gives them. */
-  readonly reads: ReadonlyMap<string, () => unknown>
-  readonly replicas: ReadonlyMap<string, ReplicaDefinition>
-  readonly procedures: Map<string, ProcedureDefinition>
-  readonly workflows: Map<string, WorkflowDefinition>
-  readonly handlers: Map<string, HandlerDefinition>
-  /** Where the first `app()` that took the service was called. */
-  sealedBy: string | undefined
-}
-
-export const serviceDefinitions = new DefinitionKind<ServiceDefinition>('service')
+// ── how it is made ──────────────────────────────────────────────────────────────────────────────────────
 
 class ServiceHandle {
   readonly name: string
@@ -163,15 +144,22 @@ class ServiceHandle {
   readonly replicas: Readonly<Record<string, unknown>>
   readonly events: Readonly<Record<string, EventType>>
   readonly aborts: Readonly<Record<string, AbortType>>
+  readonly aggregates: Readonly<Record<string, object>>
+  readonly projections: Readonly<Record<string, unknown>>
   readonly #definition: ServiceDefinition
 
-  constructor(definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>, replicas: ReadonlyMap<string, unknown>) {
+  constructor(
+    definition: ServiceDefinition, tables: ReadonlyMap<string, unknown>, replicas: ReadonlyMap<string, unknown>, aggregates: ReadonlyMap<string, AggregatePart>,
+    projections: ReadonlyMap<string, unknown>,
+  ) {
     this.#definition = definition
     this.name = definition.name
     this.tables = byName(tables)
     this.replicas = byName(replicas)
     this.events = byName([...definition.events].map(([name, event]) => [name, eventHandle(event)]))
     this.aborts = byName([...definition.aborts.keys()].map((name) => [name, abortHandle(name)]))
+    this.projections = byName(projections)
+    this.aggregates = byName([...aggregates].map(([name, { handle }]) => [name, handle]))
     Object.freeze(serviceDefinitions.attach(this, definition))
   }
 
@@ -320,10 +308,12 @@ class ServiceHandle {
 export function service<
   const N extends string,
   T extends Readonly<Record<string, Table>> = {},
-  E extends Readonly<Record<string, Columns>> = {},
+  E extends Readonly<Record<string, EventColumns>> = {},
   A extends Readonly<Record<string, Columns>> = {},
   R extends Readonly<Record<string, Table | (() => Table)>> = {},
   P extends Readonly<Record<string, Replica>> = {},
+  G extends { readonly [K in keyof G]: Aggregate<AggregateShape, K & string> } = {},
+  J extends { readonly [K in keyof J]: Projection<any, K & string> } = {},
 >(
   name: N,
   definition?: {
@@ -337,20 +327,25 @@ export function service<
     readonly reads?: R | undefined
     /** Columns of tables of other services, by the names they have in `tx.db`. */
     readonly replicas?: P | undefined
+    /** Event-sourced state, by the names of the aggregates: `{ cart }`. */
+    readonly aggregates?: G | undefined
+    /** Tables that are made of what has happened, by the names of the projections: `{ totals }`. */
+    readonly projections?: J | undefined
   },
-): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R>; replicas: P }> {
+): Service<{ name: N; tables: T; events: E; aborts: A; reads: Granted<R>; replicas: P; aggregates: G; projections: J }> {
   return defineService(name, definition ?? {}) as never
 }
 
 function defineService(name: unknown, definition: unknown): ServiceHandle {
   checkName(name, 'a service')
   const what = `service '${name}'`
-  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads', 'replicas'])
+  const options = checkOptions(definition, what, ['tables', 'events', 'aborts', 'reads', 'replicas', 'aggregates', 'projections'])
   const events = new Map<string, EventDefinition>()
   for (const [event, columns] of entriesOf(options['events'], `The events of ${what}`)) {
     checkName(event, `an event of ${what}`)
     const full = `${name}.${event}`
-    events.set(event, { name: full, service: name, columns: lowerColumns(columns, `event '${full}'`, 'record') })
+    const shapes = new EventShapes(full, columns)
+    events.set(event, { name: full, service: name, columns: shapes.columns, shape: shapes.newest, upcast: upcastOf(shapes) })
   }
   const aborts = new Map<string, LoweredColumns>()
   for (const [reason, columns] of entriesOf(options['aborts'], `The aborts of ${what}`)) {
@@ -372,8 +367,15 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
   const taken = [...copies.keys()].find((replica) => handles.has(replica) || reads.has(replica))
   if (taken !== undefined) throw invalidDefinition(`${what} has a replica '${taken}' and a table of this name: give one of them another name.`)
   checkReplicas(name, copies)
+  const sourced = new Map(entriesOf(options['aggregates'], `The aggregates of ${what}`))
+  checkAggregates(name, sourced)
+  const projected = new Map(entriesOf(options['projections'], `The projections of ${what}`))
+  checkProjections(name, projected, sourced)
   const tables = takeTables(name, handles)
   const replicas = takeReplicas(name, copies)
+  const aggregates = takeAggregates(name, sourced)
+  const projections = takeProjections(name, projected)
+  for (const [aggregate, { tables: own }] of aggregates) for (const [table, handle] of own) reads.set(`${aggregate}.${table}`, () => handle)
   return new ServiceHandle(
     {
       name,
@@ -385,11 +387,21 @@ function defineService(name: unknown, definition: unknown): ServiceHandle {
       procedures: new Map(),
       workflows: new Map(),
       handlers: new Map(),
+      parts: partsBy({ aggregate: aggregates, projection: projections }),
+      opens: undefined,
       sealedBy: undefined,
     },
     handles,
     copies,
+    aggregates,
+    projected,
   )
+}
+
+/** The kinds of which there are any. */
+function partsBy(all: Readonly<Record<string, ReadonlyMap<string, { readonly definition: ServiceDefinition }>>>): ServiceDefinition['parts'] {
+  const kinds = Object.entries(all).filter(([, parts]) => parts.size > 0)
+  return new Map(kinds.map(([kind, parts]) => [kind as PartKind, new Map([...parts].map(([name, { definition }]) => [name, definition]))]))
 }
 
 /**

@@ -3,6 +3,9 @@ import type { Queryable } from '../query/select.js'
 import type { CallWith, Columns, Details, Input, Payload, Write } from '../schema/infer.js'
 import type { shape } from '../schema/shape.js'
 import type { Replica } from '../schema/replica.js'
+import type { ColumnsOf } from '../sourcing/event-history.js'
+import type { Aggregate, AggregateStream } from '../sourcing/aggregate.js'
+import type { Projection } from '../sourcing/projection.js'
 import type { Table, TableShape } from '../schema/table.js'
 import type { Clock } from './clock.js'
 import type { EventType } from './event.js'
@@ -36,9 +39,26 @@ type ReadTables<T extends Readonly<Record<string, Table | Replica>>> = {
 type Granted<S extends ServiceShape> = S['reads'] extends Tables ? S['reads'] : {}
 type Replicas<S extends ServiceShape> = S['replicas'] extends Readonly<Record<string, Replica>> ? S['replicas'] : {}
 
+type Streams<S extends ServiceShape> = {
+  readonly [G in keyof S['aggregates']]: S['aggregates'][G] extends Aggregate<infer A> ? (id: A['id'][typeof shape]['value']) => AggregateStream<A> : never
+}
+type StreamsRead<S extends ServiceShape> = {
+  readonly [G in keyof S['aggregates']]: S['aggregates'][G] extends Aggregate<infer A>
+    ? (id: A['id'][typeof shape]['value']) => Omit<AggregateStream<A>, 'append' | 'rebuild'>
+    : never
+}
+
+type Projections<S extends ServiceShape> = {
+  readonly [J in keyof S['projections']]: S['projections'][J] extends Projection<infer A> ? ReadTables<A['tables']> : never
+}
+
 /** The transaction of a read-only procedure. */
 export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
   readonly db: ReadTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
+  /** The streams of the aggregates of the service, to read: `tx.aggregate.cart(id).state`. */
+  readonly aggregate: StreamsRead<S>
+  /** The projections of the service, as they are read: `tx.projection.totals.total.get(key)`. */
+  readonly projection: Projections<S>
   call<I, O>(procedure: Procedure<I, O, 'read'>, ...input: Input<I>): O
   readonly abort: Abort<S>
 }
@@ -50,8 +70,12 @@ export interface ReadTx<S extends ServiceShape = ServiceShape> extends Clock, Qu
 export interface Tx<S extends ServiceShape = ServiceShape> extends Clock, Queryable {
   /** The tables of the service, and read-only those of others that it `reads`, and its replicas. */
   readonly db: TxTables<S['tables']> & ReadTables<Granted<S>> & ReadTables<Replicas<S>>
+  /** The streams of the aggregates of the service: `tx.aggregate.cart(id)`. */
+  readonly aggregate: Streams<S>
+  /** The projections of the service, as they are read: `tx.projection.totals.total.get(key)`. */
+  readonly projection: Projections<S>
   /** Announces an event of the service, if this commits. */
-  emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<S['events'][E]>>): void
+  emit<E extends keyof S['events'] & string>(event: E, ...payload: Payload<Write<ColumnsOf<S['events'][E]>>>): void
   /** Runs another procedure, of any service of the application, inside this transaction. */
   call<I, O>(procedure: Procedure<I, O>, ...input: Input<I>): O
   /** Begins a workflow if this commits; answers the id of its run. */

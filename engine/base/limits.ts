@@ -123,6 +123,12 @@ export const limits = {
   replicaKeysMax: 256,
   replicaKeysBytesMax: 256 * KiB,
 
+  // projections
+  /** What has happened, of one step: about so many are taken from the log at a time. */
+  projectionItemsMax: 512,
+  /** Rows that one step removes from tables that nobody reads. */
+  projectionKeysMax: 1_024,
+
   // speculation
   /** Runs of one batch on their way to the sequencer, for each worker; what finds no room runs in order. */
   speculationLogBytes: 32 * MiB,

@@ -13,7 +13,7 @@
  */
 import { ByteReader, ByteWriter } from '../base/bytes.js'
 import { decodeCanonical, encodeCanonical } from '../base/canonical.js'
-import { cursorName, type ColumnDescriptor, type ColumnRules, type ColumnType, type EventDescriptor, type IndexCondition, markName, parkName, type Program, type RecordDescriptor, replicateName, type TableProgram, transactName } from './descriptor.js'
+import { cursorName, type ColumnDescriptor, type ColumnRules, type ColumnType, type EventProgram, type EventUpcast, type IndexCondition, markName, parkName, type Program, type RecordDescriptor, replicateName, type TableProgram, transactName } from './descriptor.js'
 import { hasCopies } from './replica-tables.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
@@ -69,16 +69,20 @@ export interface LoggedTable {
   /** Undefined: 0. */
   readonly generation?: number
 }
-export interface LoggedRecord {
+export interface LoggedEvent {
   readonly name: string
   readonly columns: readonly LoggedColumn[]
+  /** Undefined: 1. */
+  readonly shape?: number
+  /** Of today's catalog, as this process has it: no function is written down. */
+  readonly upcast?: EventUpcast
 }
 export interface LoggedCatalog {
   readonly format: 1
   readonly seed: number
   readonly partitions: number
   readonly tables: readonly LoggedTable[]
-  readonly events: readonly LoggedRecord[]
+  readonly events: readonly LoggedEvent[]
   readonly procedures: readonly string[]
   /** Rules are written down. The first logs have none, which says nothing about their rows. */
   readonly hasRules?: true
@@ -105,7 +109,7 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
     seed: database.seed,
     partitions: database.partitions,
     tables: tables.map((table) => loggedTable(table, program, before)),
-    events: program.events.map(({ descriptor }) => loggedEvent(descriptor, before?.catalog.events.find((event) => event.name === descriptor.name))),
+    events: program.events.map((event) => loggedEvent(event, before?.catalog.events.find(({ name }) => name === event.descriptor.name))),
     procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName, ...ownNames(program)],
     hasRules: true,
     ...(program.version !== undefined && program.version !== 1 && { version: program.version }),
@@ -161,9 +165,16 @@ function loggedTable({ descriptor: table, rowChecks = [], references = [], ...ru
   }
 }
 
-function loggedEvent(event: EventDescriptor, was: LoggedRecord | undefined): LoggedRecord {
-  return { name: event.name, columns: event.columns.map((column) => ({ ...layoutOfColumn(column), ...fillOf(column, was) })) }
+function loggedEvent({ descriptor: event, upcast }: EventProgram, was: LoggedEvent | undefined): LoggedEvent {
+  return {
+    name: event.name,
+    columns: event.columns.map((column) => ({ ...layoutOfColumn(column), ...fillOf(column, was) })),
+    ...(event.shape !== undefined && event.shape > 1 && { shape: event.shape }),
+    ...(upcast !== undefined && { upcast }),
+  }
 }
+
+export const shapeOfEvent = ({ shape = 1 }: { readonly shape?: number }): number => shape
 
 /** What the column has in older rows: as it was said when it was added, else its default now, if it is added now. */
 function fillOf(column: ColumnDescriptor, was: { readonly columns: readonly LoggedColumn[] } | undefined): { fill?: string } {
@@ -256,6 +267,6 @@ function conditionOf(table: LoggedTable, { column, value }: { readonly column: s
 }
 
 /** A record as it was when it was logged, for decoding: no defaults, no rules. */
-export function recordOf(logged: LoggedRecord | LoggedTable): RecordDescriptor {
+export function recordOf(logged: LoggedEvent | LoggedTable): RecordDescriptor {
   return { columns: logged.columns }
 }

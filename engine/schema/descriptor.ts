@@ -68,6 +68,8 @@ export interface TableDescriptor {
 export interface EventDescriptor extends RecordDescriptor {
   /** Full name: `'bank.transferred'`. */
   readonly name: string
+  /** Of its columns, as the application counts them; undefined: 1. */
+  readonly shape?: number
 }
 
 /** The engine's own procedure, which ends interactive transactions; no user's can have this name (R64). */
@@ -156,10 +158,15 @@ export interface TableProgram extends ColumnRules {
   readonly references?: readonly ReferenceProgram[]
 }
 
+/** Makes an event of an older shape into one of today's. */
+export type EventUpcast = (payload: Readonly<Record<string, unknown>>, shape: number) => Readonly<Record<string, unknown>>
+
 export interface EventProgram extends ColumnRules {
   readonly descriptor: EventDescriptor
   /** Ordinals of columns: an event is of every subject that stands in one of them. */
   readonly subject?: readonly number[]
+  /** Undefined where there has been one shape only. */
+  readonly upcast?: EventUpcast
 }
 
 export type PartitionValue = string | number | bigint | boolean | Uint8Array
@@ -216,8 +223,20 @@ export interface HandlerProgram {
   readonly run: (tx: never, event: LoggedEvent) => unknown
 }
 
+/**
+ * What a part of a service (an aggregate, a projection) is to the service that has it, over the `tx` of the part. Made once for each
+ * transaction; `fail` makes an error the outcome of the transaction. The engine knows only that there is such a thing.
+ */
+export type OpenPart = (inside: { readonly tx: object; readonly isReadOnly: boolean; fail(error: Error): never }) => unknown
+/** Under which word of `tx` the parts of a service are found: `tx.aggregate.cart`. */
+export type PartKind = 'aggregate' | 'projection'
+
 export interface ServiceProgram {
   readonly name: string
+  /** Its parts, each a service of its own, by kind and name, with ordinals into `Program.services`. */
+  readonly parts?: ReadonlyMap<PartKind, ReadonlyMap<string, number>>
+  /** It is such a part: what its owner has of it. */
+  readonly opens?: OpenPart
   /** Names as the service says them, with ordinals into `Program.tables` and `Program.events`. */
   readonly tables: ReadonlyMap<string, number>
   readonly events: ReadonlyMap<string, number>
@@ -253,6 +272,21 @@ export interface QueriedTable {
 /** Answers `tx.query`. The engine knows tables, the floor above it knows queries; `tableOf` refuses tables of other services. */
 export type RunQuery = (query: unknown, tableOf: (name: string) => QueriedTable, parameters: unknown, options: unknown) => readonly unknown[]
 
+/** A projection that somebody on main follows the log for. The engine carries it, and knows nothing of it. */
+export interface ProjectionProgram {
+  /** Full name: `'report.totals'`. */
+  readonly name: string
+  readonly version: number
+  /** It is written in the transactions of its events, and follows the log only while it is built. */
+  readonly isInline: boolean
+  readonly keepsOld: boolean
+  /** What it follows, by full name, in the order in which its functions are numbered. */
+  readonly events: readonly string[]
+  readonly changes: readonly string[]
+  /** Of its tables, as it says them. */
+  readonly tables: readonly string[]
+}
+
 /** An application as every thread holds it after loading the module that defines it. */
 export interface Program {
   readonly url: string
@@ -263,6 +297,7 @@ export interface Program {
   readonly atomicHandlers: readonly AtomicHandlerProgram[]
   readonly runQuery?: RunQuery
   readonly replicas?: readonly ReplicaProgram[]
+  readonly projections?: readonly ProjectionProgram[]
   readonly handlers: readonly HandlerProgram[]
   /** Of the data model, as the application counts it; undefined: 1. */
   readonly version?: number

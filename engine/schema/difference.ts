@@ -10,7 +10,7 @@
  * the rules were written down say nothing of the second.
  */
 import { enumPlaceBytes } from './key-codec.js'
-import { type LoggedCatalog, type LoggedColumn, type LoggedReference, type LoggedRules, type LoggedTable } from './catalog.js'
+import { type LoggedCatalog, type LoggedColumn, type LoggedEvent, type LoggedReference, type LoggedRules, type LoggedTable, shapeOfEvent } from './catalog.js'
 import { isBeginningOf } from './row-shape.js'
 import { ownTablePrefix } from './sequence-table.js'
 
@@ -61,7 +61,10 @@ export function differencesOf(log: LoggedCatalog, now: LoggedCatalog): readonly 
 }
 
 /** Recorded events stay what they are: only what is filled in may be new. */
-function ofEvent(was: { readonly name: string; readonly columns: readonly LoggedColumn[] }, is: { readonly columns: readonly LoggedColumn[] }): SchemaDifference[] {
+function ofEvent(was: LoggedEvent, is: LoggedEvent): SchemaDifference[] {
+  const [before, now] = [shapeOfEvent(was), shapeOfEvent(is)]
+  // A shape of another number is read through the steps between the two.
+  if (before !== now) return [{ need: now > before ? 'nothing' : 'return', table: undefined, what: was.name, change: `shape ${before} → ${now}` }]
   return ofColumns(was.name, undefined, was.columns, is.columns, new Set()).map((one) => (one.need === 'nothing' ? one : { ...one, need: 'return' as const }))
 }
 

@@ -31,7 +31,7 @@ export function programText(program: Program): string {
     }
   }
   for (const { descriptor, ...rules } of program.events) {
-    lines.push(`event ${descriptor.name}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
+    lines.push(`event ${descriptor.name}${descriptor.shape === undefined ? '' : ` of shape ${descriptor.shape}`}`, ...columnLines(`payload ${descriptor.name}`, descriptor.columns, rules))
   }
   for (const { descriptor, checks, json, partitions } of program.procedures) {
     const where = descriptor.readonly === true ? 'read-only' : partitions !== undefined ? 'in several partitions' : descriptor.placed ? 'placed' : 'cross-partition'
@@ -47,6 +47,7 @@ export function programText(program: Program): string {
   }
   for (const { name, event, partition } of program.handlers)
     lines.push(`handler ${name} after ${program.events[event]?.descriptor.name} ${partition === undefined ? 'cross-partition' : 'placed'}`)
+  for (const { name, version, events, changes } of program.projections ?? []) lines.push(`projection ${name} ${version} of ${events.map((event, n) => event || changes[n]).join(', ')}`)
   if (program.version !== undefined && program.version !== 1) lines.push(`version ${program.version}`)
   return lines.join('\n')
 }

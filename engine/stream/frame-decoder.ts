@@ -10,7 +10,7 @@
  * of their day. Without, everything is as it was written (tools without an application).
  */
 import { ByteReader } from '../base/bytes.js'
-import { type LoggedCatalog, type LoggedTable, recordOf } from '../schema/catalog.js'
+import { type LoggedCatalog, type LoggedEvent, type LoggedTable, recordOf, shapeOfEvent } from '../schema/catalog.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
 import { isEngineId, isErasureRecordId } from '../schema/handler-ids.js'
 import { ownTablePrefix } from '../schema/sequence-table.js'
@@ -125,7 +125,7 @@ export class FrameDecoder {
         isHidden: now === undefined,
         hasPayload: event.columns.length > 0,
         codec: compileRecordCodec(recordOf(event), noRules, `the payload of "${event.name}"`),
-        reshape: now && reshaping(event, now),
+        reshape: now && reshapingEvent(event, now),
       }
     })
     this.#procedures = catalog.procedures
@@ -276,6 +276,14 @@ function isErasureRecord(bytes: Uint8Array, at: number, length: number): boolean
 
 function shaped({ reshape }: TableDecoder, row: PlainRow): PlainRow {
   return reshape === undefined ? row : reshape(row)
+}
+
+/** Events of an older shape go through the steps between the two (bindings/sourcing/event-history.ts). */
+function reshapingEvent(event: LoggedEvent, now: LoggedEvent): ((payload: PlainRow) => PlainRow) | undefined {
+  const { upcast } = now
+  const shape = shapeOfEvent(event)
+  if (upcast === undefined || shape === shapeOfEvent(now)) return reshaping(event, now)
+  return (payload) => upcast(payload, shape) as PlainRow
 }
 
 function keyOf(table: TableDecoder, row: PlainRow): unknown {

@@ -3,13 +3,14 @@
  * new for every transaction, so that one that was kept does not act inside a later one.
  */
 import { didYouMean } from '../schema/closest-name.js'
-import type { ReplicaProgram, ServiceProgram } from '../schema/descriptor.js'
+import type { PartKind, ReplicaProgram, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { isCopied } from '../schema/replica-tables.js'
 import { SluiceError } from '../base/errors.js'
 import type { TableStore } from '../store/table-store.js'
 import { consumerScope } from './consumer-work.js'
 import { engineScope } from './draft-commit.js'
+import { type Parts, partsOf } from './service-parts.js'
 import { queriedTables, type TableOf } from './queried-tables.js'
 import { inReadOnlyProcedure, ofAnotherService, ofReplica, ReadOnlyTable } from './read-only-table.js'
 import { ReadTable } from './read-table.js'
@@ -83,6 +84,7 @@ class ServiceTransaction {
   readonly #tableOf: TableOf
   readonly #aborts: ReadonlyMap<string, RecordCodec> | undefined
   readonly #number: number
+  #parts: Parts | undefined
 
   constructor(
     transaction: Transaction, service: ServiceProgram, isReadOnly: boolean, db: Readonly<Record<string, object>>, tableOf: TableOf,
@@ -152,6 +154,22 @@ class ServiceTransaction {
       this.#mustBeMine()
       return this.#transaction.call(procedure, input, this.#isReadOnly)
     }
+  }
+  get aggregate(): unknown {
+    this.#mustBeMine()
+    return this.#part('aggregate')
+  }
+  get projection(): unknown {
+    this.#mustBeMine()
+    return this.#part('projection')
+  }
+  #part(kind: PartKind): unknown {
+    const transaction = this.#transaction
+    this.#parts ??= partsOf(this.#service, {
+      own: { tx: this, isReadOnly: this.#isReadOnly, fail: (error) => transaction.fail(error as SluiceError) },
+      part: (service, isReadOnly) => transaction.txOf(service, isReadOnly || this.#isReadOnly),
+    })
+    return this.#parts[kind]
   }
   get start(): () => never {
     return () => {

@@ -71,6 +71,8 @@ interface Scopes {
   readonly ofService: readonly ServiceScope[]
   /** Of each procedure: its service's, or what that is for procedures that only read. */
   readonly ofProcedure: readonly ServiceScope[]
+  /** What a service's is for procedures that only read: made when there is one. */
+  readonly reading: (service: number) => ServiceScope
 }
 
 export class Transaction implements RealmTransaction {
@@ -140,11 +142,10 @@ export class Transaction implements RealmTransaction {
     this.#handlersByEvent = program.events.map((_, event) => program.atomicHandlers.flatMap((h, n) => (h.events.includes(event) ? [n] : [])))
     this.#makeScopes = (readsSnapshot) => {
       const ofService = program.services.map((service) => scopeOf(this, service, false, readsSnapshot))
-      const reading: (ServiceScope | undefined)[] = []
-      const ofProcedure = program.procedures.map(({ descriptor, service }) =>
-        descriptor.readonly === true ? (reading[service] ??= scopeOf(this, program.services[service]!, true, readsSnapshot)) : ofService[service]!,
-      )
-      return { ofService, ofProcedure }
+      const made: (ServiceScope | undefined)[] = []
+      const reading = (service: number): ServiceScope => (made[service] ??= scopeOf(this, program.services[service]!, true, readsSnapshot))
+      const ofProcedure = program.procedures.map(({ descriptor, service }) => (descriptor.readonly === true ? reading(service) : ofService[service]!))
+      return { ofService, ofProcedure, reading }
     }
     this.#standing = this.#makeScopes(false)
     this.#scopes = this.#standing
@@ -428,6 +429,11 @@ export class Transaction implements RealmTransaction {
       throw error
     }
     return this.#invoke(procedure, record)
+  }
+
+  /** `tx` of another service in this transaction: of a part, for its owner. */
+  txOf(service: number, isReadOnly: boolean): object {
+    return (isReadOnly ? this.#scopes.reading(service) : this.#scopes.ofService[service]!).tx
   }
 
   #invoke(procedure: number, input: PlainRecord): unknown {

@@ -34,6 +34,7 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'tpcc': ['231ee857 c7d352d7'],
   'start': ['f96cf2df'],
   'time-travel': ['8db5e3f5'],
+  'rebuild-aggregate': ['100250'],
   'idle': ['3fc8c70c'],
 }
 

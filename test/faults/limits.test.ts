@@ -151,6 +151,8 @@ const elsewhere: Partial<Record<Limit, string>> = {
   draftBytesMax: 'test/contract/transact.test.ts: bounds',
   draftAnswerBytesMax: 'test/contract/transact.test.ts: bounds',
   draftRetriesMax: 'test/contract/transact.test.ts: bounds',
+  projectionItemsMax: 'how much a projection takes from the log at a time: test/contract/projections.test.ts has a transaction of one more',
+  projectionKeysMax: 'how many rows of nobody go in one step: test/contract/projections.test.ts',
   handlerEventsAheadMax: 'how far ahead of its cursor a handler looks: nobody is refused by it',
   handlerCursorBatchesMax: 'how far a cursor may fall behind before it moves by itself: nobody is refused by it',
   handlerAttemptsMax: 'test/contract/handlers.test.ts has a memory that was full, and is not any more',

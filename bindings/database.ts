@@ -3,6 +3,7 @@ import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import { type Caller, type CheckpointKeeper, checkStore, type DecodedTransaction, type FrameFilter, LogFollower, oldestInLog, openPast, type OpenEngine, type Program, ReadHost, type SnapshotView, type Store, type SubmitOptions } from '../engine/index.js'
 import { type ReadSource, ViewQueries } from '../query/index.js'
+import { bridgeKey, type BridgeParts } from './bridge.js'
 import { eventOrdinal, procedureOrdinal, tableOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
 import { descriptionOf } from './describe/describe.js'
@@ -328,14 +329,18 @@ export class SluiceDatabase {
 
   changes(options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {
     checkOptions('changes()', options, streamOptions)
+    return this.#stream(this.#filterOf(options), options, (transaction) => [commitOf(transaction)])
+  }
+
+  #filterOf(options: Readonly<Record<string, unknown>>): FrameFilter {
     const tables = listOf('tables', options['tables'])?.map((table) => this.#program.tables[tableOrdinal(this.#program, table)]!.descriptor.name)
     const events = listOf('events', options['events'])?.map((event) => this.#program.events[eventOrdinal(this.#program, event)]!.descriptor.name)
     const isFiltered = tables !== undefined || events !== undefined
-    return this.#stream(
-      { tables: isFiltered ? new Set(tables) : undefined, events: isFiltered ? new Set(events) : undefined, outcomes: false },
-      options,
-      (transaction) => [commitOf(transaction)],
-    )
+    return { tables: isFiltered ? new Set(tables) : undefined, events: isFiltered ? new Set(events) : undefined, outcomes: false }
+  }
+
+  get [bridgeKey](): BridgeParts {
+    return { open: this.#open, program: this.#program, startOf: (from) => this.#startOf(from), stream: (options, shape) => this.#stream(this.#filterOf(options), options, shape) }
   }
 
   events(events: unknown, options: Readonly<Record<string, unknown>> = {}): CommitStream<unknown> {

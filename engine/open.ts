@@ -71,6 +71,9 @@ export interface OpenEngine {
   readonly keeper: CheckpointKeeper | undefined
   /** Undefined where no handler runs after the commit. */
   readonly handlers: HandlerHost | undefined
+  readonly databaseId: Uint8Array
+  /** Bridges that run hold the log behind these batches, by name (R60). */
+  readonly held: Map<string, number>
   /** Undefined where no replica has rows of its own. */
   readonly replicas: ReplicaHost | undefined
   /** The oldest batch that live memory can answer for `asOf`. */
@@ -213,6 +216,7 @@ async function openLocked(
     throw error
   }
   let handlers: HandlerHost | undefined
+  const held = new Map<string, number>()
   const keeper =
     directory === undefined
       ? undefined
@@ -226,7 +230,7 @@ async function openLocked(
           isUnsynced: options.durability !== 'fsync',
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
-          consumers: () => handlers?.held ?? [],
+          consumers: () => [...(handlers?.held ?? []), ...Array.from(held, ([name, batch]) => ({ name, batch }))],
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
@@ -259,6 +263,8 @@ async function openLocked(
     durability: options.durability,
     catalog,
     disk,
+    databaseId,
+    held,
     keeper,
     handlers,
     replicas,

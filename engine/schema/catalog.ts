@@ -108,7 +108,7 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
 function ownNames(program: Program): readonly string[] {
   const names = program.handlers.map(({ name }) => name)
   if (hasCopies(program)) names.push(replicateName)
-  return names.length === 0 ? [] : [cursorName, ...names]
+  return [cursorName, ...names]
 }
 
 export const generationOf = (table: LoggedTable): number => table.generation ?? 0

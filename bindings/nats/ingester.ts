@@ -194,7 +194,7 @@ export class StreamIngester implements Ingester {
     const consumer = `sluice_${name}`
     await this.#makeConsumer(manager, consumer, info)
     if (life.signal.aborted) return
-    const messages = await (await jetstream.consumers.get(stream, consumer)).consume({ max_messages: aheadMax, abort_on_missing_resource: true })
+    const messages = await (await jetstream.consumers.get(stream, consumer)).consume({ max_messages: aheadMax, expires: limits.natsPullMs, abort_on_missing_resource: true })
     this.#messages = messages
     try {
       if (!life.signal.aborted) await this.#take(messages)
@@ -225,22 +225,23 @@ export class StreamIngester implements Ingester {
       if (!goesOn) throw gone(`The stream "${stream}" ${why}.`, { stream, created, sequence: state.last_seq })
       return await this.#note(isSame ? state.last_seq : 0, { created, base: base + Math.max(this.#reached, state.last_seq) + basesApart })
     }
-    if (retention === 'limits' && state.first_seq > this.#reached + 1 && state.last_seq > this.#reached) {
-      if (!goesOn) throw gone(`The stream "${stream}" begins with message ${state.first_seq}, and this database has ingested up to ${this.#reached}: what was in between was removed.`, { stream, sequence: state.first_seq })
+    if (state.first_seq > this.#reached + 1 && state.last_seq > this.#reached) {
+      // A work queue drops what was acknowledged, and that is what has had its effect.
+      if (!goesOn && retention === 'limits') throw gone(`The stream "${stream}" begins with message ${state.first_seq}, and this database has ingested up to ${this.#reached}: what was in between was removed.`, { stream, sequence: state.first_seq })
       await this.#note(state.first_seq - 1, this.#mark)
     }
   }
 
   async #makeConsumer(manager: ManagerLike, consumer: string, { config }: StreamInfoLike): Promise<void> {
-    const { stream, filter, aheadMax } = this.#parts
+    const { stream, filter } = this.#parts
     try {
       await manager.consumers.delete(stream, consumer)
     } catch (error) {
       if (!isServerError(error, 'consumerNotFound')) throw error
     }
-    // A work queue holds what was not acknowledged only, and refuses any other start.
+    // A work queue holds what was not acknowledged only, and refuses any other start. How much is under way is bounded by what is asked for.
     const start = config.retention === 'workqueue' ? { deliver_policy: 'all' } : { deliver_policy: 'by_start_sequence', opt_start_seq: this.#reached + 1 }
-    await manager.consumers.add(stream, { durable_name: consumer, ack_policy: 'explicit', ...start, ...(filter !== undefined && { filter_subject: filter }), max_ack_pending: 2 * aheadMax })
+    await manager.consumers.add(stream, { durable_name: consumer, ack_policy: 'explicit', ...start, ...(filter !== undefined && { filter_subject: filter }), max_ack_pending: -1 })
   }
 
   async #take(messages: MessagesLike): Promise<void> {

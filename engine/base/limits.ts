@@ -203,6 +203,8 @@ export const limits = {
   natsPauseMsMax: 5_000,
   /** How long an acknowledgement of the server is waited for. */
   natsAckMs: 2_000,
+  /** How long one request for messages stands; so long after a server came back too early the client asks again. */
+  natsPullMs: 2_000,
   /** How often a message is tried whose call is refused. */
   natsAttemptsDefault: 5,
   natsAttemptsMax: 1_000,

@@ -157,7 +157,7 @@ export class JetStreamDouble {
         return arrived
       },
       jetstreamManager: async () => this.#manager(),
-      consumers: { get: (stream, name) => this.#request(() => ({ consume: async (options) => this.#consume(stream, name, (options as { max_messages: number }).max_messages) })) },
+      consumers: { get: (stream, name) => this.#request(() => ({ consume: async () => this.#consume(stream, name) })) },
     }
   }
 
@@ -201,7 +201,8 @@ export class JetStreamDouble {
     }
   }
 
-  #consume(name: string, consumer: string, most: number): MessagesLike {
+  /** One message at a time, when it is asked for. */
+  #consume(name: string, consumer: string): MessagesLike {
     const stream = this.#named(name)
     const state = stream.consumers.get(consumer)
     const connection = this.#connection
@@ -213,7 +214,9 @@ export class JetStreamDouble {
       const ack = (): void => {
         if (isOver() || this.#random.chance(this.faults.lostAck)) return
         state!.acknowledged.add(seq)
-        if (stream.retention === 'workqueue') stream.messages.delete(seq)
+        if (stream.retention !== 'workqueue') return
+        stream.messages.delete(seq)
+        stream.first = Math.min(stream.last + 1, ...stream.messages.keys())
       }
       return { seq, subject, data, headers, info: { deliverySequence: state!.deliveries, timestampNanos: time * 1e6 }, ack }
     }
@@ -228,7 +231,7 @@ export class JetStreamDouble {
           continue
         }
         while (state!.next <= stream.last && !isWanted(stream.messages.get(state!.next), state!.filter)) state!.next += 1
-        if (state!.next > stream.last || state!.deliveries - state!.acknowledged.size >= 4 * most) {
+        if (state!.next > stream.last) {
           await new Promise((resolve) => setTimeout(resolve, 1))
           continue
         }

@@ -55,8 +55,8 @@ interface ClientPackage {
   headers(): HeadersLike
 }
 interface Connection {
-  jetstream(): JetStreamLike
-  jetstreamManager(): Promise<Manager>
+  jetstream(options?: object): JetStreamLike
+  jetstreamManager(options?: object): Promise<Manager>
   close(): Promise<void>
 }
 interface Manager {
@@ -97,9 +97,10 @@ async function startServer(): Promise<Server> {
   onTestFinished(down)
   const connection = await client!.connect({ port, reconnectTimeWait: 20, maxReconnectAttempts: -1 })
   onTestFinished(() => connection.close())
-  const manager = await connection.jetstreamManager()
+  // What a killed server leaves unanswered is not waited for long.
+  const manager = await connection.jetstreamManager({ timeout: 500 })
   return {
-    client: connection.jetstream(),
+    client: connection.jetstream({ timeout: 500 }),
     headers: () => client!.headers(),
     makeStream: async (name, retention = 'limits') => void (await manager.streams.add({ name, subjects: [`${name.toLowerCase()}.>`], retention, duplicate_window: 100_000_000 })),
     deleteStream: async (name) => void (await manager.streams.delete(name)),

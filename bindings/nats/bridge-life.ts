@@ -7,9 +7,7 @@ import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { type BridgeParts, pause } from '../bridge.js'
 import { shown } from '../schema/definition.js'
-
-/** `'waiting'`: it tries again after a pause. `'stopped'`: for good, see `lastError`. */
-export type BridgeStatus = 'running' | 'waiting' | 'stopped' | 'closed'
+import type { BridgeStatus } from './bridge-types.js'
 
 /** Names that are taken: a cursor has one who moves it. */
 const running = new WeakMap<OpenEngine, Set<string>>()

@@ -19,56 +19,11 @@ import { endOfBatch, eventId } from '../../engine/index.js'
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { BridgeCursor, type BridgeParts } from '../bridge.js'
-import type { BridgeLife, BridgeStatus } from './bridge-life.js'
+import type { BridgeLife } from './bridge-life.js'
+import type { IngestedMessage, Ingester, IngesterState } from './bridge-types.js'
 import type { JetStreamLike, ManagerLike, MessageLike, MessagesLike, StreamInfoLike } from './jetstream-types.js'
 import { gone, ingestPrefix } from './publisher.js'
 import { isServerError } from './server-error.js'
-
-/** A message as it is handed to `input`, `key` and `onRefused`. */
-export interface IngestedMessage {
-  readonly stream: string
-  readonly subject: string
-  /** In the stream. */
-  readonly sequence: number
-  /** When the server stored it, in milliseconds since the epoch. */
-  readonly time: number
-  readonly data: Uint8Array
-  /** The value of a header, `''` where there is none. */
-  header(name: string): string
-  /** The data as JSON; throws where they are none. */
-  json(): unknown
-}
-
-export interface IngesterState {
-  readonly name: string
-  readonly stream: string
-  readonly status: BridgeStatus
-  /** Every message up to this sequence is done, durably. */
-  readonly sequence: number
-  /** Messages between it and the end of the stream, at the last look. */
-  readonly lag: number
-  readonly handled: number
-  /** Calls whose outcome was known from before. */
-  readonly repeated: number
-  /** Passed over: `input` answered undefined, or this database has published them. */
-  readonly skipped: number
-  /** Given to `onRefused`. */
-  readonly refused: number
-  /** Tries after the first. */
-  readonly retried: number
-  readonly inFlight: number
-  readonly restarts: number
-  readonly lastError: Error | undefined
-}
-
-/** An ingestion that runs. `using`, `close()` and its signal end it. */
-export interface Ingester extends AsyncDisposable {
-  inspect(): IngesterState
-  /** Resolves when it was closed, rejects with why it has stopped for good. */
-  readonly ended: Promise<void>
-  /** Takes nothing more, waits for the calls in flight, notes how far it has come. */
-  close(): Promise<void>
-}
 
 export interface IngesterParts {
   readonly bridge: BridgeParts

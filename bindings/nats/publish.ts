@@ -13,9 +13,10 @@ import type { EventType } from '../service/event.js'
 import type { SignalLike } from '../signal.js'
 import type { ChangeOf, CommitOf, EventOf } from '../stream-types.js'
 import { BridgeLife, checkKnown, checkNames, checkWord } from './bridge-life.js'
+import type { Publisher } from './bridge-types.js'
 import type { HeadersLike, JetStreamLike } from './jetstream-types.js'
 import { outgoingOf, type PublishAs } from './outgoing.js'
-import { type Publisher, publisherPrefix, StreamPublisher } from './publisher.js'
+import { publisherPrefix, StreamPublisher } from './publisher.js'
 
 export interface PublishOptions<T extends Table = never, E extends EventType = never> {
   /** Of this publisher, in this database and for this stream: its cursor is kept under it. */

@@ -23,41 +23,13 @@ import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { BridgeCursor, type BridgeParts } from '../bridge.js'
 import type { AnyCommit } from '../envelopes/item.js'
-import { formatPosition, type Position, positionParts } from '../position.js'
+import { formatPosition, positionParts } from '../position.js'
 import { commitOf, type CommitStream } from '../stream.js'
-import type { BridgeLife, BridgeStatus } from './bridge-life.js'
+import type { BridgeLife } from './bridge-life.js'
+import type { Publisher, PublisherState } from './bridge-types.js'
 import type { HeadersLike, JetStreamLike, ManagerLike, StreamInfoLike } from './jetstream-types.js'
 import type { OutgoingMessage } from './outgoing.js'
 import { isServerError } from './server-error.js'
-
-export interface PublisherState {
-  readonly name: string
-  readonly stream: string
-  readonly status: BridgeStatus
-  /** Of everything up to here the server has acknowledged the messages. */
-  readonly position: Position
-  /** There is something durable that is not acknowledged. */
-  readonly isBehind: boolean
-  /** How much older what was acknowledged is than the newest batch. */
-  readonly lagMs: number
-  /** Messages that were acknowledged, and of those how many the server knew already. */
-  readonly published: number
-  readonly repeated: number
-  readonly inFlight: number
-  /** Sessions that began anew: after a failure, or behind a message of somebody else. */
-  readonly restarts: number
-  /** Why it waits or has stopped; undefined when something was done since. */
-  readonly lastError: Error | undefined
-}
-
-/** A publisher that runs. `using`, `close()` and its signal end it. */
-export interface Publisher extends AsyncDisposable {
-  inspect(): PublisherState
-  /** Resolves when it was closed, rejects with why it has stopped for good. */
-  readonly ended: Promise<void>
-  /** Waits for what is in flight, notes how far it has come. */
-  close(): Promise<void>
-}
 
 export interface PublisherParts {
   readonly bridge: BridgeParts

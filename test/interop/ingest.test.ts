@@ -2,12 +2,14 @@
  * What is ingested has its effect once and in order, whatever ends or gets lost meanwhile. The contract runs over a double of JetStream,
  * and over a real server where there is one.
  */
+import { fileURLToPath } from 'node:url'
 import type { Database } from 'sluicedb'
-import { type IngestedMessage, ingest, type Ingester, type IngestOptions } from 'sluicedb/nats'
+import { type IngestedMessage, ingest, type Ingester, type IngestOptions, publish } from 'sluicedb/nats'
 import { describe, expect, test } from 'vitest'
-import application, { look, park, sink, take } from '../support/apps/interop-app.js'
+import application, { look, park, sink, source, take } from '../support/apps/interop-app.js'
+import { start as startProgram } from '../support/child.js'
 import { newFolder, openFor, openOnce, refused, take as first, until, within } from '../support/fixture.js'
-import { seeds, withSeed } from '../support/random.js'
+import { randomOf, seeds, withSeed } from '../support/random.js'
 import { JetStreamDouble, noFaults } from './jetstream-double.js'
 import { doubleServer, type Maker, realServers, type Server } from './jetstream-servers.js'
 
@@ -299,4 +301,45 @@ test('a signal ends it, and a database that is closed does', async () => {
   await db.close()
   await within(5_000, 'it ends', two.ended)
   await refused(ingest(db, optionsFor(doubleServer(server))), 'DATABASE_CLOSED')
+})
+
+// ── either side is killed ─────────────────────────────────────────────────────────────────────────────────────
+
+const child = fileURLToPath(new URL('./kill-child.ts', import.meta.url))
+const kills = 2
+
+test.each(realServers)('either side is killed again and again: $name', { timeout: 60_000 }, async ({ make }) => {
+  const seed = seeds(1)[0]!
+  const random = randomOf(seed)
+  const server = await make()
+  await server.makeStream('OUT')
+  await server.makeStream('IN')
+  const path = await newFolder()
+  let sent = 0
+  let next = 0
+  for (let kill = 0; kill < kills; kill += 1) {
+    const program = startProgram(['--import', 'tsx', child, path, String(server.port), String(next)])
+    program.onLine((line) => {
+      if (line.startsWith('called ')) next = Math.max(next, Number(line.slice('called '.length)) + 1)
+    })
+    await program.line(/^called/)
+    for (let n = 0; n < 20; n += 1) await server.put('in.orders', `text ${(sent += 1)}`)
+    if (kill === 1) await server.restart()
+    await new Promise((resolve) => setTimeout(resolve, random.below(60)))
+    expect(program.process.exitCode, program.errors.join('\n')).toBe(null)
+    program.process.kill('SIGKILL')
+    await program.ended
+    next += 1 // the one in flight may have committed
+  }
+  const db = await openFor(application, { path })
+  await using publisher = await publish(db, { name: 'out', jetstream: server.client, headers: server.headers, stream: 'OUT', subject: 'out', tables: [source.tables.item] })
+  await using ingester = await ingest(db, { name: 'in', jetstream: server.client, stream: 'IN', procedure: take, input: (message) => ({ sequence: message.sequence, text: new TextDecoder().decode(message.data) }) })
+  await until(() => ingester.inspect().sequence === sent, `all is ingested, seed ${seed}`)
+  await until(() => !publisher.inspect().isBehind, `all is published, seed ${seed}`)
+  expect([...db.table(sink.tables.taken).scan({ prefix: [''] })].map(({ text }) => text), `seed ${seed}`).toEqual(Array.from({ length: sent }, (_, n) => `text ${n + 1}`))
+  const items = db.table(source.tables.item).count()
+  expect(items).toBeGreaterThan(kills)
+  const commits = await first(db.changes({ from: 'beginning', tables: [source.tables.item] }), items)
+  const stored = await server.stored('OUT')
+  expect(stored.map(({ text }) => (JSON.parse(text) as { id: string }).id), `seed ${seed}`).toEqual(commits.map(({ position }) => `${position}:0`))
 })

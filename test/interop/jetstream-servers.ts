@@ -18,6 +18,8 @@ export interface StoredText {
 export interface Server {
   readonly client: JetStreamLike
   readonly headers: () => HeadersLike
+  /** Of a real one. */
+  readonly port?: number
   makeStream(name: string, retention?: 'limits' | 'workqueue' | 'interest'): Promise<void>
   deleteStream(name: string): Promise<void>
   removeUpTo(name: string, sequence: number): Promise<void>
@@ -101,6 +103,7 @@ async function startServer(): Promise<Server> {
   const manager = await connection.jetstreamManager({ timeout: 500 })
   return {
     client: connection.jetstream({ timeout: 500 }),
+    port,
     headers: () => client!.headers(),
     makeStream: async (name, retention = 'limits') => void (await manager.streams.add({ name, subjects: [`${name.toLowerCase()}.>`], retention, duplicate_window: 100_000_000 })),
     deleteStream: async (name) => void (await manager.streams.delete(name)),

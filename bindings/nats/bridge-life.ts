@@ -84,6 +84,11 @@ export class BridgeLife {
     }
   }
 
+  /** It never began. */
+  abandon(): void {
+    this.#end('closed')
+  }
+
   stop(): void {
     this.#aborter.abort()
   }

@@ -86,7 +86,13 @@ export async function publish<T extends Table = never, E extends EventType = nev
   const life = new BridgeLife(bridge, `${publisherPrefix}${stream}.${name}`, `The publisher "${name}" of the stream "${stream}"`, signal)
   const outgoing = { as: as as PublishAs<AnyCommit>, subject: subject as never, source, tombstones }
   const messagesOf = outgoingOf(outgoing, descriptionOf(bridge.program))
-  return await StreamPublisher.start({ bridge, life, name, stream, jetstream, headers, filter, messagesOf, aheadMax: maxInFlight, goesOn: whenGone === 'goOn', publishesIngested: ingested === 'publish' }, first)
+  const parts = { bridge, life, name, stream, jetstream, headers, filter, messagesOf, aheadMax: maxInFlight, goesOn: whenGone === 'goOn', publishesIngested: ingested === 'publish' }
+  try {
+    return await StreamPublisher.start(parts, first)
+  } catch (error) {
+    life.abandon()
+    throw error
+  }
 }
 
 const wrong = (message: string): SluiceError => SluiceError.of('INVALID_USE', message)

@@ -76,6 +76,7 @@ export class StreamPublisher implements Publisher {
   #mark: Mark
   #isNoting = false
   #sinceNote = 0
+  #held = 0
   #flying: Flying[] = []
   #isIdle = false
   #published = 0
@@ -133,8 +134,11 @@ export class StreamPublisher implements Publisher {
   }
 
   async close(): Promise<void> {
-    this.#parts.life.stop()
+    const { life, bridge } = this.#parts
+    life.stop()
     await this.#work
+    // Another one of this name may hold it by now, from a place of its own.
+    if (bridge.open.held.get(this.#cursor.name) === this.#held) bridge.open.held.delete(this.#cursor.name)
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
@@ -347,7 +351,8 @@ export class StreamPublisher implements Publisher {
   /** The log is kept from the commit behind the cursor. */
   #hold(): void {
     const { batch, index } = this.#noted
-    this.#parts.bridge.open.held.set(this.#cursor.name, index === endOfBatch ? batch : batch - 1)
+    this.#held = index === endOfBatch ? batch : batch - 1
+    this.#parts.bridge.open.held.set(this.#cursor.name, this.#held)
   }
 
   async #end(): Promise<void> {

@@ -16,7 +16,7 @@ import { doubleServer, type Maker, realServers, type Server } from './jetstream-
 const double: Maker = { name: 'the double', make: async () => doubleServer(new JetStreamDouble(1)) }
 
 const textOf = ({ data }: IngestedMessage): string => new TextDecoder().decode(data)
-type Options = IngestOptions<{ key?: string; sequence: number; text: string }>
+type Options = IngestOptions<{ key?: string | undefined; sequence: number; text: string }>
 const optionsFor = (server: Server, more: Partial<Options> = {}): Options => ({
   name: 'in', jetstream: server.client, stream: 'IN', procedure: take, input: (message) => ({ sequence: message.sequence, text: textOf(message) }), ...more,
 })

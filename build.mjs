@@ -15,7 +15,7 @@ const chunks = 'engine/worker'
 for (const file of readdirSync(`${dist}/${chunks}`)) if (file.startsWith('chunk-')) rmSync(`${dist}/${chunks}/${file}`)
 await build({
   absWorkingDir: dist,
-  entryPoints: ['index.js', 'bindings/adapters/index.js', 'bindings/cli/main.js', `${chunks}/worker-main.js`, `${chunks}/log-main.js`, `${chunks}/checkpoint-main.js`],
+  entryPoints: ['index.js', 'bindings/adapters/index.js', 'bindings/envelopes/index.js', 'bindings/nats/index.js', 'bindings/testing/index.js', 'bindings/cli/main.js', `${chunks}/worker-main.js`, `${chunks}/log-main.js`, `${chunks}/checkpoint-main.js`],
   outdir: dist,
   outbase: dist,
   allowOverwrite: true,

@@ -12,6 +12,8 @@ export default defineConfig({
     alias: {
       'sluicedb/http': fileURLToPath(new URL('./dist/bindings/adapters/index.js', import.meta.url)),
       'sluicedb/testing': fileURLToPath(new URL('./dist/bindings/testing/index.js', import.meta.url)),
+      'sluicedb/envelopes': fileURLToPath(new URL('./dist/bindings/envelopes/index.js', import.meta.url)),
+      'sluicedb/nats': fileURLToPath(new URL('./dist/bindings/nats/index.js', import.meta.url)),
       sluicedb: fileURLToPath(new URL('./dist/index.js', import.meta.url)),
     },
   },

@@ -3,6 +3,7 @@ import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import { type Caller, type CheckpointKeeper, checkStore, type OpenEngine, type Program, ReadHost, type SnapshotView, type SubmitOptions } from '../engine/index.js'
 import { type ReadSource, ViewQueries } from '../query/index.js'
+import { bridgeKey, type BridgeParts } from './bridge.js'
 import { procedureOrdinal } from './catalog.js'
 import type { BackupOptions, BackupResult, CheckpointOptions, CheckpointResult, Durability, Outcome, Receipt, Snapshot } from './database-types.js'
 import { ConsumerPort } from './consumer.js'
@@ -282,6 +283,9 @@ export class SluiceDatabase {
   }
   events(events: unknown, options?: Readonly<Record<string, unknown>>): CommitStream<unknown> {
     return this.#streams.events(events, options)
+  }
+  get [bridgeKey](): BridgeParts {
+    return { open: this.#open, program: this.#program, startOf: (from) => this.#streams.startOf(from), stream: (options) => this.#streams.transactions(options) }
   }
 
   async consumer(name: unknown, options: unknown, handler: unknown): Promise<Consumer> {

@@ -1,7 +1,7 @@
 /** `db.changes` and `db.events`: options checked, the hub of the database, the streams that are open. */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type AbortLike, endOfBatch, LogFollower, type LogPlace, type OpenEngine, type Program, type SlowPolicy, SnapshotRows, type StreamFilter, StreamHub } from '../engine/index.js'
+import { type AbortLike, type DecodedTransaction, endOfBatch, LogFollower, type LogPlace, type OpenEngine, type Program, type Selection, type SlowPolicy, SnapshotRows, type StreamFilter, StreamHub } from '../engine/index.js'
 import { eventOrdinal } from './catalog.js'
 import { indexMax, type Position, positionParts } from './position.js'
 import { shown } from './schema/definition.js'
@@ -25,6 +25,10 @@ export interface StreamHostParts {
   readonly checkOptions: (what: string, options: unknown, known: ReadonlySet<string>) => void
 }
 
+interface BridgedCommit extends CommitView {
+  readonly transaction: DecodedTransaction
+}
+
 interface Begin {
   readonly after: LogPlace
   readonly sinceMs?: number
@@ -34,15 +38,21 @@ interface Begin {
 export class StreamHost {
   readonly #parts: StreamHostParts
   readonly #hub: StreamHub<CommitView>
+  /** For bridges: commits with what the engine knows of them. */
+  #bridgeHub: StreamHub<CommitView> | undefined
   readonly #streams = new Set<CommitStream<unknown>>()
 
   constructor(parts: StreamHostParts) {
     this.#parts = parts
-    const { engine, catalog, disk, holders } = parts.open
+    this.#hub = this.#makeHub(commitOf)
+  }
+
+  #makeHub(shape: (selection: Selection) => CommitView): StreamHub<CommitView> {
+    const { engine, catalog, disk, holders } = this.#parts.open
     const { frames, control } = engine.parts
     let head = control.load('frameHead')
     let logBytes = 0
-    this.#hub = new StreamHub<CommitView>({
+    const hub = new StreamHub<CommitView>({
       environment: engine.environment,
       durable: () => engine.durable,
       isClosed: () => engine.isClosed,
@@ -60,9 +70,10 @@ export class StreamHost {
           frames, catalog, disk, durable: () => engine.durable, written: () => control.written, filter,
           afterBatch: batch, afterIndex: index === endOfBatch ? -1 : index, stepBytes, sinceMs,
         }),
-      shape: commitOf,
+      shape,
     })
-    holders.push(() => this.#hub.held)
+    holders.push(() => hub.held)
+    return hub
   }
 
   get streams(): ReadonlySet<CommitStream<unknown>> {
@@ -82,16 +93,23 @@ export class StreamHost {
     return this.#stream(streamFilterOf(program, { events: list }), options, (commit) => commit.events)
   }
 
+  transactions(options: Options): CommitStream<unknown> {
+    this.#bridgeHub ??= this.#makeHub((transaction): BridgedCommit => ({ ...commitOf(transaction), transaction }))
+    const parts = (commit: CommitView): readonly [DecodedTransaction] => [(commit as BridgedCommit).transaction]
+    return this.#stream(streamFilterOf(this.#parts.program, options), options, parts, this.#bridgeHub)
+  }
+
   /** Streams that wait read what is left; then they end. */
   closing(): void {
     this.#hub.close()
+    this.#bridgeHub?.close()
     for (const stream of [...this.#streams]) stream.advance()
   }
   async close(): Promise<void> {
     for (const stream of [...this.#streams]) await stream.close()
   }
 
-  #stream(filter: StreamFilter, options: Options, parts: ((commit: CommitView) => readonly object[]) | undefined): CommitStream<unknown> {
+  #stream(filter: StreamFilter, options: Options, parts: ((commit: CommitView) => readonly object[]) | undefined, hub = this.#hub): CommitStream<unknown> {
     const { engine } = this.#parts.open
     engine.mustBeOpen()
     const slow = policyOf(options, filter)
@@ -100,11 +118,11 @@ export class StreamHost {
     const onCaughtUp = listenerOf('onCaughtUp', options['onCaughtUp'])
     const { after, sinceMs, isSnapshot } = this.#beginOf(options['from'], filter)
     const snapshot = isSnapshot === true ? () => this.#rows(filter) : undefined
-    const subscription = this.#hub.subscribe({ filter, after, sinceMs, slow, commits, snapshot })
+    const subscription = hub.subscribe({ filter, after, sinceMs, slow, commits, snapshot })
     // It may end while it is made, by its signal.
     let stream: CommitStream<unknown> | undefined
     stream = new CommitStream<unknown>({
-      hub: this.#hub,
+      hub,
       subscription,
       parts,
       seeksMoment: sinceMs !== undefined,

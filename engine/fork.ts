@@ -78,6 +78,8 @@ export function openFork(base: OpenEngine, view: SnapshotView, moment: NonNullab
     handlers: undefined,
     replicas: undefined,
     holders: [],
+    held: new Map(),
+    databaseId: new Uint8Array(databaseIdBytes),
     consumers: new ConsumerHost({ engine: opened, catalog: base.catalog, disk: undefined }),
     eraser: new Eraser({ engine: opened, catalog: base.catalog, databaseId: new Uint8Array(databaseIdBytes), disk: undefined, keeper: undefined }),
     firstBatch: view.batch,

@@ -80,12 +80,12 @@ function followerOf({ engine, catalog, disk }: HandlerHostParts, filter: FrameFi
   })
 }
 
-/** The cursor that is durable, if there is one. */
-export function knownCursor(engine: Engine, handler: string): HandlerCursor | undefined {
+/** The cursor that is durable, if there is one, with its mark. */
+export function knownCursor(engine: Engine, handler: string): (HandlerCursor & { readonly mark: string | undefined }) | undefined {
   const { store } = engine.parts
   const table = store.tables.find((one) => one.name === outcomeTableName)!
   const found = engine.reading().get(table, cursorId(handler)) as { readonly value: Uint8Array } | undefined
   if (found === undefined) return undefined
-  const [batch, index] = decodeCanonical(new ByteReader(found.value)) as readonly [number, number]
-  return { batch, index }
+  const [batch, index, mark] = decodeCanonical(new ByteReader(found.value)) as readonly [number, number, string?]
+  return { batch, index, mark }
 }

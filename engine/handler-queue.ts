@@ -350,11 +350,11 @@ export class HandlerQueue implements Follower {
   }
 }
 
-/** Notes durably how far a handler has come. */
-export function noteCursor(engine: Engine, procedure: number, handler: string, { batch, index }: HandlerCursor): Promise<void> {
+/** Notes durably how far a handler has come, and a mark, where it needs one. */
+export function noteCursor(engine: Engine, procedure: number, handler: string, { batch, index }: HandlerCursor, mark: string | null = null): Promise<void> {
   return new Promise((resolve, reject: (error: unknown) => void) => {
     try {
-      engine.submit(procedure, { batch, index }, { done: () => resolve(), failed: (_index, error) => reject(error) }, 0, { id: cursorId(handler), isOwn: true, partition: 0, whenFull: 'wait' })
+      engine.submit(procedure, { batch, index, mark }, { done: () => resolve(), failed: (_index, error) => reject(error) }, 0, { id: cursorId(handler), isOwn: true, partition: 0, whenFull: 'wait' })
     } catch (error) {
       reject(error)
     }

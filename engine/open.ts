@@ -73,6 +73,9 @@ export interface OpenEngine {
   readonly keeper: CheckpointKeeper | undefined
   /** Undefined where no handler runs after the commit. */
   readonly handlers: HandlerHost | undefined
+  readonly databaseId: Uint8Array
+  /** Bridges that run hold the log behind these batches, by name (R60). */
+  readonly held: Map<string, number>
   /** Undefined where no replica has rows of its own. */
   readonly replicas: ReplicaHost | undefined
   readonly consumers: ConsumerHost
@@ -224,6 +227,7 @@ async function openLocked(
   let handlers: HandlerHost | undefined
   let consumers: ConsumerHost | undefined
   const holders: OpenEngine['holders'] = []
+  const held = new Map<string, number>()
   const keeper =
     directory === undefined
       ? undefined
@@ -237,7 +241,7 @@ async function openLocked(
           isUnsynced: options.durability !== 'fsync',
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
-          consumers: () => [...(handlers?.held ?? []).map((held) => ({ ...held, isUnbounded: true as const })), ...(consumers?.held ?? []), ...holders.flatMap((held) => held())],
+          consumers: () => [...(handlers?.held ?? []).map((held) => ({ ...held, isUnbounded: true as const })), ...(consumers?.held ?? []), ...holders.flatMap((held) => held()), ...Array.from(held, ([name, batch]) => ({ name, batch }))],
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
@@ -276,6 +280,8 @@ async function openLocked(
     durability: options.durability,
     catalog,
     disk,
+    databaseId,
+    held,
     keeper,
     handlers,
     replicas,

@@ -269,6 +269,24 @@ export const limits = {
   /** A stream that is refused within this time is refused with its status; later it ends with an event. */
   httpFirstLookMs: 50,
 
+  // bridges to NATS (bindings/nats)
+  /** Messages that are published and not acknowledged, and messages that are taken and not done; both are options up to the second bound. */
+  natsAheadDefault: 256,
+  natsAheadMax: 4_096,
+  /** A cursor moves after so many messages, or so long after the first that it has not passed. */
+  natsCursorMessages: 256,
+  natsCursorMs: 1_000,
+  /** Before try n of a session, or of a call, a bridge waits for this times 2^n, up to the second bound. */
+  natsPauseMs: 10,
+  natsPauseMsMax: 5_000,
+  /** How long an acknowledgement of the server is waited for. */
+  natsAckMs: 2_000,
+  /** How long one request for messages stands; so long after a server came back too early the client asks again. */
+  natsPullMs: 2_000,
+  /** How often a message is tried whose call is refused. */
+  natsAttemptsDefault: 5,
+  natsAttemptsMax: 1_000,
+
   // watching
   procedureMsMax: 5_000,
   lookEveryMs: 200,

@@ -121,7 +121,7 @@ export function loggedCatalog(program: Program, database: { readonly seed: numbe
 function ownNames(program: Program): readonly string[] {
   const names = program.handlers.map(({ name }) => name)
   if (hasCopies(program)) names.push(replicateName)
-  return [...(names.length === 0 ? [] : [cursorName, ...names]), markName, parkName]
+  return [cursorName, ...names, markName, parkName]
 }
 
 export const generationOf = (table: LoggedTable): number => table.generation ?? 0

@@ -93,8 +93,8 @@ export function placeOfCall(id: string): ConsumerPlace {
   return { epoch: number(0, batchDigits), batch: number(batchDigits, batchDigits), index: number(2 * batchDigits, indexDigits) }
 }
 
-/** What is recorded under the id of a cursor: of a handler two numbers, of a consumer its mark, of one that was deleted nothing. */
-export type CursorValue = readonly [] | readonly [batch: number, index: number, epoch?: number, isPaused?: boolean, kept?: readonly number[]]
+/** What is recorded under the id of a cursor: of a handler two numbers, of a bridge a text more, of a consumer its mark, of one that was deleted nothing. */
+export type CursorValue = readonly [] | readonly [batch: number, index: number, epochOrText?: number | string, isPaused?: boolean, kept?: readonly number[]]
 
 export function valueOfMark({ batch, index, epoch, isPaused, kept }: ConsumerMark): CursorValue {
   return [batch, index, epoch, isPaused, kept.flatMap((place) => [place.epoch, place.batch, place.index])]
@@ -102,7 +102,7 @@ export function valueOfMark({ batch, index, epoch, isPaused, kept }: ConsumerMar
 export function markOfValue([batch = 0, index = 0, epoch = 0, isPaused = false, kept = []]: CursorValue): ConsumerMark {
   const places: ConsumerPlace[] = []
   for (let n = 0; n < kept.length; n += 3) places.push({ epoch: kept[n]!, batch: kept[n + 1]!, index: kept[n + 2]! })
-  return { batch, index, epoch, isPaused, kept: places }
+  return { batch, index, epoch: Number(epoch), isPaused, kept: places }
 }
 
 /** What a cursor lets go: ids from `from` on and below `to`, but for those that it `keeps`. */
@@ -115,7 +115,7 @@ export function passedIds(handler: string, value: CursorValue): PassedIds {
   const from = `${eventPrefix}${handler}:`
   const [batch, index, epoch, , kept = []] = value
   if (batch === undefined) return { from, to: from + behindDigits, keeps: undefined }
-  const inEpoch = epoch === undefined ? '' : hexadecimal(epoch, batchDigits)
+  const inEpoch = typeof epoch === 'number' ? hexadecimal(epoch, batchDigits) : ''
   const to = `${from}${inEpoch}${hexadecimal(batch, batchDigits)}${hexadecimal(index!, indexDigits)}${behindDigits}`
   if (kept.length === 0) return { from, to, keeps: undefined }
   const places = new Set(markOfValue(value).kept.map(placeDigits))

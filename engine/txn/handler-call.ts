@@ -5,13 +5,13 @@
  * The input is the place of the event, and its payload as bytes. The payload has been checked when the event was emitted, and is not
  * again: a check that changes a value, or one that has become stricter since, must not change what was announced.
  *
- * `$cursor` notes how far a handler has come: its answer, recorded under the id of the cursor (schema/handler-ids.ts), is the place.
+ * `$cursor` notes how far a handler, a replica or a bridge has come: its answer, recorded under the id of the cursor (schema/handler-ids.ts), is
+ * the place, and where there is one the mark: what a bridge has to remember of the other side. Every database has it.
  */
 import { ByteReader } from '../base/bytes.js'
 import { type ColumnDescriptor, cursorName, type EventProgram, type HandlerProgram, type ProcedureProgram, type Program } from '../schema/descriptor.js'
 import type { HandlerCursor } from '../schema/handler-ids.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
-import { hasCopies } from '../schema/replica-tables.js'
 import { type ReferenceWatch, watchCodec, type WatchedChange, withWatchService } from './reference-watch.js'
 
 /** The input of a handler's procedure. */
@@ -39,17 +39,16 @@ export function payloadCodec({ descriptor }: EventProgram): RecordCodec {
   return compileRecordCodec({ columns: descriptor.columns.map(plain) }, noRules, `the payload of "${descriptor.name}"`)
 }
 
-/** A program and the procedures of its handlers, behind all others, so that they take none of their numbers. Replicas note cursors, too. */
+/** A program, the procedure that notes cursors, and those of its handlers, behind all others, so that they take none of their numbers. */
 export function withHandlers(program: Program, engineService: number): Program {
-  if (program.handlers.length === 0 && !hasCopies(program)) return program
   const cursor: ProcedureProgram = {
-    descriptor: { name: cursorName, columns: [f64('batch'), u32('index')], placed: true },
+    descriptor: { name: cursorName, columns: [f64('batch'), u32('index'), { name: 'mark', type: 'text', nullable: true }], placed: true },
     ...noRules,
     handle: Object.freeze({}),
     service: engineService,
     partition: undefined,
     isKnownByName: true,
-    run: (_tx, { batch, index }: HandlerCursor) => [batch, index],
+    run: (_tx, { batch, index, mark }: HandlerCursor & { readonly mark: string | null }) => (mark === null ? [batch, index] : [batch, index, mark]),
   }
   const { program: served, service } = withWatchService(program)
   const procedures = program.handlers.map((handler) => (handler.watches === undefined ? procedureOf(program, handler) : watchOf(handler, service)))

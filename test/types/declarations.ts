@@ -79,7 +79,7 @@ export async function strangersProject(): Promise<StrangersProject> {
         typeRoots,
       },
       include: [],
-      files: [join(repository, 'index.ts'), join(repository, 'bindings/adapters/index.ts')],
+      files: ['index.ts', 'bindings/adapters/index.ts', 'bindings/envelopes/index.ts', 'bindings/nats/index.ts'].map((file) => join(repository, file)),
     }),
   )
   const emitted = await compile(join(folder, 'emit.json'))

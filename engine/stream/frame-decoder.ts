@@ -82,7 +82,8 @@ interface TableDecoder {
   readonly images: ImageReader
   readonly key: readonly string[]
   readonly logged: LoggedTable
-  isWanted: IsWanted | undefined
+  /** The row that was asked for last, and what tells it: decoders are shared by those who follow a log. */
+  wanted: { readonly row: WantedRow; readonly is: IsWanted } | undefined
 }
 
 const noRules = { checks: [], json: [] }
@@ -115,7 +116,7 @@ export class FrameDecoder {
         images: compileImageReader(layoutOf(descriptor)),
         key: table.key,
         logged: table,
-        isWanted: undefined,
+        wanted: undefined,
       }
     })
     this.#events = catalog.events.map((event): EventDecoder => {
@@ -194,12 +195,11 @@ export class FrameDecoder {
     }
   }
 
-  /** A decoder is asked for one row in all its life. */
   #isWanted(row: WantedRow, table: TableDecoder, body: FrameBodyReader, c: number, base: number): boolean {
-    const isWanted = (table.isWanted ??= rowFilter(row, table.logged))
+    if (table.wanted?.row !== row) table.wanted = { row, is: rowFilter(row, table.logged) }
     this.#source.ints = body.words
     this.#source.bytes = body.bytes
-    return isWanted(this.#source, base + body.words[c + (body.words[c + 1] === changeKind.delete ? 4 : 2)]!)
+    return table.wanted.is(this.#source, base + body.words[c + (body.words[c + 1] === changeKind.delete ? 4 : 2)]!)
   }
 }
 

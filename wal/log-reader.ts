@@ -22,8 +22,10 @@ import { continues, placeAfterHead, scanStep, SegmentWindow, type LogFrame, type
 import { listSegments, readSegmentHead, readSegmentHeadOf, segmentName } from './segment.js'
 import type { LogFile, LogStorage } from './storage.js'
 
-/** The first fetch of a call is small: a cursor at the tail reads one frame at a time. */
+/** The first fetch of a cursor is small, and so is one at the tail, which reads one frame at a time. */
 const firstFetchBytes = 64 * 1_024
+/** In front of what is read ahead there is room for the beginning of a frame that ends in it. */
+const headroomBytes = 256 * 1_024
 /** Fetches of the same bytes before they are damage. A rewritten body is a few writes into memory. */
 const looksMax = 32
 
@@ -41,6 +43,9 @@ export class LogReader {
   #place: LogPlace
   #file: LogFile
   #bytes: number
+  #fetchBytes = firstFetchBytes
+  /** The bytes behind the window, on their way while those of the window are looked at. */
+  #ahead: { readonly at: number; readonly buffer: Uint8Array; readonly read: Promise<number> } | undefined
   #reading = false
   #closed = false
 
@@ -92,7 +97,6 @@ export class LogReader {
   async *frames(upTo: number): AsyncGenerator<LogFrame, void, void> {
     assert(!this.#reading && !this.#closed, 'a cursor is read by one reader at a time')
     this.#reading = true
-    let fetchBytes = firstFetchBytes
     let looks = 0
     try {
       while (this.#place.batch < upTo) {
@@ -106,14 +110,17 @@ export class LogReader {
           if (this.#closed) return
         } else if (step.kind === 'need' || looks === 0 || (looks < looksMax && !this.#hasNext())) {
           const bytes = step.kind === 'need' ? step.bytes : 0
-          const read = await this.#fetch(bytes, fetchBytes)
+          const isOnWay = step.kind === 'need' && (await this.#takeAhead(bytes))
+          const read = isOnWay ? bytes : await this.#fetch(bytes)
           if (read < bytes) throw this.#damaged(upTo, 'the file is shorter than it says')
-          fetchBytes = Math.min(fetchBytes * 4, limits.streamReadBytes)
+          if (this.#fetchBytes === limits.streamReadBytes) this.#readAhead()
+          this.#fetchBytes = Math.min(this.#fetchBytes * 4, limits.streamReadBytes)
           looks += 1
         } else {
           this.#enterNext(upTo, step.why)
         }
       }
+      this.#fetchBytes = firstFetchBytes
     } finally {
       this.#reading = false
       if (this.#closed) this.#file.close()
@@ -126,12 +133,39 @@ export class LogReader {
     if (!this.#reading) this.#file.close()
   }
 
-  async #fetch(bytes: number, ahead: number): Promise<number> {
+  async #fetch(bytes: number): Promise<number> {
+    this.#ahead = undefined
     const { offset } = this.#place
-    const buffer = this.#window.prepare(offset, bytes, ahead, this.#bytes)
+    const buffer = this.#window.prepare(offset, bytes, this.#fetchBytes, this.#bytes)
     const read = await this.#file.readAsync(buffer, offset)
     this.#window.filled(buffer, read, offset)
     return read
+  }
+
+  #readAhead(): void {
+    const { at, bytes } = this.#window
+    const end = at + bytes.length
+    const length = Math.min(limits.streamReadBytes, this.#bytes - end)
+    if (this.#ahead !== undefined || length <= 0) return
+    const buffer = new Uint8Array(headroomBytes + length)
+    // Who fails is asked again when the bytes are needed, and says it then.
+    const read = this.#file.readAsync(buffer.subarray(headroomBytes), end).catch(() => 0)
+    this.#ahead = { at: end, buffer, read }
+  }
+
+  /** Joins what is left of the window and what was read ahead; false when that is not enough, and nothing has changed. */
+  async #takeAhead(bytes: number): Promise<boolean> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    const { offset } = this.#place
+    const left = ahead === undefined ? -1 : ahead.at - offset
+    if (ahead === undefined || left < 0 || left > headroomBytes || left % 8 !== 0) return false
+    const read = await ahead.read
+    if (left + read < bytes) return false
+    const from = headroomBytes - left
+    ahead.buffer.set(this.#window.bytes.subarray(offset - this.#window.at), from)
+    this.#window.filled(ahead.buffer.subarray(from), left + read, offset)
+    return true
   }
 
   /** The next segment goes on from here: this one has ended. */
@@ -153,6 +187,7 @@ export class LogReader {
     this.#file = file
     this.#bytes = file.size()
     this.#window.clear()
+    this.#ahead = undefined
     this.#place = placeAfterHead(head)
   }
 

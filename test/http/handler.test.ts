@@ -291,7 +291,7 @@ describe.each(ways)('%s', (_, way) => {
     expect((await send(0)).status).toBe(200)
     const busy = refused(db.call(spin, { turns: Number.MAX_SAFE_INTEGER }), 'PROCEDURE_STUCK')
     // What is sent before the worker has taken it may be in the same batch.
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
     const going = new AbortController()
     const left = send(1, going.signal).then(refusal, () => '499 CANCELLED')
     setTimeout(() => going.abort(), 50)

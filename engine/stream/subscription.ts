@@ -117,7 +117,9 @@ export class Subscription<Value> {
   }
   /** Something durable has not been taken. */
   get isBehind(): boolean {
-    return this.count > 0 || this.#state === 'behind' && (this.#follower === undefined ? this.#host.durable() > this.#seen.batch : this.#follower.isBehind())
+    if (this.count > 0) return true
+    if (this.#state === 'behind' && this.#follower !== undefined) return this.#follower.isBehind()
+    return this.#state !== 'ended' && this.place.batch < this.#host.durable()
   }
   /** Everything durable has been taken, and what comes is put into the buffer. */
   get isCaughtUp(): boolean {

@@ -137,7 +137,7 @@ export class SluiceDatabase {
     this.#queries = new ViewQueries(engine.parts.store)
     this.#reads = new ReadHost(engine)
     this.#time = new TimeTravel({ open, program, transactor: this.#transactor, branch: (forked) => new SluiceDatabase(forked, program), checkOptions: (_what, options) => checkCallOptions(options, callOptions) })
-    this.#streams = new StreamHost({ open, program, oldestBatch: () => this.#time.moments.oldestBatch, checkOptions })
+    this.#streams = new StreamHost({ open, program, oldestBatch: () => this.#time.moments.oldestBatch, endOf: (batch) => this.#time.moments.endOf(batch), checkOptions })
     this.#newest = {
       view: () => engine.reading(),
       lease: () => {

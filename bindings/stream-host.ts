@@ -22,6 +22,8 @@ export interface StreamHostParts {
   readonly program: Program
   /** The batch before the oldest one that can still be read. */
   readonly oldestBatch: () => number
+  /** Where a batch ends, and when it was. */
+  readonly endOf: (batch: number) => { readonly index: number; readonly time: number }
   readonly checkOptions: (what: string, options: unknown, known: ReadonlySet<string>) => void
 }
 
@@ -165,8 +167,8 @@ export class StreamHost {
     const { engine } = open
     const view = engine.openView()!
     const { tables } = engine.parts.store
-    const { records, time } = engine.momentOf(view.batch)
-    return new SnapshotRows({ view, tables: tablesOf(program, filter).map((ordinal) => tables[ordinal]!), filter, time, index: Math.max(0, records - 1) })
+    const { index, time } = this.#parts.endOf(view.batch)
+    return new SnapshotRows({ view, tables: tablesOf(program, filter).map((ordinal) => tables[ordinal]!), filter, time, index })
   }
 }
 

@@ -84,7 +84,7 @@ export interface OpenEngine {
   readonly holders: (() => readonly { readonly name: string; readonly batch: number; readonly isUnbounded?: true }[])[]
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
-  /** Of a fork: the moment that it began with, which its own log does not have. */
+  /** The moment that it began with, which is in no frame of its ring: the end of the log, or of what it is a fork of. */
   readonly origin?: { readonly batch: number; readonly index: number; readonly time: number } | undefined
   close(): Promise<void>
 }
@@ -289,6 +289,7 @@ async function openLocked(
     eraser,
     holders,
     firstBatch: durable,
+    origin: recovered === undefined || lastBatch === 0 ? undefined : { batch: lastBatch, index: Math.max(0, recovered.lastRecords - 1), time: recovered.lastNow },
     close: () => (closing ??= close()),
   }
 }
@@ -312,7 +313,7 @@ async function migrateFiles(program: Program, found: RecoveredFiles, directory: 
     throw error
   }
   writer.close()
-  return { ...found, tail: endOf(storage, batch), lastNow: nowMs }
+  return { ...found, tail: endOf(storage, batch), lastNow: nowMs, lastRecords: 1 }
 }
 
 /** Mends the end of a log, and answers where that is. */

@@ -60,6 +60,8 @@ export interface Recovered {
   readonly catalog: LoggedCatalog | undefined
   /** Batch time of the newest frame, milliseconds. */
   readonly lastNow: number
+  /** Records of that frame. */
+  readonly lastRecords: number
   /** The batch of the checkpoint that was read; 0: none was. */
   readonly checkpoint: number
   readonly passedOver: readonly PassedOver[]
@@ -127,6 +129,7 @@ class Recovery {
     this.#batch = checkpoint.batch
     this.#from = meta.place
     replay.lastNow = meta.now
+    replay.lastRecords = meta.records
     let bytes = 0
     let told = 0
     for (const block of checkpoint.blocks(from)) {
@@ -175,6 +178,7 @@ class Recovery {
       store: this.#store,
       catalog: this.#catalog,
       lastNow: this.#replay?.lastNow ?? 0,
+      lastRecords: this.#replay?.lastRecords ?? 0,
       checkpoint: this.#batch,
       passedOver: this.#passedOver,
       logBytes: this.#logBytes,

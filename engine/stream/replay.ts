@@ -48,6 +48,8 @@ export class Replay {
   readonly #upcast: { readonly loader: TableLoader; readonly kind: number; readonly at: number; readonly bytes: number }[] = []
   #outcomesLaid = 0
   lastNow = 0
+  /** Records of that frame. */
+  lastRecords = 0
   transactions = 0
 
   constructor(store: Store, outcomeWindowMs: number, today?: LoggedCatalog) {
@@ -93,6 +95,7 @@ export class Replay {
     const body = new FrameBodyReader(bytes)
     body.check()
     this.lastNow = body.now
+    this.lastRecords = body.transactionCount
     this.transactions += body.transactionCount
     this.#loader.begin(body.words, body.bytes)
     if (this.#isPlain) for (const lane of body.lanes) layChanges(tables as readonly TableLoader[], body, lane)

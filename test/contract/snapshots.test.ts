@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { SluiceError, type Database, type OpenOptions, type Snapshot } from 'sluicedb'
 import bankApp, { bank, deposit, openAccount, setNote } from '../support/apps/bank-app.js'
 import oddApp, { odd, prepare, putSample } from '../support/apps/odd-app.js'
-import { newFolder, openFor, refused, take } from '../support/fixture.js'
+import { newFolder, openFor, openOnce, refused, take } from '../support/fixture.js'
 import { canon, expectSame } from '../support/same.js'
 
 const hosts: readonly (readonly [string, boolean, OpenOptions])[] = [
@@ -163,3 +163,19 @@ test.each([0, 1])(
     expect(db.table(odd.tables.sample).get(1)?.text).toBe('9'.repeat(20_000))
   },
 )
+
+test.each([false, true])('a database that was opened again is at the position and the time of its last commit; from a checkpoint: %s', async (fromCheckpoint) => {
+  const path = await newFolder()
+  const first = await openOnce(bankApp, { path, durability: 'os' })
+  await first.call(openAccount, { id: 'ann', balance: 0 })
+  const receipts = await Promise.all(Array.from({ length: 5 }, (_, n) => first.submit(deposit, { to: 'ann', amount: 1, n })))
+  const before = first.snapshot()
+  expect(before.position).toBe(receipts.map(({ position }) => position).sort().at(-1))
+  if (fromCheckpoint) await first.checkpoint()
+  await first.close()
+
+  const second = await openFor(bankApp, { path, durability: 'os' })
+  using after = second.snapshot()
+  expect([after.position, after.time]).toEqual([before.position, before.time])
+  expect(second.stats().position).toBe(before.position)
+})

@@ -9,7 +9,7 @@ import { describe, expect, test } from 'vitest'
 import branchApp, { act, actIn, club } from '../support/apps/branch-app.js'
 import notesApp, { notes, write } from '../support/apps/notes-app.js'
 import { actOf } from '../support/branch-plans.js'
-import { newFolder, openFor, openOnce, refused, take, thrown } from '../support/fixture.js'
+import { newFolder, openFor, openOnce, refused, take, thrown, until } from '../support/fixture.js'
 import { type Random, seeds, withSeed } from '../support/random.js'
 
 const { member, pet } = club.tables
@@ -37,6 +37,8 @@ class Model {
   /** The state behind every call that changed something. */
   async step(db: Database, random: Random): Promise<void> {
     const { member: lane, steps } = actOf(random)
+    // What runs behind a commit would stand in the batch of the next call, or beside it.
+    await until(() => db.stats().handlers.every(({ isBehind }) => !isBehind), 'the handlers have caught up')
     const id = random.chance(0.3) ? `call ${this.states.length}` : undefined
     try {
       await (lane === undefined ? db.call(act, { steps: steps as never }, { id }) : db.call(actIn, { member: lane, steps: steps as never }, { id }))

@@ -86,16 +86,17 @@ describe('frames', () => {
   })
 
   test('of a table that the schema does not have are LOG_CORRUPT; rows of one that is gone are passed over', () => {
-    const written = new Written(storeOf(programWith([counter('a'), counter('b')]), partitions))
-    written.insertOrUpdate(written.store.tables[1]!, [1, 'x'])
+    // Behind the tables of the program a log has those of the engine: the row is of one beyond.
+    const written = new Written(storeOf(programWith([counter('a'), counter('b'), counter('c')]), partitions))
+    written.insertOrUpdate(written.store.tables[2]!, [1, 'x'])
     const frame = sealed(written, { batch: 2, now: 1 })
     const catalogOf = (...names: string[]) => loggedCatalog(programWith(names.map(counter)), { seed: 1, partitions })
     const { replay } = replaying([counter('a')])
     expect(() => replay.frame(frame)).toThrow('before any schema')
-    replay.schema(catalogOf('a', 'b'))
+    replay.schema(catalogOf('a', 'b', 'c'))
     replay.frame(frame)
     replay.schema(catalogOf('a'))
-    expect(() => replay.frame(frame)).toThrow('names table 1, which its schema does not have')
+    expect(() => replay.frame(frame)).toThrow('names table 2, which its schema does not have')
   })
 
   test('that insert a row twice are LOG_CORRUPT', () => {

@@ -20,6 +20,7 @@ export const schemaCommand: Command = {
     const at = momentOption('at', given.value('at'))
     const source = await Source.open(given.places[0]!, 'beside')
     try {
+      if (source.isInUse) terminal.note('The database is open elsewhere: this is a moment of it.')
       const found = findSchema(source, at)
       if (given.has('fbs')) for (const line of flatbuffersOf(found).trimEnd().split('\n')) terminal.out.line(line)
       else terminal.out.line(given.has('json') ? jsonLine(found.catalog) : JSON.stringify(found.catalog, undefined, 2))

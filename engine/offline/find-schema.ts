@@ -42,9 +42,14 @@ export function findSchema(source: Source, at: Moment | undefined): FoundSchema 
     if (!isBefore(at, part.batch, new FrameBodyReader(part.body).now)) found = current
   }
   found ??= current
-  if (found === undefined) throw SluiceError.of('INVALID_USE', `The log of ${source.path} has no schema that can be read: sluice verify says more.`, { details: { path: source.path } })
+  if (found === undefined) throw noSchema(source.path, step.value)
   const { catalog, rows } = found
   return { catalog, rows, marks: [...marks.get(rows)!].sort((a, b) => a - b), end: step.value }
+}
+
+function noSchema(path: string, { damage }: LogEnd): SluiceError {
+  const why = damage === undefined ? 'is empty: its schema comes with the first commit' : 'has no schema that can be read: sluice verify says more'
+  return SluiceError.of('INVALID_USE', `The log of ${path} ${why}.`, { details: { path } })
 }
 
 /** The texts of catalogs begin with what is of the database alone: seed and partitions. */

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -34,17 +33,14 @@ template <class Number> Number at(Span bytes, size_t place) {
   return number;
 }
 size_t pad8(size_t bytes) { return (bytes + 7) & ~size_t(7); }
-
 /// As zlib has it; `before` is what it goes on from.
 uint32_t crc32(Span bytes, uint32_t before = 0) {
-  static const vector<uint32_t> table = [] {
-    vector<uint32_t> made(256);
-    for (uint32_t n = 0; n < 256; n++) {
-      made[n] = n;
-      for (int bit = 0; bit < 8; bit++) made[n] = made[n] & 1 ? 0xedb88320u ^ (made[n] >> 1) : made[n] >> 1;
-    }
-    return made;
-  }();
+  static uint32_t table[256];
+  for (uint32_t n = 0; n < 256 && table[255] == 0; n++) {
+    uint32_t word = n;
+    for (int bit = 0; bit < 8; bit++) word = word & 1 ? 0xedb88320u ^ (word >> 1) : word >> 1;
+    table[n] = word;
+  }
   uint32_t crc = ~before;
   for (size_t n = 0; n < bytes.size; n++) crc = table[(crc ^ bytes.data[n]) & 0xff] ^ (crc >> 8);
   return ~crc;
@@ -114,16 +110,14 @@ string jsonText(const string& text) {
 string number(double value) {
   if (std::isinf(value)) return value > 0 ? "{\"$number\":\"Infinity\"}" : "{\"$number\":\"-Infinity\"}";
   char text[32];
-  snprintf(text, sizeof text, "%.17g", value);
-  return text;
+  return snprintf(text, sizeof text, "%.17g", value), text;
 }
-string hex(const string& bytes) {
-  string text;
+string hex(const string& bytes, string text = "") {
   for (unsigned char byte : bytes) text += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
   return text;
 }
 string uuid(const Uuid& value) {
-  string text = hex(string(reinterpret_cast<const char*>(&value), 16));
+  string text = hex(Span{reinterpret_cast<const uint8_t*>(&value), 16}.text());
   for (int place : {20, 16, 12, 8}) text.insert(place, "-");
   return jsonText(text);
 }
@@ -212,15 +206,15 @@ bool readSegment(Span file, uint32_t segment, Place& place, bool isFirst) {
   for (size_t offset = 0; offset + 128 <= file.size;) {
     Span head = file.part(offset, 128);
     uint8_t kind = at<uint8_t>(head, 6);
+    // At 0 no segment begins here; further on it ends, and the next one may go on.
     if (memcmp(head.data, "SLU1", 4) != 0 || at<uint32_t>(head, 124) != crc32(head.part(0, 124))) return offset > 0;
     if (at<uint16_t>(head, 4) != 1) throw std::runtime_error("the log is of a newer format");
     if (at<uint32_t>(head, 24) != segment || at<uint32_t>(head, 28) != offset || (kind == 4) != (offset == 0)) return offset > 0;
     if (isFirst && offset == 0) place = {head.part(8, 16).text(), at<double>(head, 40), at<uint32_t>(head, 72)};
     if (head.part(8, 16).text() != place.database || at<double>(head, 48) != place.batch) return offset > 0;
-    uint32_t bytes = at<uint32_t>(head, 36);
-    if (bytes > file.size - offset - 128) return true;
+    size_t bytes = std::min<size_t>(at<uint32_t>(head, 36), file.size - offset - 128);
     Span body = file.part(offset + 128, bytes);
-    if (at<uint32_t>(head, 64) != crc32(body)) return true;
+    if (at<uint32_t>(head, 36) != bytes || at<uint32_t>(head, 64) != crc32(body)) return offset > 0;
     uint32_t chain = kind == 1 ? crc32(head.part(68, 4), place.chain) : place.chain;
     if (chain != at<uint32_t>(head, 72)) return offset > 0;
     place = {place.database, at<double>(head, 40), chain};
@@ -236,18 +230,16 @@ int main(int count, char** words) {
   try {
     std::filesystem::path folder = words[1];
     if (std::filesystem::exists(folder / "erasure")) throw std::runtime_error("an erasure is under way: open the database once");
-    vector<uint32_t> segments;
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      if (entry.path().extension() == ".slog") segments.push_back(uint32_t(std::stoul(entry.path().stem())));
-    }
-    std::sort(segments.begin(), segments.end());
+    // Names of ten digits, without a gap: their order is that of the numbers.
+    vector<std::filesystem::path> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) if (entry.path().extension() == ".slog") names.push_back(entry.path());
+    std::sort(names.begin(), names.end());
     Place place;
-    for (uint32_t segment : segments) {
-      char name[32];
-      snprintf(name, sizeof name, "%010u.slog", segment);
-      std::ifstream file(folder / name, std::ios::binary);
-      vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
-      if (!readSegment({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, segment, place, segment == segments[0])) break;
+    for (const auto& name : names) {
+      std::ifstream file(name, std::ios::binary);
+      vector<char> bytes(std::filesystem::file_size(name));
+      if (!file.read(bytes.data(), bytes.size())) throw std::runtime_error("a segment cannot be read");
+      if (!readSegment({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, uint32_t(std::stoul(name.stem())), place, name == names[0])) break;
     }
   } catch (const std::exception& error) {
     return fprintf(stderr, "reader: %s\n", error.what()), 1;

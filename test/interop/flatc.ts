@@ -28,8 +28,11 @@ function found(): string | undefined {
   return path !== undefined && isRight(path) ? path : undefined
 }
 
-export const flatc = found()
-export const compiler = ['g++', 'clang++', 'c++'].find((name) => spawnSync(name, ['--version']).status === 0)
+const flatc = found()
+const compiler = ['g++', 'clang++', 'c++'].find((name) => spawnSync(name, ['--version']).status === 0)
+/** One, or none: tests are made for what is there. */
+export const flatcs = flatc === undefined ? [] : [flatc]
+export const compilers = compiler === undefined ? [] : [compiler]
 
 const say = (text: string): boolean => process.stderr.write(`${text}\n`)
 if (flatc === undefined) say(`no flatc ${version} here, and none to be had: its header is the one in the repository, which the schema of today is compared with`)

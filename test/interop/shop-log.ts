@@ -19,7 +19,7 @@ const store = shop.procedure('store', { input: item }, (tx, row) => {
   tx.db.item.put(row)
   tx.emit('stored', { item: row.id, n: row.n })
 })
-const lay = shop.procedure('lay', { input: place }, (tx, row) => void tx.db.place.put(row))
+export const lay = shop.procedure('lay', { input: place }, (tx, row) => void tx.db.place.put(row))
 const clear = shop.procedure('clear', { input: { id: c.text(), row: c.int(), shelf: c.text() } }, (tx, { id, row, shelf }) => {
   if (tx.db.item.get(id) !== undefined) tx.db.item.delete(id)
   if (tx.db.place.get([row, shelf]) !== undefined) tx.db.place.delete([row, shelf])

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 /** What examples/reader/shop_generated.h was made by, and test/fixtures/flatbuffers belongs to. */
 const version = '2.0.8'
-const downloadMsMax = 15_000
+const downloadMsMax = 8_000
 
 const isRight = (path: string): boolean => spawnSync(path, ['--version'], { encoding: 'utf8' }).stdout?.trim() === `flatc version ${version}`
 
@@ -14,7 +14,7 @@ const isRight = (path: string): boolean => spawnSync(path, ['--version'], { enco
 function downloaded(): string | undefined {
   const folder = join(tmpdir(), `sluice-flatc-${version}`)
   const program = join(folder, 'usr/bin/flatc')
-  if (existsSync(program)) return program
+  if (existsSync(program) && isRight(program)) return program
   mkdirSync(folder, { recursive: true })
   const run = (command: string, ...args: string[]): boolean => spawnSync(command, args, { cwd: folder, stdio: 'ignore', timeout: downloadMsMax }).status === 0
   if (!run('apt-get', 'download', 'flatbuffers-compiler')) return undefined

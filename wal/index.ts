@@ -38,6 +38,7 @@ export { diskIsFull, isNoSpace, newerFormat, type LogDamage } from './damage.js'
 export { databaseIdBytes } from './envelope.js'
 export { ErasureJournal, isErasureUnderWay, withPatches } from './erasure-journal.js'
 export type { LogFrame, LogPlace } from './frame-scanner.js'
+export { frameSchema } from './frame-schema.js'
 export { copyLog, type CopiedLog, type CopyLogOptions } from './log-copy.js'
 export {
   inspectLog,

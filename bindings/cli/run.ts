@@ -12,10 +12,11 @@ import { logCommand } from './log-command.js'
 import { Output, Progress, ReaderGone, type Sink } from './output.js'
 import { restoreCommand } from './restore-command.js'
 import { salvageCommand } from './salvage-command.js'
+import { schemaCommand } from './schema-command.js'
 import { plain } from './value-text.js'
 import { verifyCommand } from './verify-command.js'
 
-const commands: readonly Command[] = [infoCommand, logCommand, verifyCommand, salvageCommand, restoreCommand]
+const commands: readonly Command[] = [infoCommand, logCommand, schemaCommand, verifyCommand, salvageCommand, restoreCommand]
 
 const well = 0
 const refused = 1

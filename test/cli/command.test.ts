@@ -7,7 +7,7 @@ import { packageRoot } from '../support/child.js'
 import { newFolder, openFor, openOnce, refused } from '../support/fixture.js'
 import { filesIn, makeBank, sluice, sluiceJson, stateIn } from './sluice.js'
 
-const commands = ['info', 'log', 'verify', 'salvage', 'restore']
+const commands = ['info', 'log', 'schema', 'verify', 'salvage', 'restore']
 
 
 describe('help', () => {
@@ -57,6 +57,8 @@ describe('wrong use', () => {
     [['restore', 'x'], '<newdir> is missing'],
     [['info', 'x', 'y'], '"y" is one argument too many'],
     [['salvage', 'x', '--to', 'y', '--rows', 'z'], 'give one of them'],
+    [['schema', 'x', '--fbs', '--json'], 'give --fbs or --json'],
+    [['schema', 'x', '--at', 'yesterday'], 'position'],
   ])('%j says what is wrong and ends with 2', async (args, words) => {
     const path = args.includes('many') || args.includes('yesterday') ? (await makeBank({ deposits: 1 })).path : 'x'
     const { code, err, out } = await sluice(...args.map((arg) => (arg === 'x' ? path : arg)))
@@ -80,7 +82,7 @@ test('nothing is written into the directory, by no command', async () => {
   const { path } = await makeBank({ deposits: 4, checkpointEvery: 2 })
   const before = filesIn(path)
   expect([...before.keys()].some((name) => name.endsWith('.mdb')), 'there is a checkpoint').toBe(true)
-  for (const args of [['info', path], ['log', path], ['verify', path], ['salvage', path], ['salvage', path, '--rows', 'bank.account'], ['restore', path, join(await newFolder(), 'new')]]) {
+  for (const args of [['info', path], ['log', path], ['schema', path], ['schema', path, '--fbs'], ['verify', path], ['salvage', path], ['salvage', path, '--rows', 'bank.account'], ['restore', path, join(await newFolder(), 'new')]]) {
     const { code, err } = await sluice(...args)
     expect({ args, code, err }).toEqual({ args, code: 0, err: '' })
     expect(filesIn(path)).toEqual(before)
@@ -88,10 +90,10 @@ test('nothing is written into the directory, by no command', async () => {
 })
 
 describe('a database that is open', () => {
-  test('can be looked at by log and verify, which say that it is a moment, and by nobody else', async () => {
+  test('can be looked at by log, schema and verify, which say that it is a moment, and by nobody else', async () => {
     const { path } = await makeBank()
     const db = await openFor(bankApp, { path, durability: 'os' })
-    for (const command of ['log', 'verify']) {
+    for (const command of ['log', 'schema', 'verify']) {
       const { code, err } = await sluice(command, path)
       expect({ code, command }).toEqual({ code: 0, command })
       expect(err).toContain('a moment of it')

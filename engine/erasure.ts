@@ -80,6 +80,8 @@ export class Eraser {
   readonly #parts: EraserParts
   readonly #drafts: DraftHost
   readonly #procedure: number
+  /** Told when memory and files are without a subject: who keeps what was read before reads it again. */
+  readonly onErased: (() => void)[] = []
   /** One after the other. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -144,6 +146,7 @@ export class Eraser {
     const rows = await this.#eraseRows(plan, signal)
     const counter = new ErasureCounter()
     await this.#eraseMemory(plan, counter)
+    this.#tell()
     return await this.#record(intent, rows, { ...noFiles, ...counter.counts })
   }
 
@@ -166,6 +169,7 @@ export class Eraser {
     journal.close()
     const files = await keeper!.erase({})
     disk!.rewritten = (disk!.rewritten ?? 0) + 1
+    this.#tell()
     const recorded = await this.#record(intent, rows, files)
     ErasureJournal.find(logOf(disk!))!.end()
     return recorded
@@ -229,6 +233,10 @@ export class Eraser {
     return count
   }
 
+  #tell(): void {
+    for (const look of this.onErased) look()
+  }
+
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────
 
   /** While nothing runs: moments before are read from files from now on, or not at all, and so are frames as they were. */
@@ -247,6 +255,7 @@ export class Eraser {
         const erased = eraser.erase(body)
         if (erased !== undefined) entry.body.set(erased)
       }
+      frames.erasures += 1
     })
   }
 

@@ -96,7 +96,7 @@ export class ChangesPort {
   }
 
   #jsonOf(commit: Commit): object {
-    const { position, time, procedure, requestId, changes, events, erased, erasure } = commit
+    const { position, time, procedure, requestId, changes, events, erased } = commit
     return {
       position,
       time,
@@ -109,7 +109,6 @@ export class ChangesPort {
       }),
       events: events.map(({ type, payload }) => ({ type, payload: jsonOfRecord(this.#payloads.get(type)!, payload) })),
       erased,
-      erasure,
     }
   }
 }

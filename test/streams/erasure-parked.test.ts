@@ -133,3 +133,19 @@ test('what a consumer had in memory when a subject was erased is neither parked 
   await until(() => consumer.inspect().parked === 0, 'nothing is parked')
   expect(seen.at(-1)).toBe('1 undefined')
 })
+
+test('a subject that is called as a consumer is takes none of its calls away: what has committed is not done again', async () => {
+  const db = await openFor(application)
+  const repeated: boolean[] = []
+  const consumer = await db.consumer('ann', { events: [shop.events.ordered], redelivery: once }, async (commit, delivery) => {
+    const answer = await delivery.submit(wish, { n: 100, customer: 'eve', note: '' }) // a second time would be CONSTRAINT
+    repeated.push(answer.repeated)
+    if (repeated.length === 1) throw new Error('later')
+  })
+  await db.call(order, { n: 1, customer: bob, note: '' })
+  await until(() => consumer.parked().length === 1, 'it is parked')
+  await db.erase('ann')
+  await consumer.unpark()
+  await until(() => consumer.inspect().parked === 0, 'it is done')
+  expect(repeated).toEqual([false, true])
+})

@@ -1,5 +1,5 @@
 /** Where features meet: streams and consumers of slices and of aggregates, erasures of aggregates and over HTTP. */
-import { aggregate, app, column as c, gte, only, service, table, type Commit } from 'sluicedb'
+import { aggregate, app, column as c, eq, gte, only, service, table, type Commit } from 'sluicedb'
 import { httpHandler } from 'sluicedb/http'
 import { describe, expect, test } from 'vitest'
 import cartApp, { shop as carts } from '../support/apps/cart-app.js'
@@ -64,6 +64,14 @@ describe('a consumer of a slice', () => {
     await consumer.unpark()
     await until(() => consumer.inspect().parked === 0, 'it is done')
     expect([attempts, rows]).toEqual([2, 400])
+  })
+
+  test('of a condition on a bigint, and on bytes', async () => {
+    const db = await openFor(streamsApp)
+    const tables = [only(part, { where: (row) => eq(row.big, 0n) }), only(part, { where: (row) => eq(row.raw, new Uint8Array([1])) })]
+    const heard = take(db.changes({ tables }), 1)
+    await db.call(count, { shelf: 'a', n: 1 })
+    expect((await heard)[0]!.changes).toHaveLength(1)
   })
 
   test('members of a group ask for the same slice', async () => {

@@ -84,6 +84,18 @@ export class DatabaseFork implements AsyncDisposable {
   }
 }
 
+/** What a database has and a branch has not. From JavaScript it is asked for all the same. */
+const ofDatabases = [
+  'asOf', 'backup', 'checkpoint', 'compensate', 'consumer', 'consumers', 'describe', 'erase', 'erasures', 'events', 'explain', 'fork', 'history', 'projection', 'run', 'start', 'stats',
+]
+for (const name of ofDatabases) {
+  Object.defineProperty(DatabaseFork.prototype, name, {
+    get: () => {
+      throw SluiceError.of('INVALID_USE', `A fork has no ${name}: ask the database that it was forked from.`)
+    },
+  })
+}
+
 const one = new ByteWriter()
 const other = new ByteWriter()
 

@@ -57,10 +57,17 @@ function keyEqualities({ definition, key, prefix }: Slice): readonly Equality[] 
   return [...(key ?? []).map((value, n): Equality => ({ column: names[n]!, value: value === 0 ? 0 : value })), ...leading]
 }
 
+interface Handles {
+  readonly tables: object
+  readonly events: object
+}
+
+/** Those of its aggregates too. Tables of projections are made anew when they like, and are nobody's news. */
 function handlesOf(service: unknown): { readonly tables: readonly unknown[]; readonly events: readonly unknown[] } {
   if (serviceDefinitions.of(service) === undefined) throw SluiceError.of('INVALID_USE', `The option services is a list of services, and has ${shown(service)}.`)
-  const { tables, events } = service as { readonly tables: object; readonly events: object }
-  return { tables: Object.values(tables), events: Object.values(events) }
+  const { aggregates = {}, ...own } = service as Handles & { readonly aggregates?: Readonly<Record<string, Handles>> }
+  const all = [own, ...Object.values(aggregates)]
+  return { tables: all.flatMap(({ tables }) => Object.values(tables)), events: all.flatMap(({ events }) => Object.values(events)) }
 }
 
 export function listOf(name: string, value: unknown): readonly unknown[] | undefined {

@@ -50,7 +50,7 @@ export class StreamHost {
   }
 
   #makeHub(shape: (selection: Selection) => CommitView): StreamHub<CommitView> {
-    const { engine, catalog, disk, holders } = this.#parts.open
+    const { engine, catalog, disk, holders, eraser } = this.#parts.open
     const { frames, control } = engine.parts
     let head = control.load('frameHead')
     let logBytes = 0
@@ -73,8 +73,10 @@ export class StreamHost {
           afterBatch: batch, afterIndex: index === endOfBatch ? -1 : index, stepBytes, sinceMs,
         }),
       shape,
+      placeOf: ({ position }) => positionParts(position)!,
     })
     holders.push(() => hub.held)
+    eraser.onErased.push(() => hub.reread())
     return hub
   }
 

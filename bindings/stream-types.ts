@@ -98,7 +98,7 @@ export interface StreamFilter<T, E> {
 export interface ChangesOptions<T, E> extends Omit<StreamOptions, 'from'>, StreamFilter<T, E> {
   readonly from?: Start | 'snapshot' | undefined
 }
-/** All tables and events of these services. */
+/** All tables and events of these services, and of their aggregates. */
 export interface ServicesOptions extends ChangesOptions<Table | Only, EventType> {
   readonly services: readonly Service<any>[]
 }

@@ -7,6 +7,7 @@
  */
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
+import type { ConsumerErasure } from './consumer-erasure.js'
 import type { Engine } from './database.js'
 import { callId, type ConsumerPlace } from './schema/handler-ids.js'
 import type { DecodedTransaction } from './stream/frame-decoder.js'
@@ -23,7 +24,7 @@ type Settled = { readonly answer: CallAnswer } | { readonly error: SluiceError; 
 export class ConsumerDelivery {
   readonly consumer: string
   readonly place: ConsumerPlace
-  readonly transaction: DecodedTransaction
+  transaction: DecodedTransaction
   /** Its key as text, and as it was given. */
   readonly key: string
   readonly keyValue: unknown
@@ -32,6 +33,10 @@ export class ConsumerDelivery {
   /** 1 at first. */
   attempt = 1
   isDone = false
+  /** It was read before this erasure has ended, and holds the subject. */
+  erasure: ConsumerErasure | undefined
+  /** Its key was the subject's: it may not be written any more. */
+  isKeyErased = false
   /** Ids of calls are recorded for it, or may be. */
   hasCalls: boolean
   readonly #engine: Engine

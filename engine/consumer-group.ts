@@ -12,6 +12,7 @@
  *       without keys is one key, and stays where it is: copying the log behind it would be all that parking did.
  *   G3  At most `consumerCommitsAheadMax` commits are taken and not done; a handler that does not end holds these, and nobody else.
  *   G4  A delivery has ended when its handler has, and its calls have. What it ends with is thrown away if the consumer began anew meanwhile.
+ *   G5  A delivery that holds what is being erased is read again from the log, when that has been erased, before it is handed out or parked.
  *
  * How far it has come is noted (consumer-record.ts) now and then: beside a call that is under way, after some commits, after some time.
  */
@@ -20,7 +21,8 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
 import { type CallAnswer, ConsumerDelivery } from './consumer-delivery.js'
-import { ConsumerRecord, placeText } from './consumer-record.js'
+import type { ConsumerErasure } from './consumer-erasure.js'
+import { ConsumerRecord, keyOfNone, keyWhenParked, placeText } from './consumer-record.js'
 import { keyTextOf } from './handler-queue.js'
 import { LogPump, readOn } from './log-pump.js'
 import { type ConsumerMark, type ConsumerPlace, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
@@ -89,8 +91,10 @@ export interface ConsumerGroupParts {
   readonly settings: ConsumerSettings
   readonly mark: ConsumerMark
   readonly follow: (filter: StreamFilter, after: HandlerCursor) => LogFollower
-  /** Reads one commit again. */
-  readonly readAgain: (filter: StreamFilter, place: HandlerCursor) => Promise<DecodedTransaction>
+  /** Reads one commit again; undefined: an erasure has left nothing of it. */
+  readonly readAgain: (filter: StreamFilter, place: HandlerCursor) => Promise<DecodedTransaction | undefined>
+  /** The erasure that is under way. */
+  readonly erasure: () => ConsumerErasure | undefined
 }
 
 interface Seat {
@@ -119,6 +123,8 @@ export class ConsumerGroup {
   #seatsEver = 0
   #follower: LogFollower
   #deliveries: ConsumerDelivery[] = []
+  /** Parked ones that were told to go on, and are on their way. */
+  readonly #released = new Set<ConsumerDelivery>()
   #changesAhead = 0
   readonly #lanes = new Map<string, Lane>()
   /** What waits in them must be parked, and there is no room. */
@@ -272,6 +278,7 @@ export class ConsumerGroup {
       failure = error
     }
     const delivery = new ConsumerDelivery(this.#parts.engine, this.name, place, transaction, key, false, this.#record.hasCalled(place))
+    this.#note(delivery)
     this.#deliveries.push(delivery)
     this.#changesAhead += weightOf(delivery)
     if (isKnown) {
@@ -326,13 +333,29 @@ export class ConsumerGroup {
       const value = this.#record.parked.get(lane.key)?.value
       const transaction = found?.transaction ?? (await this.#parts.readAgain(this.settings.filter, place))
       if (life !== this.#life || this.#pump.isClosed) return
-      this.#dispatch(new ConsumerDelivery(this.#parts.engine, this.name, place, transaction, { text: lane.key, value }, true, true))
+      if (transaction === undefined) {
+        await this.#record.remove(place)
+        if (life !== this.#life || this.#pump.isClosed) return
+        lane.isBusy = false
+        this.#serve(lane)
+        this.#serveStuck()
+        this.#wentOn()
+        return
+      }
+      const delivery = new ConsumerDelivery(this.#parts.engine, this.name, place, transaction, { text: lane.key, value }, true, true)
+      this.#note(delivery)
+      this.#released.add(delivery)
+      this.#dispatch(delivery)
     } catch (error) {
       this.#stop(error)
     }
   }
 
   #dispatch(delivery: ConsumerDelivery): void {
+    if (delivery.erasure !== undefined) {
+      void this.#freshenThen(delivery, () => this.#dispatch(delivery))
+      return
+    }
     const seat = this.#record.mark.isPaused || this.#isResetting ? undefined : this.#seatOf(delivery.key)
     if (seat === undefined) this.#unassigned.push(delivery)
     else {
@@ -344,6 +367,10 @@ export class ConsumerGroup {
   #begin(seat: Seat): void {
     while (seat.ready.length > 0 && seat.inFlight < seat.member.concurrency && this.#stopped === undefined && !this.#pump.isClosed) {
       const delivery = seat.ready.shift()!
+      if (delivery.erasure !== undefined) {
+        this.#dispatch(delivery)
+        continue
+      }
       seat.inFlight += 1
       this.#inFlight += 1
       delivery.begin()
@@ -401,6 +428,46 @@ export class ConsumerGroup {
     })
   }
 
+  // ── erasures (G5) ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** An erasure begins. Resolves when nothing that was read before is on its way into the table of what is parked. */
+  async erasing(erasure: ConsumerErasure): Promise<void> {
+    for (const delivery of [...this.#deliveries, ...this.#released]) this.#note(delivery, erasure)
+    while (this.#record.isWriting && this.#stopped === undefined && !this.#pump.isClosed) await new Promise<void>((resolve) => this.#parts.engine.environment.soon(resolve))
+  }
+
+  /** Rows and files are without it: so is the rest of what memory knows. */
+  async erased(erasure: ConsumerErasure): Promise<void> {
+    const last = this.#lastFailure
+    if (last !== undefined && erasure.names(last.message)) this.#lastFailure = { ...last, message: '' }
+    for (const key of await this.#record.eraseKeys((value) => erasure.names(value))) this.#serve(this.#laneOf(key))
+  }
+
+  #note(delivery: ConsumerDelivery, erasure = this.#parts.erasure()): void {
+    if (erasure !== undefined && !delivery.isDone && erasure.concerns(delivery.transaction, delivery.keyValue)) delivery.erasure = erasure
+  }
+
+  /** Reads a delivery again when its erasure has ended. Where nothing is left of it, it is done, whatever `then` is. */
+  async #freshenThen(delivery: ConsumerDelivery, then: () => void): Promise<void> {
+    const life = this.#life
+    const erasure = delivery.erasure!
+    try {
+      const hasErased = await erasure.over
+      const transaction = hasErased ? await this.#parts.readAgain(this.settings.filter, delivery.place) : delivery.transaction
+      if (life !== this.#life || this.#pump.isClosed) return
+      delivery.erasure = undefined
+      delivery.isKeyErased ||= hasErased && erasure.names(delivery.keyValue)
+      if (transaction === undefined) void this.#finish(this.#laneOf(delivery.key), delivery)
+      else {
+        this.#changesAhead += delivery.isParked ? 0 : transaction.changes.length + transaction.events.length - weightOf(delivery)
+        delivery.transaction = transaction
+        then()
+      }
+    } catch (error) {
+      if (life === this.#life) this.#stop(error)
+    }
+  }
+
   async #finish(lane: Lane, delivery: ConsumerDelivery): Promise<void> {
     if (delivery.isParked) {
       try {
@@ -424,6 +491,12 @@ export class ConsumerGroup {
   async #setAside(lane: Lane, delivery: ConsumerDelivery, state: 'parked' | 'dead', error: { readonly code: string | null; readonly message: string }): Promise<void> {
     const life = this.#life
     lane.isBusy = true
+    const { erasure } = delivery
+    if (erasure !== undefined) {
+      const left = erasure.names(error.message) ? { ...error, message: '' } : error
+      void this.#freshenThen(delivery, () => void this.#setAside(lane, delivery, state, left))
+      return
+    }
     if (state === 'dead' && !delivery.isParked && this.#record.isFull(false)) {
       // No room: later. Until then nothing of its key goes on.
       this.#pump.later(limits.handlerPauseMsMax, () => {
@@ -432,7 +505,7 @@ export class ConsumerGroup {
       return
     }
     try {
-      const parked = this.#record.parked.get(lane.key)
+      const parked = this.#record.parked.get(keyWhenParked(delivery))
       if (delivery.isParked && state === 'parked' && parked !== undefined) parked.isReleased = false
       const written = [this.#record.park(delivery, state, error)]
       if (delivery.isParked && state === 'dead') written.push(this.#record.takeOut(delivery.place))
@@ -451,7 +524,18 @@ export class ConsumerGroup {
     const parking: Promise<void>[] = []
     const some: ConsumerDelivery[] = []
     while (lane.waiting.length > 0 && !this.#record.isFull(lane.waiting[0]!.hasCalls)) {
-      const delivery = lane.waiting.shift()!
+      const delivery = lane.waiting[0]!
+      if (delivery.erasure !== undefined) {
+        if (some.length > 0) break
+        lane.waiting.shift()
+        void this.#freshenThen(delivery, () => {
+          lane.waiting.unshift(delivery)
+          lane.isBusy = false
+          this.#serve(lane)
+        })
+        return
+      }
+      lane.waiting.shift()
       some.push(delivery)
       delivery.attempt = 0 // nobody has tried it
       parking.push(this.#record.park(delivery, 'parked', { code: null, message: 'What its key came to before is parked.' }))
@@ -473,6 +557,7 @@ export class ConsumerGroup {
   /** A delivery has come to its end. */
   #leave(lane: Lane, delivery: ConsumerDelivery): void {
     delivery.isDone = true
+    this.#released.delete(delivery)
     lane.isBusy = false
     this.#serve(lane)
     this.#wentOn()
@@ -580,6 +665,7 @@ export class ConsumerGroup {
       this.#deliveries = []
       this.#changesAhead = 0
       this.#unassigned = []
+      this.#released.clear()
       for (const seat of this.#seats) seat.ready.length = 0
       this.#lanes.clear()
       this.#stuck.clear()
@@ -630,7 +716,7 @@ function keyOf({ keyOf: answer }: ConsumerSettings, transaction: DecodedTransact
   if (answer === undefined) return oneKey
   const value = answer(transaction)
   // Of no key: nothing stands behind it.
-  if (value === undefined || value === null) return { text: `none ${placeText(transaction)}`, value: undefined }
+  if (value === undefined || value === null) return { text: keyOfNone(transaction), value: undefined }
   return { text: textOfKey(value), value }
 }
 

@@ -6,13 +6,15 @@
  */
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
+import { ConsumerErasure } from './consumer-erasure.js'
 import { ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState } from './consumer-group.js'
 import { dropParked, marksIn, noteMark } from './consumer-record.js'
 import type { Engine } from './database.js'
 import { readOn } from './log-pump.js'
 import type { LoggedCatalog } from './schema/catalog.js'
+import type { ErasurePlan } from './schema/erasure-plan.js'
 import { type ConsumerMark, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
-import type { DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
+import { allRecords, type DecodedTransaction, type FrameFilter } from './stream/frame-decoder.js'
 import type { StreamFilter } from './stream/stream-filter.js'
 import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
 
@@ -32,6 +34,7 @@ export class ConsumerHost {
   readonly #parts: ConsumerHostParts
   readonly #marks: Map<string, ConsumerMark>
   readonly #groups = new Map<string, OpenGroup>()
+  #erasure: ConsumerErasure | undefined
   /** By name: the end of what was begun last. */
   readonly #turns = new Map<string, Promise<unknown>>()
 
@@ -59,7 +62,7 @@ export class ConsumerHost {
         this.#marks.set(name, mark)
       }
       const { engine } = this.#parts
-      const group = new ConsumerGroup({ engine, name, settings, mark, follow: (filter, after) => this.follow(filter.frames, after), readAgain: (filter, place) => this.#readAgain(filter, place) })
+      const group = new ConsumerGroup({ engine, name, settings, mark, follow: (filter, after) => this.follow(filter.frames, after), readAgain: (filter, place) => this.#readAgain(filter, place), erasure: () => this.#erasure })
       this.#groups.set(name, { group, isShared })
       group.join(member)
       return group
@@ -124,22 +127,46 @@ export class ConsumerHost {
     })
   }
 
-  /** One commit, from wherever it is. */
-  async #readAgain(filter: StreamFilter, place: HandlerCursor): Promise<DecodedTransaction> {
-    const follower = this.follow(filter.frames, { batch: place.batch - 1, index: endOfBatch })
+  /** Erases, while nothing of the subject's that consumers have in memory is handed out or parked. One erasure at a time. */
+  async whileErasing<T>(plan: ErasurePlan, work: () => Promise<T>): Promise<T> {
+    const erasure = new ConsumerErasure(plan)
+    this.#erasure = erasure
+    let hasErased = false
+    try {
+      await Promise.all([...this.#groups.values()].map(({ group }) => group.erasing(erasure)))
+      const done = await work()
+      hasErased = true
+      await Promise.all([...this.#groups.values()].map(({ group }) => group.erased(erasure)))
+      return done
+    } finally {
+      this.#erasure = undefined
+      erasure.end(hasErased)
+    }
+  }
+
+  /** One commit, from wherever it is; undefined where an erasure has left nothing of it for this filter. */
+  async #readAgain(filter: StreamFilter, place: HandlerCursor): Promise<DecodedTransaction | undefined> {
+    const found = await this.#readOne(filter.frames, place)
+    const taken = found && filter.select(found)
+    if (taken !== undefined) return taken
+    if ((await this.#readOne(allRecords, place))?.isErased === true) return undefined
+    throw SluiceError.of('HISTORY_GONE', 'A parked commit is too long to be kept where it is parked, and has left the log, or is not of these tables and events any more: discard it.')
+  }
+
+  async #readOne(frames: FrameFilter, place: HandlerCursor): Promise<DecodedTransaction | undefined> {
+    const follower = this.follow(frames, { batch: place.batch - 1, index: endOfBatch })
     const read: DecodedTransaction[] = []
     try {
       while (follower.isBehind() && follower.batch < place.batch) {
         await readOn(follower, 1, read)
         const found = read.find(({ batch, index }) => batch === place.batch && index === place.index)
-        const taken = found && filter.select(found)
-        if (taken !== undefined) return taken
+        if (found !== undefined) return found
         read.length = 0
       }
+      return undefined
     } finally {
       follower.close()
     }
-    throw SluiceError.of('HISTORY_GONE', 'A parked commit is too long to be kept where it is parked, and has left the log, or is not of these tables and events any more: discard it.')
   }
 
   /** Closes what is open, within a bound; undefined where nothing is. */

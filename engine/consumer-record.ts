@@ -36,6 +36,7 @@ export interface ParkedKey {
 }
 
 export const placeText = ({ batch, index }: HandlerCursor): string => `${batch}:${index}`
+const nothing = new Uint8Array(0)
 const isPermanent = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
 
 interface Work {
@@ -128,7 +129,9 @@ export class ConsumerRecord {
 
   /** Parks a delivery, or parks it again. Resolves when that is durable. */
   async park(delivery: ConsumerDelivery, state: ParkedState, error: { readonly code: string | null; readonly message: string }): Promise<void> {
-    const { place, key, keyValue, attempt, transaction } = delivery
+    const { place, attempt, transaction, isKeyErased } = delivery
+    const key = keyWhenParked(delivery)
+    const keyValue = isKeyErased ? undefined : delivery.keyValue
     if (delivery.hasCalls && state !== 'dead') void this.keep(place)
     const commit = bytesOf(transaction)
     const row: Omit<ParkedRow, 'consumer' | 'since'> = {
@@ -136,8 +139,8 @@ export class ConsumerRecord {
       index: place.index,
       epoch: place.epoch,
       state,
-      key,
-      keyValue: bytesOf(keyValue),
+      key: isKeyErased ? '' : key,
+      keyValue: isKeyErased ? nothing : bytesOf(keyValue),
       attempts: attempt,
       time: transaction.time,
       code: error.code,
@@ -180,10 +183,11 @@ export class ConsumerRecord {
     for (const [key, { places }] of this.parked) if (places.some((one) => placeText(one) === text)) return key
     const row = this.states.get(text) === 'dead' ? this.#rowAt(place) : undefined
     if (row === undefined) return undefined
-    const { key, epoch, batch, index } = row
+    const { epoch, batch, index } = row
+    const key = keyTextOfRow(row)
     const one = { epoch, batch, index }
     const known = this.parked.get(key)
-    if (known === undefined) this.parked.set(key, { value: decodeCanonical(new ByteReader(row.keyValue)), places: [one], isReleased: false })
+    if (known === undefined) this.parked.set(key, { value: keyValueOf(row), places: [one], isReleased: false })
     else known.places.splice(known.isReleased ? 1 : 0, 0, one)
     await this.#setState(one, 'parked')
     return key
@@ -193,6 +197,27 @@ export class ConsumerRecord {
     const parked = this.parked.get(key)!
     parked.isReleased = true
     await this.#setState(parked.places[0]!, 'released')
+  }
+
+  /**
+   * Keys that name a subject which was erased are gone from the rows: what was parked under one stands alone. Answers the keys that go on
+   * because theirs was told to.
+   */
+  async eraseKeys(names: (value: unknown) => boolean): Promise<readonly string[]> {
+    const released: string[] = []
+    const writing: Promise<void>[] = []
+    for (const [key, { value, places, isReleased }] of [...this.parked]) {
+      if (!names(value)) continue
+      this.parked.delete(key)
+      for (const [n, place] of places.entries()) {
+        this.parked.set(keyOfNone(place), { value: undefined, places: [place], isReleased })
+        if (!isReleased || n === 0) continue // the first one is on its way
+        released.push(keyOfNone(place))
+        writing.push(this.#setState(place, 'released'))
+      }
+    }
+    await Promise.all(writing)
+    return released
   }
 
   async #setState(place: ConsumerPlace, state: ParkedState): Promise<void> {
@@ -262,10 +287,11 @@ export class ConsumerRecord {
       const state: ParkedState = of('state')
       this.states.set(placeText(place), state)
       if (state === 'dead') continue
-      const key: string = of('key')
+      const found = { key: of<string>('key'), keyValue: of<Uint8Array>('keyValue'), ...place }
+      const key = keyTextOfRow(found)
       const known = this.parked.get(key)
       if (known !== undefined) known.places.push(place)
-      else this.parked.set(key, { value: decodeCanonical(new ByteReader(of<Uint8Array>('keyValue'))), places: [place], isReleased: state === 'released' })
+      else this.parked.set(key, { value: keyValueOf(found), places: [place], isReleased: state === 'released' })
     }
     for (const id of idsIn(this.#engine, view, callsOf(this.name))) {
       const place = placeOfCall(id)
@@ -285,7 +311,14 @@ export function transactionOf(row: ParkedRow): DecodedTransaction | undefined {
   return { ...read, batch: row.batch, index: row.index, time: row.time, outcome: 0, request: 0, value: undefined, isErased: false, lost: 0, bytes: row.commit.length }
 }
 
-export const keyValueOf = ({ keyValue }: ParkedRow): unknown => decodeCanonical(new ByteReader(keyValue))
+/** Of a key that was erased no byte is left. */
+export const keyValueOf = ({ keyValue }: Pick<ParkedRow, 'keyValue'>): unknown => (keyValue.length === 0 ? undefined : decodeCanonical(new ByteReader(keyValue)))
+
+/** The key of a commit that has none: nothing stands behind it. */
+export const keyOfNone = (place: HandlerCursor): string => `none ${placeText(place)}`
+const keyTextOfRow = (row: Pick<ParkedRow, 'key' | 'keyValue' | 'batch' | 'index'>): string => (row.keyValue.length === 0 ? keyOfNone(row) : row.key)
+/** The key that a delivery is parked under. */
+export const keyWhenParked = ({ key, isKeyErased, place }: ConsumerDelivery): string => (isKeyErased ? keyOfNone(place) : key)
 
 function bytesOf(value: unknown): Uint8Array {
   const writer = new ByteWriter(256)

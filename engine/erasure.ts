@@ -23,12 +23,13 @@ import { digestOf, warn } from './base/environment-node.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { CheckpointKeeper } from './checkpoint-keeper.js'
+import type { ConsumerHost } from './consumer-host.js'
 import type { Engine } from './database.js'
 import { DraftHost } from './draft-host.js'
 import { DraftTable } from './draft-table.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import { transactName } from './schema/descriptor.js'
-import { type ErasedTable, type ErasurePlan, erasurePlan, mentions, type Subject, subjectOf } from './schema/erasure-plan.js'
+import { type ErasedTable, type ErasurePlan, erasurePlan, redacted, type Subject, subjectOf } from './schema/erasure-plan.js'
 import { erasureId, isErasureRecordId } from './schema/handler-ids.js'
 import { copiedReplicas } from './schema/replica-tables.js'
 import { outcomeTableName, type RecordedOutcome } from './sequencer/outcome-table.js'
@@ -69,6 +70,7 @@ export interface EraserParts {
   readonly databaseId: Uint8Array
   readonly disk: DatabaseFiles | undefined
   readonly keeper: CheckpointKeeper | undefined
+  readonly consumers: ConsumerHost
 }
 
 const nothing = new Uint8Array(0)
@@ -78,6 +80,8 @@ export class Eraser {
   readonly #parts: EraserParts
   readonly #drafts: DraftHost
   readonly #procedure: number
+  /** Told when memory and files are without a subject: who keeps what was read before reads it again. */
+  readonly onErased: (() => void)[] = []
   /** One after the other. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -90,7 +94,8 @@ export class Eraser {
   async erase(subject: Subject, signal: AbortLike | undefined): Promise<RecordedErasure> {
     const turn = this.#last.then(async () => {
       this.#parts.engine.mustBeOpen()
-      return await this.#erase(this.#planOf(subject), signal)
+      const plan = this.#planOf(subject)
+      return await this.#parts.consumers.whileErasing(plan, () => this.#erase(plan, signal))
     })
     this.#last = turn.catch(() => undefined)
     return await turn
@@ -122,7 +127,7 @@ export class Eraser {
   #planOf(subject: Subject): ErasurePlan {
     const { program } = this.#parts.engine
     const plan = erasurePlan(program, subject)
-    if (plan.tables.length === 0 && plan.events.length === 0) {
+    if (plan === undefined) {
       throw SluiceError.of('INVALID_USE', 'Nothing in this application says whose it is: give columns .subject(), then db.erase() knows what to take away.')
     }
     for (const { descriptor, source } of copiedReplicas(program)) {
@@ -141,6 +146,7 @@ export class Eraser {
     const rows = await this.#eraseRows(plan, signal)
     const counter = new ErasureCounter()
     await this.#eraseMemory(plan, counter)
+    this.#tell()
     return await this.#record(intent, rows, { ...noFiles, ...counter.counts })
   }
 
@@ -163,6 +169,7 @@ export class Eraser {
     journal.close()
     const files = await keeper!.erase({})
     disk!.rewritten = (disk!.rewritten ?? 0) + 1
+    this.#tell()
     const recorded = await this.#record(intent, rows, files)
     ErasureJournal.find(logOf(disk!))!.end()
     return recorded
@@ -180,7 +187,7 @@ export class Eraser {
       try {
         let left: number = limits.erasureRowsMax
         for (const table of plan.tables) {
-          const count = this.#takeRows(draft, table, subjectOf(plan.subject), left)
+          const count = this.#takeRows(draft, table, plan, left)
           if (count > 0) found.set(table.name, count)
           left -= count
         }
@@ -199,24 +206,35 @@ export class Eraser {
     }
   }
 
-  #takeRows(draft: ReturnType<DraftHost['begin']>, { name, subject, blank, search = [] }: ErasedTable, value: Subject, most: number): number {
+  #takeRows(draft: ReturnType<DraftHost['begin']>, { name, subject, blank, redact = [] }: ErasedTable, plan: ErasurePlan, most: number): number {
     const table = draft.kit.store.tables.find((one) => one.name === name)
     if (table === undefined) return 0
+    const value = subjectOf(plan.subject)
     const { columns, key } = table.descriptor
+    const emptyOf = (name: string): unknown => {
+      const { nullable, type } = columns.find((column) => column.name === name)!
+      return nullable ? null : type === 'text' ? '' : new Uint8Array(0)
+    }
     const names = subject.filter((one) => columns.some((column) => column.name === one))
     const handle = new DraftTable(draft, table)
     const patch: PlainRow = Object.fromEntries((blank ?? []).map((column) => [column, null]))
     let count = 0
     for (const row of draft.view.all(table)) {
       if (count >= most || draft.reads.length + draft.writes.length > limits.draftBytesMax / 2) break
-      if (!names.some((one) => row[one] === value) && !search.some((one) => mentions(row[one], value))) continue
+      const emptied = redact.length === 0 ? [] : redacted(plan, redact, (column) => row[column])
+      if (!names.some((one) => row[one] === value) && emptied.length === 0) continue
       const at = bareKey(key.map((ordinal) => row[columns[ordinal]!.name]))
       handle.get(at)
-      if (blank === undefined) handle.delete(at)
+      if (emptied.length > 0) handle.update(at, Object.fromEntries(emptied.map((column) => [column, emptyOf(column)])))
+      else if (blank === undefined) handle.delete(at)
       else handle.update(at, patch)
       count += 1
     }
     return count
+  }
+
+  #tell(): void {
+    for (const look of this.onErased) look()
   }
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,6 +255,7 @@ export class Eraser {
         const erased = eraser.erase(body)
         if (erased !== undefined) entry.body.set(erased)
       }
+      frames.erasures += 1
     })
   }
 

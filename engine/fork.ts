@@ -57,6 +57,7 @@ export function openFork(base: OpenEngine, view: SnapshotView, moment: NonNullab
   const threads = new ThreadHost(control, { look: () => engine?.rung(), logFailed: (message) => engine?.logFailed(message), workerLost: (worker, error) => engine?.workerLost(worker, error) })
   const opened = new Engine(program, own, threads, environment)
   engine = opened
+  const consumers = new ConsumerHost({ engine: opened, catalog: base.catalog, disk: undefined })
   const options: EngineOptions = { ...base.options, path: undefined, workers: 0, durability: 'memory', historyBytes: 0, memoryBytes: bytes }
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
@@ -80,8 +81,8 @@ export function openFork(base: OpenEngine, view: SnapshotView, moment: NonNullab
     holders: [],
     held: new Map(),
     databaseId: new Uint8Array(databaseIdBytes),
-    consumers: new ConsumerHost({ engine: opened, catalog: base.catalog, disk: undefined }),
-    eraser: new Eraser({ engine: opened, catalog: base.catalog, databaseId: new Uint8Array(databaseIdBytes), disk: undefined, keeper: undefined }),
+    consumers,
+    eraser: new Eraser({ engine: opened, catalog: base.catalog, databaseId: new Uint8Array(databaseIdBytes), disk: undefined, keeper: undefined, consumers }),
     firstBatch: view.batch,
     origin: moment,
     close: () => (closing ??= close()),

@@ -267,7 +267,7 @@ async function openLocked(
   try {
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
     consumers = new ConsumerHost({ engine: opened, catalog, disk })
-    eraser = new Eraser({ engine: opened, catalog, databaseId, disk, keeper })
+    eraser = new Eraser({ engine: opened, catalog, databaseId, disk, keeper, consumers })
     await eraser.resume(erased)
     if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
   } catch (error) {

@@ -96,7 +96,7 @@ export class ChangesPort {
   }
 
   #jsonOf(commit: Commit): object {
-    const { position, time, procedure, requestId, changes, events } = commit
+    const { position, time, procedure, requestId, changes, events, erased } = commit
     return {
       position,
       time,
@@ -108,6 +108,7 @@ export class ChangesPort {
         return { table: change.table, kind: change.kind, key: jsonOfKey(key, change.key), before: image(change.before), after: image(change.after) }
       }),
       events: events.map(({ type, payload }) => ({ type, payload: jsonOfRecord(this.#payloads.get(type)!, payload) })),
+      erased,
     }
   }
 }

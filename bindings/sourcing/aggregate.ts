@@ -11,6 +11,7 @@ import type { Column } from '../schema/column.js'
 import { checkFunction, checkName, checkOptions, DefinitionKind, entriesOf, invalidDefinition, shown } from '../schema/definition.js'
 import type { Columns, Details, Read, Write } from '../schema/infer.js'
 import { lowerColumns, type LoweredColumns } from '../schema/lower-columns.js'
+import { subjectColumns } from '../schema/subject.js'
 import { plainCopy } from '../schema/plain.js'
 import type { Flat, shape } from '../schema/shape.js'
 import type { Table } from '../schema/table.js'
@@ -237,6 +238,13 @@ export function aggregate<
   return Object.freeze(aggregateDefinitions.attach({ name }, defined)) as never
 }
 
+/** What it remembers of its events is of no subject but its own: the state has a part of every one. */
+function mustBeOfItsId(columns: LoweredColumns, what: string): void {
+  const [ordinal] = subjectColumns(columns)
+  if (ordinal === undefined) return
+  throw invalidDefinition(`Column '${columns.columns[ordinal]!.name}' of ${what} cannot be a subject: give the id of the aggregate .subject(), and db.erase() takes the whole aggregate away.`)
+}
+
 function defineAggregate(name: unknown, definition: unknown): AggregateDefinition {
   checkName(name, 'an aggregate')
   const what = `aggregate '${name}'`
@@ -250,7 +258,10 @@ function defineAggregate(name: unknown, definition: unknown): AggregateDefinitio
     sources.set(event, source)
     const shapes = new EventShapes(`${name}.${event}`, source)
     events.set(event, shapes)
-    for (const columns of shapes.all) mustBeFree(columns, payloadNames, `event '${event}' of ${what}`)
+    for (const columns of shapes.all) {
+      mustBeFree(columns, payloadNames, `event '${event}' of ${what}`)
+      mustBeOfItsId(columns, `event '${event}' of ${what}`)
+    }
   }
   if (events.size === 0) throw invalidDefinition(`${what} needs events: events: { added: { product: column.text() } }.`)
   checkFunction(initial, `initial of ${what}`)

@@ -12,9 +12,12 @@
  * Rows are found by the cells of their images (row-loader-compile.ts), so changes of other tables cost the look at one number.
  */
 import { assert } from '../base/assert.js'
+import { SluiceError } from '../base/errors.js'
 import type { LaneLog, LanePiece } from '../shared/lane-log.js'
 import { changeInts, newPiece } from '../shared/lane-log.js'
 import { flagDeleted } from '../store/domain.js'
+import { ForkStore } from '../store/fork-store.js'
+import { boundsOfLeading } from '../store/range-bounds.js'
 import { compileImageReader, type ImageReader } from '../store/row-loader-compile.js'
 import type { Store } from '../store/store.js'
 import type { Reference, TableStore } from '../store/table-store.js'
@@ -79,7 +82,9 @@ export class BatchReferences {
     const before = i32[row * 2 + 2]!
     const wasThere = before !== 0 && (i32[before * 2 + 3]! & flagDeleted) === 0
     if (this.#store.isLive(row)) return isDelete || watched.refersTo.every((reference) => this.#finds(reference, row, wasThere ? before : 0))
-    return !isDelete || !wasThere || watched.referredBy.every((reference) => this.#isFree(reference, row))
+    // A fork has brought it over in this batch: no version of before says that the base has it.
+    const mayHaveBeen = wasThere || this.#store instanceof ForkStore
+    return !isDelete || !mayHaveBeen || watched.referredBy.every((reference) => this.#isFree(reference, row))
   }
 
   /** `before`: the version of the row before the batch, or 0. */
@@ -93,7 +98,21 @@ export class BatchReferences {
   #isFree(reference: Reference, row: number): boolean {
     const { parent } = reference
     const values = parent.descriptor.key.map((column) => parent.codec.readers[column]!(row))
-    return standingReferrers(reference, values, 1).length === 0
+    return standingReferrers(reference, values, 1).length === 0 && !this.#mayHaveInBase(reference, values)
+  }
+
+  /** Of a fork: rows that refer may be none that it knows. With every transaction proving its references they are brought over, and that decides. */
+  #mayHaveInBase({ child, tree, places }: Reference, values: readonly unknown[]): boolean {
+    const store = this.#store
+    if (!(store instanceof ForkStore)) return false
+    const bounds = boundsOfLeading(tree, places.map((place) => values[place]))
+    try {
+      for (const _row of store.base.rowsIn(child, tree, bounds)) return true
+    } catch (error) {
+      if (SluiceError.is(error)) return true // the base was given up: so hears who looks in a transaction
+      throw error
+    }
+    return false
   }
 
   /** The row whose image begins at a byte of the log. Nothing that the batch touched has left the hash index yet. */

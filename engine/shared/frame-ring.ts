@@ -40,6 +40,8 @@ export interface FrameHeader {
 }
 
 export class FrameRing {
+  /** Grows when an erasure has rewritten frames in their places; of the thread that does it, which is that of whoever follows. */
+  erasures = 0
   readonly buffer: SharedArrayBuffer
   readonly overflow: SharedArrayBuffer
   readonly bytes: Uint8Array

@@ -19,7 +19,7 @@ import { decodeCanonical, encodeCanonical } from '../base/canonical.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { recordOf } from '../schema/catalog.js'
 import { type ErasurePlan, mentions, type Subject, subjectOf } from '../schema/erasure-plan.js'
-import { handlerOfCursor, isErasureId } from '../schema/handler-ids.js'
+import { enginePrefix, handlerOfCursor, isErasureId } from '../schema/handler-ids.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { LaneLog, newPiece } from '../shared/lane-log.js'
 import { copyLanes, countsOf, type RecordedLane } from '../sequencer/seal.js'
@@ -58,7 +58,7 @@ export class BodyEraser {
     this.#counts = counts
     this.#tables = catalog.tables.map((table) => {
       const erased = plan.tables.find(({ name }) => name === table.name)
-      return erased && RowEraser.of(table, erased)
+      return erased && RowEraser.of(table, erased, plan)
     })
     this.#events = catalog.events.map((event) => {
       const erased = plan.events.find(({ name }) => name === event.name)
@@ -195,7 +195,7 @@ class Erasing {
       if (isAfter) eraser.blank('after')
       if (isBefore) eraser.blank('before')
       if (isUpdate && eraser.isSame) return true // nothing else had changed
-      if (isUpdate && isAfter !== isBefore) eraser.blankLikeAfter()
+      if (isUpdate && isAfter !== isBefore && !eraser.redacts) eraser.blankLikeAfter()
       const put = (which: 'after'): void => {
         const { at, bytes: length } = eraser.put(which, log)
         if (kind === changeKind.insert) log.addChange(layout, kind, at, length, 0, 0)
@@ -262,7 +262,7 @@ class Erasing {
 export function answerWithout(idBytes: Uint8Array, value: Uint8Array, outcome: number, subject: Subject, isTouched: boolean): { readonly keepsId: boolean; readonly value: Uint8Array } | undefined {
   const id = Buffer.from(idBytes.buffer, idBytes.byteOffset, idBytes.length).toString('utf8')
   if (handlerOfCursor(id) !== undefined || isErasureId(id)) return undefined
-  const isNamed = mentions(id, subject)
+  const isNamed = !id.startsWith(enginePrefix) && mentions(id, subject) // its own name nobody, and are what keeps effects from happening twice
   const empty = (outcome & outcomeKindMask) === committed ? new Uint8Array(0) : emptyError
   if (!isNamed && Buffer.compare(value, empty) === 0) return undefined
   if (!isNamed && !isTouched && !mentions(decodeCanonical(new ByteReader(value)), subject)) return undefined

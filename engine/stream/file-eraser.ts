@@ -108,7 +108,7 @@ class CheckpointFilter {
     this.#at = { batch: from.batch, meta: from.meta }
     const erasers = meta.catalog.tables.map((now, place) => {
       const erased = this.#plan.tables.find(({ name }) => name === now.name)
-      return erased && (meta.layouts?.[place] ?? [now]).map((layout) => RowEraser.of(layout, erased))
+      return erased && (meta.layouts?.[place] ?? [now]).map((layout) => RowEraser.of(layout, erased, this.#plan))
     })
     for (const block of from.blocks()) {
       const { bytes, rows } = block

@@ -68,6 +68,8 @@ export interface FrameFilter {
   readonly events: Names | undefined
   /** Also transactions that changed and emitted nothing: recorded aborts. */
   readonly outcomes: boolean
+  /** Somebody wants everything, whatever the names are: also commits that an erasure has emptied, and its record. */
+  readonly isOpen?: boolean
   /** Changes of this row alone, which is of one of the tables. */
   readonly row?: WantedRow | undefined
 }
@@ -141,7 +143,7 @@ export class FrameDecoder {
   /** One transaction, whose words begin at `at`; undefined where it is not wanted. For cursors. */
   transaction(body: FrameBodyReader, filter: FrameFilter, index: number, at: number, base: number, change: number, event: number): DecodedTransaction | undefined {
     const { words } = body
-    const isFiltered = filter.tables !== undefined || filter.events !== undefined
+    const isFiltered = (filter.tables !== undefined || filter.events !== undefined) && filter.isOpen !== true
     let bytes = 0
     let lost = 0
     const changes: DecodedChange[] = []

@@ -20,7 +20,7 @@ export interface DatabaseFiles {
   /** Of the database: log and checkpoints are folders in it. */
   readonly directory: string
   readonly databaseId: Uint8Array
-  /** Grows when files have been rewritten: what was read of them before is not read on. */
+  /** Grows when files have been rewritten. */
   rewritten?: number
 }
 
@@ -93,7 +93,8 @@ export class LogFollower {
   #isInside: boolean
   #reader: LogReader | undefined
   #fileDecoder: FrameDecoder | undefined
-  #rewritten = 0
+  /** Erasures that memory and files had seen when it read last. */
+  #erasures = 0
   /** The frame that has been read in part. */
   #cursor: FrameCursor | undefined
   #isAtEnd = false
@@ -135,6 +136,7 @@ export class LogFollower {
     const { frames, durable } = this.#options
     const upTo = durable()
     this.#isAtEnd = false
+    this.#forgetErased()
     if (!this.#drain(max, into)) return true
     while (into.length < max && this.#firstWanted <= upTo) {
       const counter = this.#counter ?? this.#findInRing()
@@ -168,16 +170,46 @@ export class LogFollower {
 
   /** Transactions from the files; resolves when at least one was read, or nothing durable is left. */
   async readFiles(max: number, into: DecodedTransaction[]): Promise<void> {
-    const { disk, durable, catalog } = this.#options
+    const { disk } = this.#options
     if (disk === undefined) {
       throw SluiceError.of('HISTORY_GONE', 'The log of a database without a path holds the newest frames only, and these are gone: start from "now", or give the database a path.')
     }
     this.#isAtEnd = false
+    const known = { batch: this.#batch, index: this.#index, isInside: this.#isInside || this.#cursor !== undefined, count: into.length }
+    await this.#readFiles(disk, max, into)
+    if (this.#erasures === this.#erasuresNow) return
+    // Files were rewritten under it: what it has read may be of before.
+    into.length = known.count
+    this.#batch = known.batch
+    this.#index = known.index
+    this.#isInside = known.isInside
+    this.#cursor = undefined
+    this.leaveFiles()
+    await this.readFiles(max, into)
+  }
+
+  get #erasuresNow(): number {
+    const { frames, disk } = this.#options
+    return frames.erasures + (disk?.rewritten ?? 0)
+  }
+
+  /** Frames and files that were read before an erasure are not read on. */
+  #forgetErased(): void {
+    const now = this.#erasuresNow
+    if (this.#erasures === now) return
+    this.#erasures = now
+    this.leaveFiles()
+    if (this.#cursor === undefined) return
+    this.#cursor = undefined
+    this.#counter = undefined
+    this.#isInside = true
+  }
+
+  async #readFiles(disk: DatabaseFiles, max: number, into: DecodedTransaction[]): Promise<void> {
+    const { durable, catalog } = this.#options
+    this.#forgetErased()
     if (!this.#drain(max, into) || into.length >= max) return
     const storage = logOf(disk)
-    const { rewritten = 0 } = disk
-    if (this.#rewritten !== rewritten) this.leaveFiles()
-    this.#rewritten = rewritten
     this.#reader ??= LogReader.readFrom(storage, { databaseId: disk.databaseId, batch: this.#firstWanted })
     this.#fileDecoder ??= this.#decoder
     // What is durable in memory may not be in the files yet; it is in the ring until it is.

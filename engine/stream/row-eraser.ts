@@ -4,7 +4,7 @@
  * Images are laid out as rows in a scratch region, as for decoding (store/row-image.ts), changed there, and written as images again.
  */
 import type { LoggedTable } from '../schema/catalog.js'
-import { type ErasedTable, mentions, type Subject } from '../schema/erasure-plan.js'
+import { type ErasedTable, type ErasurePlan, type Redaction, redacted, type Subject } from '../schema/erasure-plan.js'
 import type { TableDescriptor } from '../schema/descriptor.js'
 import { type ColumnLayout, layoutOf, rowHeaderWords, type RowLayout } from '../schema/row-layout.js'
 import type { LaneLog } from '../shared/lane-log.js'
@@ -26,9 +26,12 @@ export class RowEraser {
   readonly name: string
   /** Rows of the subject stay, without some of their values. */
   readonly blanks: boolean
+  /** By column: of two rows of an update each has its own. */
+  readonly redacts: boolean
   readonly layout: RowLayout
   readonly #subjectColumns: readonly number[]
-  readonly #searchColumns: readonly number[]
+  readonly #redactions: readonly Redaction[]
+  readonly #plan: ErasurePlan
   readonly #blank: readonly ColumnLayout[]
   readonly #length = { bytes: 0 }
   #memory = scratch(scratchWordsMin)
@@ -37,19 +40,21 @@ export class RowEraser {
   #beforeAt = 0
 
   /** Undefined: the table has none of the columns that say whose a row is. */
-  static of(table: LoggedTable, erased: ErasedTable): RowEraser | undefined {
+  static of(table: LoggedTable, erased: ErasedTable, plan: ErasurePlan): RowEraser | undefined {
     const descriptor: TableDescriptor = { name: table.name, columns: table.columns, key: [0], partition: 'global', ordered: false, indexes: [] }
-    const eraser = new RowEraser(descriptor, erased)
-    return eraser.#subjectColumns.length + eraser.#searchColumns.length === 0 ? undefined : eraser
+    const eraser = new RowEraser(descriptor, erased, plan)
+    return eraser.#subjectColumns.length + eraser.#redactions.length === 0 ? undefined : eraser
   }
 
-  private constructor(descriptor: TableDescriptor, { name, subject, blank, search = [] }: ErasedTable) {
+  private constructor(descriptor: TableDescriptor, { name, subject, blank, redact = [] }: ErasedTable, plan: ErasurePlan) {
     this.name = name
     this.layout = layoutOf(descriptor)
     const named = (names: readonly string[]): readonly ColumnLayout[] => this.layout.columns.filter((column) => names.includes(column.descriptor.name))
     this.#subjectColumns = named(subject).map(({ ordinal }) => ordinal)
-    this.#searchColumns = named(search).map(({ ordinal }) => ordinal)
-    this.blanks = blank !== undefined
+    this.#plan = plan
+    this.#redactions = redact.filter(({ column }) => named([column]).length > 0)
+    this.redacts = redact.length > 0
+    this.blanks = this.redacts || blank !== undefined
     this.#blank = named(blank ?? [])
     this.#codec = new RowCodec(this.layout, this.#memory)
   }
@@ -69,17 +74,25 @@ export class RowEraser {
   isOf(which: 'after' | 'before', subject: Subject): boolean {
     const row = this.#rowOf(which)
     const { readers } = this.#codec
-    return this.#subjectColumns.some((ordinal) => readers[ordinal]!(row) === subject) || this.#searchColumns.some((ordinal) => mentions(readers[ordinal]!(row), subject))
+    return this.#subjectColumns.some((ordinal) => readers[ordinal]!(row) === subject) || this.#redacted(row).length > 0
   }
 
   /** Columns that are to be blank become null, or zero where an older layout had no null for them. */
   blank(which: 'after' | 'before'): void {
     const { i32 } = this.#memory
-    const start = this.#rowOf(which) * 2
-    for (const column of this.#blank) {
+    const row = this.#rowOf(which)
+    const start = row * 2
+    for (const column of this.redacts ? this.#redacted(row) : this.#blank) {
       i32.fill(0, start + column.at, start + column.at + cellInts(column))
       if (column.nullAt >= 0) i32[start + column.nullAt] = i32[start + column.nullAt]! | column.nullBit
     }
+  }
+
+  #redacted(row: number): readonly ColumnLayout[] {
+    if (!this.redacts) return []
+    const { columns } = this.layout
+    const names = redacted(this.#plan, this.#redactions, (name) => this.#codec.readers[columns.findIndex(({ descriptor }) => descriptor.name === name)]!(row))
+    return columns.filter(({ descriptor }) => names.includes(descriptor.name))
   }
 
   /** Both rows that were laid are one. */

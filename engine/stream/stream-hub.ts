@@ -37,6 +37,7 @@ export interface HubParts<Value> {
   open(filter: FrameFilter, after: LogPlace, sinceMs: number | undefined): LogFollower
   /** What subscribers get. Made once for each distinct filter. */
   shape(selection: Selection): Value
+  placeOf(value: Value): LogPlace
 }
 
 export class StreamHub<Value> implements SubscriptionHost<Value> {
@@ -252,6 +253,11 @@ export class StreamHub<Value> implements SubscriptionHost<Value> {
       this.#stopTimer = undefined
       for (const look of [...this.#watchers]) look()
     })
+  }
+
+  /** An erasure has ended. */
+  reread(): void {
+    for (const subscription of [...this.#open]) subscription.reread(this.#parts.placeOf)
   }
 
   /** Everything reads what is left and ends: the database closes. */

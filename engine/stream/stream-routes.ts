@@ -53,8 +53,15 @@ export class StreamRoutes<Subscriber> {
   readonly #met: Route<Subscriber>[] = []
 
   constructor() {
-    const wants = (names: ReadonlyMap<string, unknown>) => ({ has: (name: string) => this.#open.size > 0 || names.has(name) })
-    this.frames = { tables: wants(this.#tables), events: wants(this.#events), outcomes: false }
+    const open = this.#open
+    this.frames = {
+      tables: this.#tables,
+      events: this.#events,
+      outcomes: false,
+      get isOpen() {
+        return open.size > 0
+      },
+    }
   }
 
   get distinct(): number {

@@ -192,6 +192,21 @@ export class Subscription<Value> {
     return this.count >= this.#options.commits || this.#bytes >= limits.streamBufferBytesMax
   }
 
+  /** An erasure has ended: what waits here was read before it, and is read again. What comes out of an open view is as that shows it. */
+  reread(placeOf: (value: Value) => LogPlace): void {
+    const first = this.#values[this.#next]
+    if (first === undefined || this.isInSnapshot || this.#state === 'ended' || (this.#backlog !== undefined && this.#state === 'behind')) return
+    const { batch, index } = placeOf(first)
+    const wasLive = this.#state === 'live'
+    this.#clear()
+    this.#state = 'behind'
+    if (wasLive) this.#host.leave(this)
+    this.#follower?.close()
+    this.#follower = undefined
+    this.#seen = index === 0 ? { batch: batch - 1, index: endOfBatch } : { batch, index: index - 1 }
+    this.onNews()
+  }
+
   // ── behind ────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Reads the log until there is something to take, or it is live. The buffer is empty. One call at a time. */

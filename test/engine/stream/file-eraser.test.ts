@@ -18,7 +18,7 @@ import { programOf } from '../../support/inside.js'
 import { randomOf, type Random } from '../../support/random.js'
 
 const ann = 'ann-5k2j@example.org'
-const plan = erasurePlan(programOf(application), ann)
+const plan = erasurePlan(programOf(application), ann)!
 
 interface Disk {
   readonly log: MemoryLogStorage

@@ -104,6 +104,15 @@ const isReplaced = (column: ColumnLayout): string => {
   return `(ints[at + ${word >>> 5}] & ${1 << (word & 31)}) !== 0`
 }
 
+/**
+ * Whether a column has another value than the row after. The word of its null bit is that of other columns too, and may differ for one of
+ * them: a long value that was not replaced is the one of the row after then, and stands nowhere else.
+ */
+function isOld(column: ColumnLayout): string {
+  const n = column.ordinal
+  return column.isVar ? `${differs(column)} && (${isReplaced(column)} || (h${n} & ${lengthMask}) <= ${inlineBytesMax})` : differs(column)
+}
+
 export function compileImageReader(layout: RowLayout): ImageReader {
   const { columns, vars } = layout
   const words = layout.words - rowHeaderWords
@@ -143,7 +152,7 @@ export function compileImageReader(layout: RowLayout): ImageReader {
       `h${column.ordinal} = i32[${placeOf(column)}]; o${column.ordinal} = ${placeOf(column) * 4 + 4}`,
       '}',
     ]),
-    `return { ${fields((column) => `${differs(column)} ? ${expression(column)} : after[${JSON.stringify(column.descriptor.name)}]`)} }`,
+    `return { ${fields((column) => `${isOld(column)} ? ${expression(column)} : after[${JSON.stringify(column.descriptor.name)}]`)} }`,
     '}',
     'return { readAfter, readBefore }',
   ].join('\n')

@@ -51,7 +51,11 @@ export function rangesOf(access: RangeAccess, table: TableDescriptor, slots: Slo
   const high = boundOf(access.high)
   if (low === 'nothing' || high === 'nothing') return []
   const start = cursor === undefined ? undefined : placeOf(access, table, prefix, cursor)
-  if (start === undefined) return between(access, prefix, low, high)
+  if (start === undefined) {
+    const all = between(access, prefix, low, high)
+    // The order of a page is another one than the tree's to its end: rows from before the page are read, too, and do not count.
+    return cursor === undefined ? all : all.map(({ range }) => ({ range, mayBeCut: false }))
+  }
   // The row after which a page begins was found by the same conditions, so it is the closer bound on its side.
   const place: Bound = { values: start, isOpen: true }
   const beyond = isReverse ? between(access, prefix, low, place) : between(access, prefix, place, high)

@@ -1,5 +1,5 @@
 /** Pages by key: rows that stay are met once each, whatever comes, goes and moves between one page and the next. */
-import { and, asc, column as c, desc, eq, gte, select, type Database, type Query } from 'sluicedb'
+import { and, app, asc, column as c, desc, eq, gte, select, service, table, type Database, type Query } from 'sluicedb'
 import { expect, test } from 'vitest'
 import queryApp, { openCustomer, richest, shop, spent } from '../support/apps/query-app.js'
 import { openFor, thrown } from '../support/fixture.js'
@@ -69,4 +69,19 @@ test('a page needs an order, all of it in the row, and a row', async () => {
   expect(db.query(spent, { city: 'Bern' }, { after: { id: 'a', orders: 1, total: 1, mean: 1 } })).toEqual([])
   const groups = select(customer).params({ least: c.int() }).where((row, p) => and(gte(row.credit, p.least))).groupBy((row) => row.city).columns((row) => ({ city: row.city })).orderBy((row) => row.city)
   expect(db.query(groups, { least: 0 }, { after: { city: 'Aarau' } })).toEqual([{ city: 'Bern' }])
+})
+
+test('pages by a key come whole, also by an index that goes on behind it (seed 2004678718 of the random queries)', async () => {
+  const thing = table({ columns: { id: c.int(), n: c.int() }, key: ['id'], indexes: { byBoth: { on: ['id', 'n'], range: true } } })
+  const shelf = service('shelf', { tables: { thing } })
+  const put = shelf.procedure('put', { input: { id: c.int() }, partition: (it) => it.id }, (tx, { id }) => void tx.db.thing.insert({ id, n: 10 - id }))
+  const db = await openFor(app(import.meta.url, [shelf]), { partitions: 2 })
+  for (let id = 0; id < 8; id += 1) await db.call(put, { id })
+  const page = select(thing).orderBy((row) => row.id).limit(3)
+  const met: number[] = []
+  for (let after: { readonly id: number; readonly n: number } | undefined, rows = db.query(page); rows.length > 0; rows = db.query(page, {}, { after })) {
+    met.push(...rows.map(({ id }) => id))
+    after = rows.at(-1)
+  }
+  expect(met).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
 })

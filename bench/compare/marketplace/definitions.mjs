@@ -3,7 +3,7 @@ const compiled = new URL('../../../dist/', import.meta.url)
 const load = (path) => import(new URL(path, compiled).href)
 
 const { services } = await load('bench/workloads/marketplace/services.js')
-const { serviceDefinitions } = await load('bindings/service/service.js')
+const { serviceDefinitions } = await load('bindings/service/service-definition.js')
 const { procedureDefinitions } = await load('bindings/service/procedure.js')
 const { SluiceError } = await load('engine/base/errors.js')
 export const { openEntries, openOrders } = await load('bench/workloads/marketplace/seller.js')

@@ -328,7 +328,10 @@ export class ConsumerGroup {
   async #goOn(lane: Lane, place: ConsumerPlace): Promise<void> {
     const life = this.#life
     try {
-      await this.#record.keep(place) // C2
+      while (!(await this.#record.keepPassed(place))) { // C2
+        if (life !== this.#life || this.#pump.isClosed) return
+        await new Promise<void>((resolve) => void this.#pump.later(limits.consumerMarkMs, resolve))
+      }
       const found = this.#record.commitOf(place)
       const value = this.#record.parked.get(lane.key)?.value
       const transaction = found?.transaction ?? (await this.#parts.readAgain(this.settings.filter, place))

@@ -125,6 +125,16 @@ export class ConsumerRecord {
     while (this.#marking !== undefined) await this.#marking
   }
 
+  /**
+   * The same for a delivery that the cursor has passed: resolves when the mark that is durable names it. Until then a checkpoint, which
+   * knows nothing but the mark, would let go of ids that are recorded behind it.
+   */
+  async keepPassed(place: ConsumerPlace): Promise<boolean> {
+    await this.keep(place)
+    const text = placeText(place)
+    return this.#mark.kept.some((one) => placeText(one) === text) || (await this.note(() => this.#mark))
+  }
+
   // ── parking ───────────────────────────────────────────────────────────────────────────────────────────
 
   /** Parks a delivery, or parks it again. Resolves when that is durable. */

@@ -278,6 +278,37 @@ test('what is parked is there after a restart and a checkpoint, with what its ca
   expect(numbers(second, 'total').sort()).toEqual([0, 0, 0, 1, 2])
 })
 
+test('what came behind a parked commit and makes its first call when it goes on has its effect once, whatever checkpoint comes (seed 1984248145 of the model)', async () => {
+  const path = await newFolder()
+  const options = { path, durability: 'os' as const, retention: { bytes: 0 } }
+  let broken = 0
+  const asked = { events, key: customerOf, redelivery: quick }
+  const handle = async (commit: { events: readonly { payload: { customer: string; n: number } }[] }, delivery: Delivery) => {
+    const { customer, n } = commit.events[0]!.payload
+    if (n === broken && n === 0) throw new Error('before its effect')
+    await delivery.call(note, { customer, n })
+    if (n === broken) throw new Error('behind its effect')
+  }
+  const first = await openOnce(consumersApp, options)
+  const early = await first.consumer('goes', asked, handle)
+  await orders(first, 'ann', 0, 2)
+  await idle(early)
+  await early.close() // its mark has passed both, and neither has made a call
+  const again = await first.consumer('goes', asked, handle)
+  broken = 1
+  expect(await again.unpark('ann')).toBe(true)
+  await until(() => first.consumers.parked('goes', { state: 'parked' }).some(({ attempts }) => attempts === 3), 'the second one is parked by itself')
+  for (let n = 0; n < 2; n += 1) await first.checkpoint()
+  await first.close()
+
+  broken = -1
+  const second = await openFor(consumersApp, options)
+  const late = await second.consumer('goes', asked, handle)
+  expect(await late.unpark('ann')).toBe(true)
+  await until(() => second.consumers.parked('goes').length === 0, 'nothing is parked')
+  expect(numbers(second, 'ann')).toEqual([0, 1])
+})
+
 test('a consumer that is deleted leaves nothing: neither cursor, nor parked commits, nor ids', async () => {
   const path = await newFolder()
   const options = { path, durability: 'os' as const }

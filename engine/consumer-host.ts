@@ -10,13 +10,13 @@ import { ConsumerErasure } from './consumer-erasure.js'
 import { ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState } from './consumer-group.js'
 import { dropParked, marksIn, noteMark } from './consumer-record.js'
 import type { Engine } from './database.js'
-import { readOn } from './log-pump.js'
+import { followLog, neededAfter, readOn } from './log-pump.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import type { ErasurePlan } from './schema/erasure-plan.js'
 import { type ConsumerMark, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { allRecords, type DecodedTransaction, type FrameFilter } from './stream/frame-decoder.js'
 import type { StreamFilter } from './stream/stream-filter.js'
-import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
+import type { DatabaseFiles, LogFollower } from './stream/log-follower.js'
 
 export interface ConsumerHostParts {
   readonly engine: Engine
@@ -107,24 +107,11 @@ export class ConsumerHost {
 
   /** What each has noted: the log is kept from there, up to a bound (R60). */
   get held(): readonly { readonly name: string; readonly batch: number }[] {
-    return this.names.map((name) => {
-      const { batch, index } = this.markOf(name)!
-      return { name, batch: index === endOfBatch ? batch : batch - 1 }
-    })
+    return this.names.map((name) => ({ name, batch: neededAfter(this.markOf(name)!) }))
   }
 
-  follow(filter: FrameFilter, { batch, index }: HandlerCursor): LogFollower {
-    const { engine, catalog, disk } = this.#parts
-    return new LogFollower({
-      frames: engine.parts.frames,
-      catalog,
-      disk,
-      durable: () => engine.durable,
-      written: () => engine.parts.control.written,
-      filter,
-      afterBatch: batch,
-      afterIndex: index === endOfBatch ? -1 : index,
-    })
+  follow(filter: FrameFilter, cursor: HandlerCursor): LogFollower {
+    return followLog(this.#parts, filter, cursor)
   }
 
   /** Erases, while nothing of the subject's that consumers have in memory is handed out or parked. One erasure at a time. */

@@ -14,7 +14,8 @@ import { cursorName } from './schema/descriptor.js'
 import { cursorId, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { outcomeTableName } from './sequencer/outcome-table.js'
 import type { FrameFilter } from './stream/frame-decoder.js'
-import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
+import type { DatabaseFiles, LogFollower } from './stream/log-follower.js'
+import { followLog, neededAfter } from './log-pump.js'
 
 export interface HandlerHostParts {
   readonly engine: Engine
@@ -43,7 +44,7 @@ export class HandlerHost {
     await Promise.all(handlers.map(({ name }, n) => (known[n] === undefined ? noteCursor(engine, cursorProcedure, name, now) : undefined)))
     const host = new HandlerHost(
       handlers.map((handler, n) => {
-        const follow = (filter: FrameFilter, after: HandlerCursor): LogFollower => followerOf(parts, filter, after)
+        const follow = (filter: FrameFilter, after: HandlerCursor): LogFollower => followLog(parts, filter, after)
         return new HandlerQueue({ engine, handler, procedure: ordinalOf(handler.name), cursorProcedure, cursor: known[n] ?? now, follow, onFailure })
       }),
     )
@@ -57,27 +58,13 @@ export class HandlerHost {
 
   /** What each has seen and noted: the log is kept from there (R60). */
   get held(): readonly { readonly name: string; readonly batch: number }[] {
-    // A batch that was seen in part is needed whole.
-    return this.#queues.map(({ name, cursor }) => ({ name, batch: cursor.index === endOfBatch ? cursor.batch : cursor.batch - 1 }))
+    return this.#queues.map(({ name, cursor }) => ({ name, batch: neededAfter(cursor) }))
   }
 
   /** Nothing new is handed in; what is in flight ends. */
   close(): void {
     for (const queue of this.#queues) queue.close()
   }
-}
-
-function followerOf({ engine, catalog, disk }: HandlerHostParts, filter: FrameFilter, { batch, index }: HandlerCursor): LogFollower {
-  return new LogFollower({
-    frames: engine.parts.frames,
-    catalog,
-    disk,
-    durable: () => engine.durable,
-    written: () => engine.parts.control.written,
-    filter,
-    afterBatch: batch,
-    afterIndex: index === endOfBatch ? -1 : index,
-  })
 }
 
 /** The cursor that is durable, if there is one, with its mark. */

@@ -3,8 +3,10 @@
  * time, and waits without keeping the process alive.
  */
 import type { Engine, Follower } from './database.js'
-import type { DecodedTransaction } from './stream/frame-decoder.js'
-import type { LogFollower } from './stream/log-follower.js'
+import type { LoggedCatalog } from './schema/catalog.js'
+import { endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
+import type { DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
+import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
 
 export class LogPump implements Follower {
   readonly #engine: Engine
@@ -81,6 +83,30 @@ export class LogPump implements Follower {
     }
   }
 }
+
+/** What a follower of the log is made of, of an open database. */
+export interface FollowedLog {
+  readonly engine: Engine
+  readonly catalog: LoggedCatalog
+  readonly disk: DatabaseFiles | undefined
+}
+
+/** Reads what comes after a cursor. */
+export function followLog({ engine, catalog, disk }: FollowedLog, filter: FrameFilter, { batch, index }: HandlerCursor): LogFollower {
+  return new LogFollower({
+    frames: engine.parts.frames,
+    catalog,
+    disk,
+    durable: () => engine.durable,
+    written: () => engine.parts.control.written,
+    filter,
+    afterBatch: batch,
+    afterIndex: index === endOfBatch ? -1 : index,
+  })
+}
+
+/** The log is needed behind this batch: one that was seen in part is needed whole. */
+export const neededAfter = ({ batch, index }: HandlerCursor): number => (index === endOfBatch ? batch : batch - 1)
 
 /** Reads on, at most about `max` transactions. False: nothing came of it, for what is behind is not in the files yet; the next advance finds it. */
 export async function readOn(follower: LogFollower, max: number, into: DecodedTransaction[]): Promise<boolean> {

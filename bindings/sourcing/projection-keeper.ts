@@ -10,7 +10,7 @@
  */
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
-import { type AbortLike, type Engine, LogFollower, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
+import { type AbortLike, endOfBatch, type Engine, followLog, type LogFollower, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
 import { type ReadSource, TableReader } from '../../query/index.js'
 import { formatPosition, type Position, positionParts } from '../position.js'
 import { shown } from '../schema/definition.js'
@@ -352,19 +352,12 @@ export class ProjectionKeeper {
   }
 }
 
-function followerOf({ engine, catalog, disk }: OpenEngine, { events, changes }: ProjectionProgram, { batch, index, items }: ProjectionCursor): LogFollower {
-  const isInside = items !== allItems // the rest of a transaction is wanted, so it is read whole
-  const isFirst = isInside && index === 0
-  return new LogFollower({
-    frames: engine.parts.frames,
-    catalog,
-    disk,
-    durable: () => engine.durable,
-    written: () => engine.parts.control.written,
-    filter: { tables: new Set(changes.filter((name) => name !== '')), events: new Set(events.filter((name) => name !== '')), outcomes: false },
-    afterBatch: isFirst ? batch - 1 : batch,
-    afterIndex: isFirst || index === allItems ? -1 : isInside ? index - 1 : index,
-  })
+function followerOf(open: OpenEngine, { events, changes }: ProjectionProgram, { batch, index, items }: ProjectionCursor): LogFollower {
+  const filter = { tables: new Set(changes.filter((name) => name !== '')), events: new Set(events.filter((name) => name !== '')), outcomes: false }
+  if (index === allItems) return followLog(open, filter, { batch, index: endOfBatch })
+  if (items === allItems) return followLog(open, filter, { batch, index })
+  // The rest of a transaction is wanted, so it is read whole.
+  return followLog(open, filter, index === 0 ? { batch: batch - 1, index: endOfBatch } : { batch, index: index - 1 })
 }
 
 function positionOf({ batch, index }: ProjectionCursor, engine: Engine): Position {

@@ -207,7 +207,7 @@ function stepProcedure(definition: ProjectionDefinition): ProcedureDefinition {
     partition: undefined,
     partitions: undefined,
     readonly: false,
-        isolation: 'serializable',
+    isolation: 'serializable',
     run: (tx: StepTx, { step }: { readonly step: StepInput }) => doStep(definition, tx, step),
     handle: undefined,
   }

@@ -129,6 +129,8 @@ export class ConsumerGroup {
   readonly #lanes = new Map<string, Lane>()
   /** What waits in them must be parked, and there is no room. */
   readonly #stuck = new Set<Lane>()
+  /** Places of what was parked in an earlier life and has come to its end before the log was read as far: none of it is delivered again. */
+  readonly #doneAhead = new Set<string>()
   /** Nobody can take them now: no member, or it is paused. */
   #unassigned: ConsumerDelivery[] = []
   #reached: HandlerCursor
@@ -269,7 +271,8 @@ export class ConsumerGroup {
     const { batch, index } = transaction
     const { mark } = this.#record
     const place = { epoch: mark.epoch, batch, index }
-    const isKnown = this.#record.states.has(placeText(place)) // parked, and the mark had not moved
+    const text = placeText(place)
+    const isKnown = this.#record.states.has(text) || this.#doneAhead.delete(text) // parked, and the mark had not moved
     let key = oneKey
     let failure: unknown
     try {
@@ -337,7 +340,7 @@ export class ConsumerGroup {
       const transaction = found?.transaction ?? (await this.#parts.readAgain(this.settings.filter, place))
       if (life !== this.#life || this.#pump.isClosed) return
       if (transaction === undefined) {
-        await this.#record.remove(place)
+        await this.#removeParked(place)
         if (life !== this.#life || this.#pump.isClosed) return
         lane.isBusy = false
         this.#serve(lane)
@@ -474,7 +477,7 @@ export class ConsumerGroup {
   async #finish(lane: Lane, delivery: ConsumerDelivery): Promise<void> {
     if (delivery.isParked) {
       try {
-        await this.#record.remove(delivery.place)
+        await this.#removeParked(delivery.place)
       } catch (error) {
         this.#stop(error)
         return
@@ -482,6 +485,11 @@ export class ConsumerGroup {
     }
     this.#leave(lane, delivery)
     this.#serveStuck()
+  }
+
+  async #removeParked(place: ConsumerPlace): Promise<void> {
+    if (isBehind(this.#deliveries.at(-1)?.place ?? this.#reached, place)) this.#doneAhead.add(placeText(place))
+    await this.#record.remove(place)
   }
 
   /** There is room where something was parked. */
@@ -645,7 +653,7 @@ export class ConsumerGroup {
         : this.#record.states.has(placeText(what.place)) ? [{ epoch: 0, ...what.place }] : []
     // What was told to go on is on its way: it ends by itself.
     const some = places.filter((place) => this.#record.states.get(placeText(place)) !== 'released')
-    await Promise.all(some.map((place) => this.#record.remove(place)))
+    await Promise.all(some.map((place) => this.#removeParked(place)))
     for (const lane of [...this.#lanes.values()]) this.#serve(lane)
     this.#serveStuck()
     this.#pump.advance()
@@ -672,6 +680,7 @@ export class ConsumerGroup {
       for (const seat of this.#seats) seat.ready.length = 0
       this.#lanes.clear()
       this.#stuck.clear()
+      this.#doneAhead.clear()
       this.#reached = to
       this.#doneSinceMark = 0
       this.#stopped = undefined

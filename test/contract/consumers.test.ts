@@ -309,6 +309,39 @@ test('what came behind a parked commit and makes its first call when it goes on 
   expect(numbers(second, 'ann')).toEqual([0, 1])
 })
 
+test('what was parked and came to its end before the log was read as far again is not delivered again (seed 1001 of the model)', async () => {
+  const path = await newFolder()
+  const options = { path, durability: 'os' as const }
+  let gate = (): void => undefined
+  const opened = new Promise<void>((resolve) => (gate = resolve))
+  const delivered: string[] = []
+  const first = await openOnce(consumersApp, options)
+  const asked = { events, key: customerOf, redelivery: quick }
+  const early = await first.consumer('goes', asked, async (commit) => {
+    const { customer } = commit.events[0]!.payload
+    if (customer === 'ann') await opened // the mark stays before both
+    throw new Error('not now')
+  })
+  await orders(first, 'ann', 0, 1)
+  await orders(first, 'bob', 0, 2)
+  await until(() => early.inspect().parked === 2, 'both of bob are parked')
+  await early.pause()
+  gate()
+  await first.close()
+
+  const second = await openFor(consumersApp, options)
+  const late = await second.consumer('goes', asked, (commit) => void delivered.push(`${commit.events[0]!.payload.customer} ${commit.events[0]!.payload.n}`))
+  expect(late.inspect().isPaused).toBe(true)
+  const [one] = late.parked()
+  expect(await late.discard({ position: one!.position })).toBe(1)
+  await late.resume()
+  await idle(late)
+  expect(delivered).toEqual(['ann 0'])
+  expect(await late.unpark('bob')).toBe(true)
+  await until(() => late.inspect().parked === 0, 'nothing is parked')
+  expect(delivered).toEqual(['ann 0', 'bob 1'])
+})
+
 test('a consumer that is deleted leaves nothing: neither cursor, nor parked commits, nor ids', async () => {
   const path = await newFolder()
   const options = { path, durability: 'os' as const }

@@ -14,16 +14,23 @@ export interface ReadSource {
   lease(): { readonly view: SnapshotView; readonly end: () => void }
 }
 
+const ordinals = new WeakMap<TableStore, ReadonlyMap<string, number>>()
+
+/** Of columns, by name. */
+function ordinalsOf(table: TableStore): ReadonlyMap<string, number> {
+  let found = ordinals.get(table)
+  if (found === undefined) ordinals.set(table, (found = new Map(table.descriptor.columns.map(({ name }, n) => [name, n]))))
+  return found
+}
+
 export class TableReader implements Iterable<PlainRow> {
   readonly index: Readonly<Record<string, IndexReader | UniqueIndexReader>>
   readonly #source: ReadSource
   readonly #table: TableStore
-  readonly #columns: ReadonlyMap<string, number>
 
   constructor(source: ReadSource, table: TableStore) {
     this.#source = source
     this.#table = table
-    this.#columns = new Map(table.descriptor.columns.map((column, n) => [column.name, n]))
     const readers = Object.create(null) as Record<string, IndexReader | UniqueIndexReader>
     for (const plan of table.trees) if (plan.name !== '') readers[plan.name] = plan.unique ? new UniqueIndexReader(source, table, plan) : new IndexReader(source, table, plan)
     this.index = Object.freeze(readers)
@@ -34,9 +41,9 @@ export class TableReader implements Iterable<PlainRow> {
   }
 
   value(key: unknown, column: string): unknown {
-    const ordinal = this.#columns.get(column)
+    const ordinal = ordinalsOf(this.#table).get(column)
     if (ordinal === undefined) {
-      throw SluiceError.of('INVALID_USE', `"${this.#table.name}" has no column "${String(column)}"; it has ${[...this.#columns.keys()].join(', ')}.`)
+      throw SluiceError.of('INVALID_USE', `"${this.#table.name}" has no column "${String(column)}"; it has ${[...ordinalsOf(this.#table).keys()].join(', ')}.`)
     }
     return this.#source.view().value(this.#table, key, ordinal)
   }

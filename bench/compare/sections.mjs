@@ -3,6 +3,7 @@
  * said in the title: a store that loses data is never shown beside one that does not without its name saying so.
  */
 import { smallBankSections } from './sections-smallbank.mjs'
+import { streamSections } from './sections-streams.mjs'
 import { tpccSections } from './sections-tpcc.mjs'
 import { ycsbSections } from './sections-ycsb.mjs'
 
@@ -12,6 +13,7 @@ export function sections(modules, parameters) {
     ...tpccSections(modules, parameters),
     ...smallBankSections(modules, parameters),
     ...ycsbSections(modules, parameters),
+    ...streamSections(modules, parameters),
   ]
 }
 

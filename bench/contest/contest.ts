@@ -55,6 +55,7 @@ export const modules = {
   plain: compareModule('plain.mjs'),
   redis: compareModule('redis.mjs'),
   postgres: compareModule('postgres.mjs'),
+  nats: compareModule('nats.mjs'),
 } as const
 
 /** What a plan calls its length. */

@@ -16,6 +16,7 @@ import { smallBankDigest, SmallBankWitness } from '../workloads/smallbank-witnes
 import { newFields, rowKey, ycsbKinds, ycsbPlan, type YcsbPlan, type YcsbSettings } from '../workloads/ycsb-plan.js'
 import { fieldNames, fieldText, modifiedText } from '../workloads/ycsb-text.js'
 import { ycsbDigest, YcsbWitness } from '../workloads/ycsb-witness.js'
+import { eventOf, eventPlan, type EventPlan, eventsDigest, type EventSettings, EventWitness } from '../workloads/event-plan.js'
 import { loadDigest, readDigest, rowPlan, rowsDigest, sumDigest, wideRow } from '../workloads/row-plan.js'
 import type { RowPlan, RowSettings } from '../workloads/row-plan.js'
 import { accountRow, bankDigest, transferDigest, transferPlan } from '../workloads/transfer-plan.js'
@@ -32,6 +33,7 @@ export type Workload =
   | { readonly kind: 'tpcc'; readonly settings: TpccSettings }
   | { readonly kind: 'ycsb'; readonly settings: YcsbSettings }
   | { readonly kind: 'smallbank'; readonly settings: SmallBankSettings }
+  | { readonly kind: 'events'; readonly settings: EventSettings }
 
 /**
  * The rows that contestants load and the fingerprints of what they hold: handed over, so that peers import nothing of
@@ -42,6 +44,7 @@ export const workloadData = {
   tpcc: { Population, tpccInput, transactionKinds, lastName, tallyOf, tpccDigest },
   ycsb: { YcsbWitness, ycsbKinds, rowKey, newFields, fieldNames, fieldText, modifiedText },
   smallBank: { SmallBankWitness, smallBankKinds, customerRow },
+  events: { EventWitness, eventOf },
 } as const
 
 export type Task = Plan & {
@@ -56,6 +59,7 @@ export type Plan =
   | { readonly kind: 'tpcc'; readonly plan: TpccPlan }
   | { readonly kind: 'ycsb'; readonly plan: YcsbPlan }
   | { readonly kind: 'smallbank'; readonly plan: SmallBankPlan }
+  | { readonly kind: 'events'; readonly plan: EventPlan }
 
 export interface Player {
   /** Does the operations `first` to `first + count` of the plan. The clock runs for the whole of it. */
@@ -90,6 +94,8 @@ export function planOf(workload: Workload): Plan {
       return { kind: 'ycsb', plan: ycsbPlan(workload.settings) }
     case 'smallbank':
       return { kind: 'smallbank', plan: smallBankPlan(workload.settings) }
+    case 'events':
+      return { kind: 'events', plan: eventPlan(workload.settings) }
   }
 }
 
@@ -108,5 +114,7 @@ export function expectedDigest(plan: Plan, count: number): string {
       return ycsbDigest(plan.plan, count)
     case 'smallbank':
       return smallBankDigest(plan.plan, count)
+    case 'events':
+      return eventsDigest(count)
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Our side of the contests (contestant.ts): transfers, reads and loads; YCSB, SmallBank and TPC-C are in files beside this one. The options
+ * Our side of the contests (contestant.ts): transfers, reads and loads; YCSB, SmallBank, TPC-C and events are in files beside this one. The options
  * choose how the database is opened and how it is called, never what is done:
  *
  *   file     on disk with fsync, else in memory            workers    0: everything on the caller's thread
@@ -21,6 +21,7 @@ import textApp, { openTextAccount, textBank, transferText } from '../workloads/t
 import intApp, { transfer, transferPlaced } from '../workloads/transfer.js'
 import { workloadData, type Contestant, type ContestantOptions, type Player, type Task } from './contestant.js'
 import { openFor } from './open-for.js'
+import { eventsToOne } from './sluicedb-events.js'
 import { smallBankCustomers } from './sluicedb-smallbank.js'
 import { tpcc } from './sluicedb-tpcc.js'
 import { ycsbRows } from './sluicedb-ycsb.js'
@@ -200,5 +201,5 @@ const loads: Contestant = async (task) => {
 }
 
 export const contestants: Readonly<Record<string, Contestant>> = {
-  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc,
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc, events: eventsToOne,
 }

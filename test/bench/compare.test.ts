@@ -40,13 +40,13 @@ async function play(section: Section, entries: readonly Entry[]): Promise<Standi
 }
 
 const everywhere = [modules.sluicedb, modules.plain] as readonly string[]
-const workloads = all.filter(({ id }) => /^(tpcc|smallbank|transfer-durable|ycsb-(a-uniform|[a-f]-zipf|d))/.test(id))
+const workloads = all.filter(({ id }) => /^(tpcc|smallbank|transfer-durable|stream-rate|ycsb-(a-uniform|[a-f]-zipf|d))/.test(id))
 
 test('every workload has its section', () => {
   const ids = workloads.map(({ id }) => id)
   expect(ids).toEqual([
     'transfer-durable', 'tpcc-neworder', 'tpcc-neworder-memory', 'tpcc-mix', 'tpcc-mix-memory', 'smallbank', 'smallbank-hotspot',
-    'ycsb-a-uniform', 'ycsb-a-zipf', 'ycsb-b-zipf', 'ycsb-c-zipf', 'ycsb-d', 'ycsb-e-zipf', 'ycsb-f-zipf',
+    'ycsb-a-uniform', 'ycsb-a-zipf', 'ycsb-b-zipf', 'ycsb-c-zipf', 'ycsb-d', 'ycsb-e-zipf', 'ycsb-f-zipf', 'stream-rate',
   ])
 })
 
@@ -71,7 +71,7 @@ describe('who leaves out one operation is thrown out', () => {
 })
 
 describe('the other peers end there, too, or are skipped', () => {
-  const shown = ['transfer-durable', 'smallbank', 'tpcc-neworder', 'tpcc-mix', 'ycsb-a-zipf', 'ycsb-e-zipf', 'ycsb-f-zipf']
+  const shown = ['transfer-durable', 'smallbank', 'tpcc-neworder', 'tpcc-mix', 'ycsb-a-zipf', 'ycsb-e-zipf', 'ycsb-f-zipf', 'stream-latency', 'stream-rate']
   test.each(shown)('%s', async (id) => {
     const section = all.find((one) => one.id === id) as Section
     const others = section.entries.filter(({ module }) => !everywhere.includes(module))

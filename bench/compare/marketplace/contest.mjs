@@ -26,7 +26,7 @@ const quietMsMax = 120_000
 /** Skipped, with the reason, where the peer cannot play: it is never made up. */
 export async function marketplace(options) {
   const ours = await play(options, startOurs)
-  const peer = await import('./nats-server.mjs').then(({ version }) => {
+  const peer = await import('../peers/nats-server.mjs').then(({ version }) => {
     if (version === undefined) return { skipped: 'nats-server is not installed' }
     return import('./peer.mjs').then(({ startPeer }) => play(options, startPeer))
   }).catch((error) => {

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import { connect, JSONCodec } from 'nats'
 import { aborted, audienceOf, definitionOf, openEntries, openOrders, serviceNames, serviceOf } from './definitions.mjs'
-import { startServer } from './nats-server.mjs'
+import { startServer } from '../peers/nats-server.mjs'
 import { entryQueries, SqliteTable } from './sqlite-tables.mjs'
 
 const json = JSONCodec()

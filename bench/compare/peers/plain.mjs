@@ -2,6 +2,7 @@
  * Plain JavaScript: a `Map` of objects, or with `store: 'array'` arrays by number, changed in place. No isolation, no durability, no history, nothing to roll
  * back and nothing that another thread could read: not a database but the ceiling of the language.
  */
+import { eventsToOne } from './plain-events.mjs'
 import { smallBankCustomers } from './plain-smallbank.mjs'
 import { tpccWarehouses } from './plain-tpcc.mjs'
 import { ycsbRows } from './plain-ycsb.mjs'
@@ -105,5 +106,5 @@ function loads({ data }) {
 }
 
 export const contestants = {
-  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses,
+  transfer: transfers, read: reads, load: loads, ycsb: ycsbRows, smallbank: smallBankCustomers, events: eventsToOne, tpcc: tpccWarehouses,
 }

@@ -2,6 +2,7 @@
  * PostgreSQL (postgres-server.mjs says how it is started): stored procedures, serializable, one statement to and fro for a transaction,
  * `connections` of them (16), each with one statement under way, as `pg` does it. A transaction that failed to serialize is asked again.
  */
+import { eventsToOne } from './postgres-events.mjs'
 import { ask, connectionsPlay, insertRows, startServer } from './postgres-server.mjs'
 import { smallBankCustomers } from './postgres-smallbank.mjs'
 import { tpccWarehouses } from './postgres-tpcc.mjs'
@@ -45,4 +46,4 @@ async function transfers({ plan, data, directory, options }) {
   }
 }
 
-export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses }
+export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses, events: eventsToOne }

@@ -44,6 +44,8 @@ export async function startServer(directory, settings) {
   }
   return {
     connection,
+    /** One more of the same server. */
+    connect: () => connect(() => hasEnded),
     async pid() {
       return Number(/process_id:(\d+)/.exec(await connection.ask(['INFO', 'server']))[1])
     },

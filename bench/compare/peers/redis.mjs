@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { digestOfBank, openBank, transferCommand } from './redis-bank.mjs'
+import { eventsToOne } from './redis-events.mjs'
 import { pipelinedPlay, startDurable } from './redis-open.mjs'
 import { isRewriting } from './redis-server.mjs'
 import { smallBankCustomers } from './redis-smallbank.mjs'
@@ -55,4 +56,4 @@ async function transfers(task) {
   }
 }
 
-export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses }
+export const contestants = { transfer: transfers, ycsb: ycsbRows, smallbank: smallBankCustomers, tpcc: tpccWarehouses, events: eventsToOne }

@@ -1,9 +1,10 @@
 /** A nats-server of our own with JetStream in a directory: started, asked for its port, ended with us. */
 import { spawn, spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
+import { createConnection, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const program = 'nats-server'
+const startMsMax = 30_000
 /** Ends the server when its input ends, that is when our process has ended, however it did. */
 const guard = '"$@" & server=$!; echo $server; exec 2> /dev/null; cat > /dev/null; kill -9 $server; wait $server'
 
@@ -16,7 +17,7 @@ export async function startServer(directory) {
   const shell = spawn('sh', ['-c', guard, 'sh', program, ...flags], { stdio: ['pipe', 'pipe', 'inherit'] })
   const pid = await new Promise((resolve) => shell.stdout.once('data', (text) => resolve(Number(text))))
   const ended = new Promise((resolve) => shell.once('exit', resolve))
-  await sleep(300)
+  await listening(port)
   return {
     port,
     pid,
@@ -24,6 +25,16 @@ export async function startServer(directory) {
       shell.stdin.end()
       await ended
     },
+  }
+}
+
+async function listening(port) {
+  for (const deadline = Date.now() + startMsMax; ; await sleep(5)) {
+    const socket = createConnection(port, '127.0.0.1')
+    const isOpen = await new Promise((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)))
+    socket.destroy()
+    if (isOpen) return
+    if (Date.now() > deadline) throw new Error(`${program} did not begin to listen`)
   }
 }
 

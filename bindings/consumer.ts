@@ -1,10 +1,10 @@
 /** Durable consumers as users hold them: options, the handle of one member, and what a handler is given. */
 import { warn } from '../engine/base/environment-node.js'
-import { SluiceError } from '../engine/base/errors.js'
+import { codeOf, messageOf, SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import {
-  codeOf, type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type HandlerCursor, messageOf, type OpenEngine, type StreamFilter,
-  type ParkedRow, parkedTableName, type Program, keyValueOf, tableOf, textOfKey, transactionOf, type Verdict,
+  type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type HandlerCursor, type OpenEngine, type StreamFilter,
+  type ParkedRow, parkedTableName, type Program, tableOf, textOfKey, transactionOf, valueOfParked, type Verdict,
 } from '../engine/index.js'
 import { procedureOrdinal } from './catalog.js'
 import type { Consumer, ConsumerKey, ConsumerStats, ConsumerSummary, Consumers, Delivery, ParkedChoice, ParkedDelivery, ParkedOptions } from './consumer-types.js'
@@ -328,7 +328,7 @@ function deliveryOf(row: ParkedRow): ParkedDelivery {
     position: formatPosition(batch, index),
     time,
     since,
-    key: keyValueOf(row) as ConsumerKey | undefined,
+    key: valueOfParked(row) as ConsumerKey | undefined,
     state,
     attempts,
     code: code ?? undefined,

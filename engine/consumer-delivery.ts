@@ -19,6 +19,12 @@ export interface CallAnswer {
   readonly repeated: boolean
 }
 
+/** What a handler failed with. */
+export interface DeliveryError {
+  readonly code: string | null
+  readonly message: string
+}
+
 type Settled = { readonly answer: CallAnswer } | { readonly error: SluiceError; readonly repeated: boolean }
 
 export class ConsumerDelivery {
@@ -55,6 +61,11 @@ export class ConsumerDelivery {
     this.keyValue = key.value
     this.isParked = isParked
     this.hasCalls = hasCalls
+  }
+
+  /** An erasure is under way: where it concerns this, what was read is stale. */
+  meet(erasure: ConsumerErasure | undefined): void {
+    if (erasure !== undefined && !this.isDone && erasure.concerns(this.transaction, this.keyValue)) this.erasure = erasure
   }
 
   /** An attempt begins: its calls are counted anew. */
@@ -101,3 +112,6 @@ export class ConsumerDelivery {
     })
   }
 }
+
+/** What it takes of the memory of its consumer. */
+export const weightOf = ({ changes, events }: DecodedTransaction): number => changes.length + events.length

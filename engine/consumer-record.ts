@@ -12,11 +12,12 @@ import { decodeCanonical, encodeCanonical } from './base/canonical.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
-import type { ConsumerDelivery } from './consumer-delivery.js'
+import type { ConsumerDelivery, DeliveryError } from './consumer-delivery.js'
+import { textOfNone, textOfParked, textWhenParked, valueOfParked } from './consumer-key.js'
 import { markName, parkName } from './schema/descriptor.js'
 import {
   callsOf, consumerCursors, consumerOfCursor, type ConsumerMark, type ConsumerPlace, cursorId, type CursorValue, type HandlerCursor, keptForever, markOfValue, ownerOfConsumer,
-  placeOfCall, valueOfMark,
+  placeOfCall, placeText, valueOfMark,
 } from './schema/handler-ids.js'
 import { type ParkedRow, type ParkedState, parkedTableName } from './schema/parked-table.js'
 import { partitionOf } from './schema/placement.js'
@@ -35,7 +36,6 @@ export interface ParkedKey {
   isReleased: boolean
 }
 
-export const placeText = ({ batch, index }: HandlerCursor): string => `${batch}:${index}`
 const nothing = new Uint8Array(0)
 const isPermanent = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
 
@@ -138,9 +138,9 @@ export class ConsumerRecord {
   // ── parking ───────────────────────────────────────────────────────────────────────────────────────────
 
   /** Parks a delivery, or parks it again. Resolves when that is durable. */
-  async park(delivery: ConsumerDelivery, state: ParkedState, error: { readonly code: string | null; readonly message: string }): Promise<void> {
+  async park(delivery: ConsumerDelivery, state: ParkedState, error: DeliveryError): Promise<void> {
     const { place, attempt, transaction, isKeyErased } = delivery
-    const key = keyWhenParked(delivery)
+    const key = textWhenParked(delivery)
     const keyValue = isKeyErased ? undefined : delivery.keyValue
     if (delivery.hasCalls && state !== 'dead') void this.keep(place)
     const commit = bytesOf(transaction)
@@ -157,26 +157,29 @@ export class ConsumerRecord {
       message: Buffer.from(error.message.slice(0, limits.consumerReasonLengthMax)).toString(), // well-formed
       commit: commit.length > limits.consumerParkedCommitBytesMax ? null : commit,
     }
-    if (state === 'parked' && !delivery.isParked) {
-      const known = this.parked.get(key)
+    const known = this.parked.get(key)
+    if (state === 'parked') {
       if (known === undefined) this.parked.set(key, { value: keyValue, places: [place], isReleased: false })
+      else if (delivery.isParked) known.isReleased = false
       else known.places.push(place)
     }
     this.states.set(placeText(place), state)
-    await this.#write({ kind: 'put', row }, commit.length)
+    const writing = [this.#write({ kind: 'put', row }, commit.length)]
+    if (state === 'dead' && delivery.isParked) writing.push(this.#takeOut(place))
+    await Promise.all(writing)
   }
 
   /** A parked delivery is done, or dropped. Whoever stands behind it in its key is next. */
   async remove(place: ConsumerPlace): Promise<void> {
     const writing = [this.#write({ kind: 'remove', place }, 0)]
     this.states.delete(placeText(place))
-    writing.push(this.takeOut(place))
+    writing.push(this.#takeOut(place))
     await Promise.all(writing)
     this.#kept.delete(placeText(place))
   }
 
   /** Takes a delivery out of its key, which goes on with the one behind it where it was released. */
-  async takeOut(place: ConsumerPlace): Promise<void> {
+  async #takeOut(place: ConsumerPlace): Promise<void> {
     for (const [key, { places, isReleased }] of this.parked) {
       const at = places.findIndex((one) => placeText(one) === placeText(place))
       if (at < 0) continue
@@ -194,10 +197,10 @@ export class ConsumerRecord {
     const row = this.states.get(text) === 'dead' ? this.#rowAt(place) : undefined
     if (row === undefined) return undefined
     const { epoch, batch, index } = row
-    const key = keyTextOfRow(row)
+    const key = textOfParked(row)
     const one = { epoch, batch, index }
     const known = this.parked.get(key)
-    if (known === undefined) this.parked.set(key, { value: keyValueOf(row), places: [one], isReleased: false })
+    if (known === undefined) this.parked.set(key, { value: valueOfParked(row), places: [one], isReleased: false })
     else known.places.splice(known.isReleased ? 1 : 0, 0, one)
     await this.#setState(one, 'parked')
     return key
@@ -220,9 +223,9 @@ export class ConsumerRecord {
       if (!names(value)) continue
       this.parked.delete(key)
       for (const [n, place] of places.entries()) {
-        this.parked.set(keyOfNone(place), { value: undefined, places: [place], isReleased })
+        this.parked.set(textOfNone(place), { value: undefined, places: [place], isReleased })
         if (!isReleased || n === 0) continue // the first one is on its way
-        released.push(keyOfNone(place))
+        released.push(textOfNone(place))
         writing.push(this.#setState(place, 'released'))
       }
     }
@@ -298,10 +301,10 @@ export class ConsumerRecord {
       this.states.set(placeText(place), state)
       if (state === 'dead') continue
       const found = { key: of<string>('key'), keyValue: of<Uint8Array>('keyValue'), ...place }
-      const key = keyTextOfRow(found)
+      const key = textOfParked(found)
       const known = this.parked.get(key)
       if (known !== undefined) known.places.push(place)
-      else this.parked.set(key, { value: keyValueOf(found), places: [place], isReleased: state === 'released' })
+      else this.parked.set(key, { value: valueOfParked(found), places: [place], isReleased: state === 'released' })
     }
     for (const id of idsIn(this.#engine, view, callsOf(this.name))) {
       const place = placeOfCall(id)
@@ -320,15 +323,6 @@ export function transactionOf(row: ParkedRow): DecodedTransaction | undefined {
   const read = decodeCanonical(new ByteReader(row.commit)) as Pick<DecodedTransaction, 'procedure' | 'id' | 'changes' | 'events'>
   return { ...read, batch: row.batch, index: row.index, time: row.time, outcome: 0, request: 0, value: undefined, isErased: false, lost: 0, bytes: row.commit.length }
 }
-
-/** Of a key that was erased no byte is left. */
-export const keyValueOf = ({ keyValue }: Pick<ParkedRow, 'keyValue'>): unknown => (keyValue.length === 0 ? undefined : decodeCanonical(new ByteReader(keyValue)))
-
-/** The key of a commit that has none: nothing stands behind it. */
-export const keyOfNone = (place: HandlerCursor): string => `none ${placeText(place)}`
-const keyTextOfRow = (row: Pick<ParkedRow, 'key' | 'keyValue' | 'batch' | 'index'>): string => (row.keyValue.length === 0 ? keyOfNone(row) : row.key)
-/** The key that a delivery is parked under. */
-export const keyWhenParked = ({ key, isKeyErased, place }: ConsumerDelivery): string => (isKeyErased ? keyOfNone(place) : key)
 
 function bytesOf(value: unknown): Uint8Array {
   const writer = new ByteWriter(256)

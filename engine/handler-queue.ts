@@ -24,7 +24,7 @@ import { limits } from './base/limits.js'
 import type { Engine, Follower } from './database.js'
 import type { HandlerProgram, PartitionValue } from './schema/descriptor.js'
 import { type HandlerSource, sourceOf } from './handler-source.js'
-import { cursorId, endOfBatch, eventId, type HandlerCursor } from './schema/handler-ids.js'
+import { cursorId, endOfBatch, eventId, type HandlerCursor, isBefore } from './schema/handler-ids.js'
 import { partitionOfAnswer } from './schema/placement.js'
 import { unplaced } from './shared/request-ring.js'
 import type { DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
@@ -327,7 +327,7 @@ export class HandlerQueue implements Follower {
     this.#takeAway()
     if (this.#deliveries.length === 0 && this.#follower.batch > this.#reached.batch) this.#reached = { batch: this.#follower.batch, index: endOfBatch }
     const to = this.#reached
-    if (this.#isMoving || this.#isClosed || !isBehind(this.#cursor, to)) return
+    if (this.#isMoving || this.#isClosed || !isBefore(this.#cursor, to)) return
     const isFar = this.#doneSinceMove >= limits.handlerEventsAheadMax || to.batch - this.#cursor.batch >= limits.handlerCursorBatchesMax
     if (!isFar && !(isUnderWay && this.#doneSinceMove > 0)) return
     const { engine } = this.#parts
@@ -360,8 +360,6 @@ export function noteCursor(engine: Engine, procedure: number, handler: string, {
     }
   })
 }
-
-const isBehind = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
 
 /** Keys that are the same are the same text. */
 export const keyTextOf = (values: readonly unknown[]): string => (values as readonly PartitionValue[]).map(keyText).join('\0')

@@ -87,3 +87,7 @@ export class SluiceError extends Error {
     }
   }
 }
+
+/** What was thrown, in words; and its code, if it is one of ours. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+export const codeOf = (error: unknown): ErrorCode | null => (SluiceError.is(error) ? error.code : null)

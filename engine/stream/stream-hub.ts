@@ -18,11 +18,12 @@
  */
 import type { Environment } from '../base/environment.js'
 import { limits } from '../base/limits.js'
+import { isBefore } from '../schema/handler-ids.js'
 import type { DecodedTransaction, FrameFilter } from './frame-decoder.js'
 import type { LogFollower, LogPlace } from './log-follower.js'
 import type { Selection } from './stream-filter.js'
 import { type Route, StreamRoutes } from './stream-routes.js'
-import { isBefore, Subscription, type SubscriptionHost, type SubscriptionOptions } from './subscription.js'
+import { Subscription, type SubscriptionHost, type SubscriptionOptions } from './subscription.js'
 
 /** What a hub asks of the engine. */
 export interface HubParts<Value> {

@@ -82,7 +82,7 @@ export class ConsumerGroup {
     this.#parts = parts
     this.name = name
     this.#pump = new LogPump(engine, () => this.#look(), (error) => this.#life.stop(error))
-    this.#record = new ConsumerRecord(engine, name, mark, (ms, work) => void this.#pump.later(ms, work))
+    this.#record = new ConsumerRecord(engine, name, mark, (ms, work) => this.#pump.later(ms, work))
     this.#seats = new ConsumerSeats({
       life: () => this.#life,
       isPaused: () => this.#record.mark.isPaused,

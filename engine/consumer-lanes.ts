@@ -236,7 +236,7 @@ export class ConsumerLanes {
     try {
       while (!(await record.keepPassed(place))) { // C2
         if (life.isOver) return
-        await new Promise<void>((resolve) => void pump.later(limits.consumerMarkMs, resolve))
+        await new Promise<void>((resolve) => pump.later(limits.consumerMarkMs, resolve))
       }
       const found = record.commitOf(place)
       const value = record.parked.get(lane.key)?.value

@@ -9,11 +9,12 @@
  */
 import { ByteReader, ByteWriter } from './base/bytes.js'
 import { decodeCanonical, encodeCanonical } from './base/canonical.js'
-import { SluiceError } from './base/errors.js'
+import { isTheEnd, type SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
 import type { ConsumerDelivery, DeliveryError } from './consumer-delivery.js'
 import { textOfNone, textOfParked, textWhenParked, valueOfParked } from './consumer-key.js'
+import { pauseMs } from './log-pump.js'
 import { markName, parkName } from './schema/descriptor.js'
 import {
   callsOf, consumerCursors, consumerOfCursor, type ConsumerMark, type ConsumerPlace, cursorId, type CursorValue, type HandlerCursor, keptForever, markOfValue, ownerOfConsumer,
@@ -37,7 +38,6 @@ export interface ParkedKey {
 }
 
 const nothing = new Uint8Array(0)
-const isPermanent = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
 
 interface Work {
   readonly work: ParkedWork
@@ -257,10 +257,10 @@ export class ConsumerRecord {
     }
     const some = this.#works.slice(0, count)
     const settled = (error: SluiceError | undefined): void => {
-      if (error !== undefined && !isPermanent(error)) {
+      if (error !== undefined && !isTheEnd(error)) {
         // Memory, the queue or the disk is full: that may pass. Nothing is handed on before it has been written.
         this.#pauses += 1
-        this.#later(Math.min(limits.handlerPauseMsMax, limits.handlerPauseMs * 2 ** Math.min(this.#pauses, 16)), () => this.#flush())
+        this.#later(pauseMs(this.#pauses), () => this.#flush())
         return
       }
       this.#pauses = 0

@@ -15,6 +15,7 @@ import { type ConsumerMark, endOfBatch, type HandlerCursor } from './schema/hand
 import { allRecords, type DecodedTransaction, type FrameFilter } from './stream/frame-decoder.js'
 import type { StreamFilter } from './stream/stream-filter.js'
 import type { LogFollower } from './stream/log-follower.js'
+import type { LogHold } from '../wal/index.js'
 
 interface OpenGroup {
   readonly group: ConsumerGroup
@@ -98,7 +99,7 @@ export class ConsumerHost {
   }
 
   /** What each has noted: the log is kept from there, up to a bound (R60). */
-  get held(): readonly { readonly name: string; readonly batch: number }[] {
+  get held(): readonly LogHold[] {
     return this.names.map((name) => ({ name, batch: neededAfter(this.markOf(name)!) }))
   }
 

@@ -10,7 +10,7 @@
  */
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
-import { type AbortLike, endOfBatch, type Engine, followLog, type LogFollower, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
+import { type AbortLike, endOfBatch, type Engine, followLog, type LogFollower, type LogHold, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
 import { type ReadSource, TableReader } from '../../query/index.js'
 import { formatPosition, type Position, positionParts } from '../position.js'
 import { shown } from '../schema/definition.js'
@@ -66,7 +66,7 @@ export class ProjectionKeeper {
       },
     }
     this.tables = Object.freeze(Object.fromEntries(projection.tables.map((table) => [table, new LiveReader(() => this.#readerOf(`${this.#read.live ?? 'blue'}.${table}`))])))
-    open.holders.push(() => this.#held)
+    open.holders.set(`projection ${this.name}`, () => this.#held)
   }
 
   get name(): string {
@@ -95,8 +95,8 @@ export class ProjectionKeeper {
   }
 
   /** What the log is kept for. */
-  get #held(): readonly { readonly name: string; readonly batch: number; readonly isUnbounded: true }[] {
-    return [this.#live, this.#next].flatMap((runner) => (runner === undefined ? [] : [{ name: this.name, batch: runner.cursor.batch - 1, isUnbounded: true as const }]))
+  get #held(): readonly LogHold[] {
+    return [this.#live, this.#next].flatMap((runner) => (runner === undefined ? [] : [{ name: this.name, batch: runner.cursor.batch - 1, isUnbounded: true }]))
   }
 
   // ── what users ask ────────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,8 @@ import { replicaIsRead, ReplicaTable } from './replica-table.js'
 import { SealedScope } from './sealed-scope.js'
 import { SnapshotTable } from './snapshot-table.js'
 import { watchScope } from './reference-watch.js'
-import { noNames, type TableAccess, TableHandle } from './table-handle.js'
+import { noNames } from './index-handle.js'
+import { type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export type MakeTable = (transaction: Transaction, table: TableStore) => TableAccess

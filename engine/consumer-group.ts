@@ -22,7 +22,7 @@ import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
 import { type CallAnswer, ConsumerDelivery } from './consumer-delivery.js'
 import type { ConsumerErasure } from './consumer-erasure.js'
-import { ConsumerRecord, keyOfNone, keyWhenParked, placeText } from './consumer-record.js'
+import { ConsumerRecord, isBehind, keyOfNone, keyWhenParked, placeText } from './consumer-record.js'
 import { keyTextOf } from './handler-queue.js'
 import { LogPump, readOn } from './log-pump.js'
 import { type ConsumerMark, type ConsumerPlace, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
@@ -112,8 +112,6 @@ interface Lane {
   isBusy: boolean
 }
 
-const isBehind = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
-
 export class ConsumerGroup {
   readonly name: string
   readonly #parts: ConsumerGroupParts
@@ -129,8 +127,6 @@ export class ConsumerGroup {
   readonly #lanes = new Map<string, Lane>()
   /** What waits in them must be parked, and there is no room. */
   readonly #stuck = new Set<Lane>()
-  /** Places of what was parked in an earlier life and has come to its end before the log was read as far: none of it is delivered again. */
-  readonly #doneAhead = new Set<string>()
   /** Nobody can take them now: no member, or it is paused. */
   #unassigned: ConsumerDelivery[] = []
   #reached: HandlerCursor
@@ -140,8 +136,10 @@ export class ConsumerGroup {
   #isMarkDue = false
   /** Grows when it begins anew. */
   #life = 0
-  #isResetting = false
+  #resetting: Promise<void> | undefined
   #inFlight = 0
+  /** Calls of deliveries that are under way. */
+  #calling = 0
   #whenEnded: (() => void)[] = []
   #stopped: SluiceError | undefined
   #handled = 0
@@ -194,6 +192,10 @@ export class ConsumerGroup {
       lastFailure: this.#lastFailure,
       stopped: this.#stopped,
     }
+  }
+
+  get #isResetting(): boolean {
+    return this.#resetting !== undefined
   }
 
   // ── members ───────────────────────────────────────────────────────────────────────────────────────────
@@ -253,11 +255,12 @@ export class ConsumerGroup {
       this.#isReading = true
       try {
         const isNews = await readOn(this.#follower, limits.consumerCommitsReadMax, read)
-        if (this.#pump.isClosed || life !== this.#life || this.#isResetting) return
+        await this.#resetting
+        if (this.#pump.isClosed || life !== this.#life) return
         for (const transaction of read) this.#take(this.settings.filter.select(transaction))
         if (!isNews) break
       } catch (error) {
-        if (life !== this.#life || this.#isResetting) return // its follower was closed under it
+        if (life !== this.#life) return // its follower was closed under it
         throw error
       } finally {
         this.#isReading = false
@@ -271,8 +274,7 @@ export class ConsumerGroup {
     const { batch, index } = transaction
     const { mark } = this.#record
     const place = { epoch: mark.epoch, batch, index }
-    const text = placeText(place)
-    const isKnown = this.#record.states.has(text) || this.#doneAhead.delete(text) // parked, and the mark had not moved
+    const isKnown = this.#record.states.has(placeText(place)) // set aside, and the mark had not moved
     let key = oneKey
     let failure: unknown
     try {
@@ -307,7 +309,7 @@ export class ConsumerGroup {
   }
 
   #serve(lane: Lane): void {
-    if (lane.isBusy || this.#isResetting || this.#pump.isClosed) return
+    if (lane.isBusy || this.#isResetting || this.#pump.isClosed || this.#lanes.get(lane.key) !== lane) return
     const parked = this.#record.parked.get(lane.key)
     if (parked?.isReleased === true) {
       lane.isBusy = true
@@ -340,7 +342,7 @@ export class ConsumerGroup {
       const transaction = found?.transaction ?? (await this.#parts.readAgain(this.settings.filter, place))
       if (life !== this.#life || this.#pump.isClosed) return
       if (transaction === undefined) {
-        await this.#removeParked(place)
+        await this.#record.remove(place)
         if (life !== this.#life || this.#pump.isClosed) return
         lane.isBusy = false
         this.#serve(lane)
@@ -353,8 +355,23 @@ export class ConsumerGroup {
       this.#released.add(delivery)
       this.#dispatch(delivery)
     } catch (error) {
-      this.#stop(error)
+      if (life !== this.#life || this.#pump.isClosed) return
+      if (SluiceError.is(error, 'HISTORY_GONE')) await this.#standStill(lane, place, error)
+      else this.#stop(error)
     }
+  }
+
+  /** It cannot go on: its key stands still again, until it is discarded. */
+  async #standStill(lane: Lane, place: ConsumerPlace, { code, message }: SluiceError): Promise<void> {
+    this.#lastFailure = { batch: place.batch, index: place.index, attempt: 0, code, message }
+    try {
+      await this.#record.hold(lane.key)
+    } catch (problem) {
+      this.#stop(problem)
+      return
+    }
+    lane.isBusy = false
+    this.#serve(lane)
   }
 
   #dispatch(delivery: ConsumerDelivery): void {
@@ -371,7 +388,7 @@ export class ConsumerGroup {
   }
 
   #begin(seat: Seat): void {
-    while (seat.ready.length > 0 && seat.inFlight < seat.member.concurrency && this.#stopped === undefined && !this.#pump.isClosed) {
+    while (seat.ready.length > 0 && seat.inFlight < seat.member.concurrency && this.#stopped === undefined && !this.#pump.isClosed && !this.#isResetting) {
       const delivery = seat.ready.shift()!
       if (delivery.erasure !== undefined) {
         this.#dispatch(delivery)
@@ -477,7 +494,7 @@ export class ConsumerGroup {
   async #finish(lane: Lane, delivery: ConsumerDelivery): Promise<void> {
     if (delivery.isParked) {
       try {
-        await this.#removeParked(delivery.place)
+        await this.#record.remove(delivery.place)
       } catch (error) {
         this.#stop(error)
         return
@@ -485,11 +502,6 @@ export class ConsumerGroup {
     }
     this.#leave(lane, delivery)
     this.#serveStuck()
-  }
-
-  async #removeParked(place: ConsumerPlace): Promise<void> {
-    if (isBehind(this.#deliveries.at(-1)?.place ?? this.#reached, place)) this.#doneAhead.add(placeText(place))
-    await this.#record.remove(place)
   }
 
   /** There is room where something was parked. */
@@ -508,7 +520,7 @@ export class ConsumerGroup {
       void this.#freshenThen(delivery, () => void this.#setAside(lane, delivery, state, left))
       return
     }
-    if (state === 'dead' && !delivery.isParked && this.#record.isFull(false)) {
+    if (state === 'dead' && !delivery.isParked && this.#record.isFull(delivery.hasCalls)) {
       // No room: later. Until then nothing of its key goes on.
       this.#pump.later(limits.handlerPauseMsMax, () => {
         if (life === this.#life) void this.#setAside(lane, delivery, state, error)
@@ -622,15 +634,20 @@ export class ConsumerGroup {
   /** A call for one of its deliveries. */
   async call(delivery: ConsumerDelivery, procedure: number, input: unknown): Promise<CallAnswer> {
     const answer = delivery.call(procedure, input)
+    this.#calling += 1
     this.#moveMark(true)
-    return await answer
+    try {
+      return await answer
+    } finally {
+      this.#calling -= 1
+    }
   }
 
   // ── what users ask of it ──────────────────────────────────────────────────────────────────────────────
 
   async setPaused(isPaused: boolean): Promise<void> {
     if (this.#record.mark.isPaused === isPaused) return
-    mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, batch: this.#reached.batch, index: this.#reached.index, isPaused })))
+    mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, isPaused }))) // and says nothing of how far it has come
     this.#assignAnew()
     this.#pump.advance()
   }
@@ -652,8 +669,8 @@ export class ConsumerGroup {
         ? (this.#record.parked.get(textOfKey(what.key))?.places ?? [])
         : this.#record.states.has(placeText(what.place)) ? [{ epoch: 0, ...what.place }] : []
     // What was told to go on is on its way: it ends by itself.
-    const some = places.filter((place) => this.#record.states.get(placeText(place)) !== 'released')
-    await Promise.all(some.map((place) => this.#removeParked(place)))
+    const some = places.filter((place) => !['released', 'done'].includes(this.#record.states.get(placeText(place))!))
+    await Promise.all(some.map((place) => this.#record.remove(place)))
     for (const lane of [...this.#lanes.values()]) this.#serve(lane)
     this.#serveStuck()
     this.#pump.advance()
@@ -664,31 +681,44 @@ export class ConsumerGroup {
   /** Begins anew behind a place; what is parked stays parked. Handlers that run end before. */
   async reset(to: HandlerCursor): Promise<void> {
     if (this.#isResetting) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" is being reset: wait until that has ended.`)
-    this.#isResetting = true
+    const { engine } = this.#parts
+    let ended!: () => void
+    this.#resetting = new Promise((resolve) => (ended = resolve))
     try {
       while (this.#inFlight > 0) await new Promise<void>((resolve) => this.#whenEnded.push(resolve))
-      while (this.#record.isWriting) await new Promise<void>((resolve) => this.#parts.engine.environment.soon(resolve))
-      this.#life += 1
-      const { durable } = this.#parts.engine
-      mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, batch: to.batch, index: to.index, epoch: Math.max(this.#record.mark.epoch + 1, durable) })))
-      this.#follower.close()
-      this.#follower = this.#parts.follow(this.settings.filter, to)
-      this.#deliveries = []
-      this.#changesAhead = 0
-      this.#unassigned = []
-      this.#released.clear()
-      for (const seat of this.#seats) seat.ready.length = 0
-      this.#lanes.clear()
-      this.#stuck.clear()
-      this.#doneAhead.clear()
-      this.#reached = to
-      this.#doneSinceMark = 0
-      this.#stopped = undefined
+      while (this.#record.isWriting && !this.#pump.isClosed) await new Promise<void>((resolve) => engine.environment.soon(resolve))
+      engine.mustBeOpen()
+      if (this.#pump.isClosed) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" was closed before it could be reset: open it, and reset it then.`)
+      mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, batch: to.batch, index: to.index, epoch: Math.max(this.#record.mark.epoch + 1, engine.durable) })))
+      if (this.#pump.isClosed) return
+      this.#beginAnew(to)
+      await this.#record.forgetEnded()
     } finally {
-      this.#isResetting = false
+      // Where it was not noted, everything stands where it stood, and goes on.
+      this.#resetting = undefined
+      ended()
+      for (const [key, { isReleased }] of this.#record.parked) if (isReleased) this.#serve(this.#laneOf(key))
+      for (const lane of [...this.#lanes.values()]) this.#serve(lane)
+      this.#assignAnew()
+      this.#wentOn()
+      this.#pump.advance()
     }
-    for (const [key, { isReleased }] of this.#record.parked) if (isReleased) this.#serve(this.#laneOf(key))
-    this.#pump.advance()
+  }
+
+  #beginAnew(to: HandlerCursor): void {
+    this.#life += 1
+    this.#follower.close()
+    this.#follower = this.#parts.follow(this.settings.filter, to)
+    this.#deliveries = []
+    this.#changesAhead = 0
+    this.#unassigned = []
+    this.#released.clear()
+    for (const seat of this.#seats) seat.ready.length = 0
+    this.#lanes.clear()
+    this.#stuck.clear()
+    this.#reached = to
+    this.#doneSinceMark = 0
+    this.#stopped = undefined
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
@@ -705,11 +735,12 @@ export class ConsumerGroup {
   async close(): Promise<void> {
     const { environment } = this.#parts.engine
     const untilMs = environment.monotonicMs() + limits.consumerCloseMsMax
-    while (this.#record.isWriting && this.#stopped === undefined && environment.monotonicMs() < untilMs) await new Promise<void>((resolve) => environment.soon(resolve))
+    const isBusy = (): boolean => this.#record.isWriting || this.#record.isMarking || this.#calling > 0
+    while (isBusy() && this.#stopped === undefined && environment.monotonicMs() < untilMs) await new Promise<void>((resolve) => environment.soon(resolve))
     this.#takeAway()
     this.#pump.close()
     this.#follower.close()
-    if (isBehind(this.#record.mark, this.#reached) && this.#stopped === undefined) await this.#noteReached()
+    if (isBehind(this.#record.mark, this.#reached) && this.#stopped === undefined && !this.#isResetting) await this.#noteReached()
   }
 }
 

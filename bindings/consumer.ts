@@ -162,8 +162,8 @@ export class ConsumerPort {
     const wanted = key === undefined ? undefined : textOfKey(key)
     for (const row of engine.reading().scan(table, table.trees[0]!, { prefix: [name], ...(from && { after: [name, from.batch, from.index] }) })) {
       const parked = row as unknown as ParkedRow
-      if ((state !== undefined && parked.state !== state) || (wanted !== undefined && parked.key !== wanted)) continue
-      found.push(deliveryOf(parked))
+      if (parked.state === 'done' || (state !== undefined && parked.state !== state) || (wanted !== undefined && parked.key !== wanted)) continue
+      found.push(deliveryOf(parked, parked.state))
       if (found.length === limit) break
     }
     return found
@@ -235,7 +235,14 @@ class Member implements ConsumerMember {
     if (this.#running.size === 0) return
     const { environment } = this.#parts.open.engine
     await new Promise<void>((resolve) => {
-      const cancel = environment.later(limits.consumerCloseMsMax, resolve, true)
+      const cancel = environment.later(
+        limits.consumerCloseMsMax,
+        () => {
+          for (const running of this.#running) running.leave()
+          resolve()
+        },
+        true,
+      )
       this.#whenIdle = () => {
         cancel()
         resolve()
@@ -292,6 +299,11 @@ class RunningDelivery {
   end(): void {
     this.#hasEnded = true
   }
+  /** Its handler runs on, for nobody. */
+  leave(): void {
+    this.#hasEnded = true
+    this.#work.isLeft = true
+  }
 
   #mustRun(): void {
     if (this.#hasEnded) throw wrong('This delivery has ended: what it gives is of use only while its handler runs, so await what you begin.')
@@ -320,8 +332,8 @@ export function statsOfConsumer({ reached, lastFailure, stopped, ...state }: Con
   }
 }
 
-function deliveryOf(row: ParkedRow): ParkedDelivery {
-  const { consumer, batch, index, time, since, state, attempts, code, message } = row
+function deliveryOf(row: ParkedRow, state: ParkedDelivery['state']): ParkedDelivery {
+  const { consumer, batch, index, time, since, attempts, code, message } = row
   const transaction = transactionOf(row)
   return {
     consumer,

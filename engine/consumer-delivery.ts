@@ -45,6 +45,8 @@ export class ConsumerDelivery {
   isKeyErased = false
   /** Ids of calls are recorded for it, or may be. */
   hasCalls: boolean
+  /** Its member has gone before its handler had ended: it makes no call any more, for others may be given it. */
+  isLeft = false
   readonly #engine: Engine
   /** By call: the id that is asked for next. */
   readonly #next: number[] = []
@@ -71,6 +73,7 @@ export class ConsumerDelivery {
   /** An attempt begins: its calls are counted anew. */
   begin(): void {
     this.#calls = 0
+    this.isLeft = false
   }
 
   async call(procedure: number, input: unknown): Promise<CallAnswer> {
@@ -81,6 +84,7 @@ export class ConsumerDelivery {
     this.hasCalls = true
     try {
       for (;;) {
+        if (this.isLeft) throw SluiceError.of('INVALID_USE', 'The consumer was closed, and its handler has not ended within its time: it makes no call any more.')
         const tried = this.#next[call] ?? 1
         const settled = await this.#submit(procedure, input, callId(this.consumer, this.place, call, tried))
         if ('answer' in settled) return settled.answer

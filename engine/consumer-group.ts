@@ -75,7 +75,9 @@ export class ConsumerGroup {
   readonly #counts: ConsumerCounts = { handled: 0, redelivered: 0, lastFailure: undefined }
   #life: ConsumerLife
   #lanes: ConsumerLanes
-  #isResetting = false
+  #resetting: Promise<void> | undefined
+  /** Calls of deliveries that are under way. */
+  #calling = 0
 
   constructor(parts: ConsumerGroupParts) {
     const { engine, name, mark } = parts
@@ -169,8 +171,8 @@ export class ConsumerGroup {
   // ── taking commits from the log ───────────────────────────────────────────────────────────────────────
 
   get #mayTake(): boolean {
-    const { isEnding, isFull, stopped } = this.#life
-    if (isEnding || isFull || stopped !== undefined || this.#seats.count === 0 || this.#record.mark.isPaused) return false
+    const { isStill, isFull, stopped } = this.#life
+    if (isStill || isFull || stopped !== undefined || this.#seats.count === 0 || this.#record.mark.isPaused) return false
     return this.settings.keyOf !== undefined || this.#record.parked.size === 0 // G2
   }
 
@@ -181,6 +183,7 @@ export class ConsumerGroup {
       read.length = 0
       try {
         const isNews = await readOn(life.follower, limits.consumerCommitsReadMax, read)
+        await this.#resetting
         if (life.isOver) return
         for (const transaction of read) this.#take(this.settings.filter.select(transaction))
         life.hasTaken()
@@ -226,13 +229,18 @@ export class ConsumerGroup {
   /** A call for one of its deliveries: in its batch the mark finds its place. */
   async call(delivery: ConsumerDelivery, procedure: number, input: unknown): Promise<CallAnswer> {
     const answer = delivery.call(procedure, input)
+    this.#calling += 1
     this.#life.moveMark(true)
-    return await answer
+    try {
+      return await answer
+    } finally {
+      this.#calling -= 1
+    }
   }
 
   async setPaused(isPaused: boolean): Promise<void> {
     if (this.#record.mark.isPaused === isPaused) return
-    mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, ...cursorOf(this.#life.reached), isPaused })))
+    mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, isPaused }))) // and says nothing of how far it has come
     this.#seats.assignAnew()
     this.#pump.advance()
   }
@@ -254,8 +262,8 @@ export class ConsumerGroup {
         ? (this.#record.parked.get(textOfKey(what.key))?.places ?? [])
         : this.#record.states.has(placeText(what.place)) ? [{ epoch: 0, ...what.place }] : []
     // What was told to go on is on its way: it ends by itself.
-    const some = places.filter((place) => this.#record.states.get(placeText(place)) !== 'released')
-    await Promise.all(some.map((place) => this.#lanes.remove(place)))
+    const some = places.filter((place) => !['released', 'done'].includes(this.#record.states.get(placeText(place))!))
+    await Promise.all(some.map((place) => this.#record.remove(place)))
     this.#lanes.serveAll()
     this.#pump.advance()
     this.#life.moveMark(false)
@@ -264,29 +272,40 @@ export class ConsumerGroup {
 
   /** Begins anew behind a place; what is parked stays parked. Handlers that run end before. */
   async reset(to: HandlerCursor): Promise<void> {
-    if (this.#isResetting) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" is being reset: wait until that has ended.`)
-    this.#isResetting = true
-    const life = this.#life
-    life.isEnding = true
+    if (this.#resetting !== undefined) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" is being reset: wait until that has ended.`)
+    const { engine } = this.#parts
+    let ended!: () => void
+    this.#resetting = new Promise((resolve) => (ended = resolve))
+    this.#life.isStill = true
     try {
       await this.#seats.idle()
-      while (this.#record.isWriting) await this.#soon()
-      const { durable } = this.#parts.engine
-      mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, ...cursorOf(to), epoch: Math.max(this.#record.mark.epoch + 1, durable) })))
-      life.end()
-      this.#seats.clear()
-      this.#life = this.#lifeFrom(to)
-      this.#lanes = this.#lanesOf(this.#life)
+      while (this.#record.isWriting && !this.#pump.isClosed) await this.#soon()
+      engine.mustBeOpen()
+      if (this.#pump.isClosed) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" was closed before it could be reset: open it, and reset it then.`)
+      const { batch, index } = to
+      mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, batch, index, epoch: Math.max(this.#record.mark.epoch + 1, engine.durable) })))
+      if (this.#pump.isClosed) return
+      this.#beginAnew(to)
+      await this.#record.forgetEnded()
+    } finally {
+      // Where it was not noted, everything stands where it stood, and goes on.
+      this.#resetting = undefined
+      this.#life.isStill = this.#life.isOver
+      ended()
       this.#lanes.serveReleased()
-    } catch (error) {
-      life.isEnding = life.isOver // it goes on as it was
       this.#lanes.serveAll()
       this.#seats.assignAnew()
-      throw error
-    } finally {
-      this.#isResetting = false
+      this.#life.moveMark(false)
+      this.#pump.advance()
     }
-    this.#pump.advance()
+  }
+
+  #beginAnew(from: HandlerCursor): void {
+    this.#life.end()
+    this.#seats.clear()
+    this.#life = this.#lifeFrom(from)
+    this.#life.isStill = true
+    this.#lanes = this.#lanesOf(this.#life)
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
@@ -295,7 +314,8 @@ export class ConsumerGroup {
   async close(): Promise<void> {
     const { environment } = this.#parts.engine
     const untilMs = environment.monotonicMs() + limits.consumerCloseMsMax
-    while (this.#record.isWriting && this.#life.stopped === undefined && environment.monotonicMs() < untilMs) await this.#soon()
+    const isBusy = (): boolean => this.#record.isWriting || this.#record.isMarking || this.#calling > 0
+    while (isBusy() && this.#life.stopped === undefined && environment.monotonicMs() < untilMs) await this.#soon()
     this.#pump.close()
     await this.#life.close()
   }
@@ -304,8 +324,6 @@ export class ConsumerGroup {
     return new Promise((resolve) => this.#parts.engine.environment.soon(resolve))
   }
 }
-
-const cursorOf = ({ batch, index }: HandlerCursor): HandlerCursor => ({ batch, index })
 
 function mustBeNoted(isNoted: boolean): void {
   if (!isNoted) throw SluiceError.of('OVERLOADED', 'It could not be noted durably now: try again.')

@@ -13,6 +13,7 @@
  *
  * They are of one life of the consumer (consumer-life.ts): nothing goes on when that is over.
  */
+import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
 import { ConsumerDelivery, type DeliveryError } from './consumer-delivery.js'
@@ -85,7 +86,7 @@ export class ConsumerLanes {
   /** A commit from the log. `failure`: its key could not be found. */
   take(place: ConsumerPlace, transaction: DecodedTransaction, key: ConsumerKey, failure: DeliveryError | undefined): void {
     const { life, record } = this.#parts
-    const isKnown = record.states.has(placeText(place)) || life.hasEnded(place) // parked, and the mark had not moved
+    const isKnown = record.states.has(placeText(place)) // set aside, and the mark had not moved
     const delivery = this.#deliveryOf(place, transaction, key, false, record.hasCalled(place))
     life.take(delivery)
     if (isKnown) {
@@ -130,7 +131,7 @@ export class ConsumerLanes {
 
   #serve(lane: Lane): void {
     const { life, record, hasKeys, seats } = this.#parts
-    if (lane.isBusy || life.isEnding) return
+    if (lane.isBusy || life.isStill || this.#lanes.get(lane.key) !== lane) return
     const parked = record.parked.get(lane.key)
     if (parked?.isReleased === true) {
       lane.isBusy = true
@@ -205,7 +206,7 @@ export class ConsumerLanes {
   async #finish(lane: Lane, delivery: ConsumerDelivery): Promise<void> {
     if (delivery.isParked) {
       try {
-        await this.remove(delivery.place)
+        await this.#parts.record.remove(delivery.place)
       } catch (error) {
         this.#parts.life.stop(error)
         return
@@ -243,7 +244,7 @@ export class ConsumerLanes {
       const transaction = found?.transaction ?? (await readAgain(place))
       if (life.isOver) return
       if (transaction === undefined) {
-        await this.remove(place)
+        await record.remove(place)
         if (life.isOver) return
         lane.isBusy = false
         this.#serve(lane)
@@ -255,14 +256,24 @@ export class ConsumerLanes {
       this.#released.add(delivery)
       seats.assign(delivery)
     } catch (error) {
-      life.stop(error)
+      if (life.isOver) return
+      if (SluiceError.is(error, 'HISTORY_GONE')) await this.#standStill(lane, place, error)
+      else life.stop(error)
     }
   }
 
-  /** What was parked is done, or dropped. Rejects when nothing is written any more. */
-  async remove(place: ConsumerPlace): Promise<void> {
-    this.#parts.life.endAhead(place)
-    await this.#parts.record.remove(place)
+  /** It cannot go on: its key stands still again, until it is discarded. */
+  async #standStill(lane: Lane, { batch, index }: ConsumerPlace, { code, message }: SluiceError): Promise<void> {
+    const { life, record, counts } = this.#parts
+    counts.lastFailure = { batch, index, attempt: 0, code, message }
+    try {
+      await record.hold(lane.key)
+    } catch (problem) {
+      life.stop(problem)
+      return
+    }
+    lane.isBusy = false
+    this.#serve(lane)
   }
 
   async #setAside(lane: Lane, delivery: ConsumerDelivery, state: 'parked' | 'dead', error: DeliveryError): Promise<void> {
@@ -274,7 +285,7 @@ export class ConsumerLanes {
       void this.#freshenThen(delivery, () => void this.#setAside(lane, delivery, state, left))
       return
     }
-    if (state === 'dead' && !delivery.isParked && record.isFull(false)) {
+    if (state === 'dead' && !delivery.isParked && record.isFull(delivery.hasCalls)) {
       // No room: later. Until then nothing of its key goes on.
       pump.later(limits.handlerPauseMsMax, () => {
         if (!life.isOver) void this.#setAside(lane, delivery, state, error)

@@ -6,7 +6,7 @@
  *
  * Invariants:
  *   G3  At most `consumerCommitsAheadMax` commits are taken and not done; a handler that does not end holds these, and nobody else.
- *   G6  Reached is behind no delivery that is not done, and behind nothing that was read and not taken.
+ *   G6  Reached is behind no delivery that is not done, and behind nothing that was read and not taken. A reset alone takes it back.
  *
  * The mark moves beside a call that is under way, after some commits, after some time.
  */
@@ -15,7 +15,7 @@ import { limits } from './base/limits.js'
 import { type ConsumerDelivery, weightOf } from './consumer-delivery.js'
 import type { ConsumerRecord } from './consumer-record.js'
 import type { LogPump } from './log-pump.js'
-import { endOfBatch, type HandlerCursor, isBefore, placeText } from './schema/handler-ids.js'
+import { endOfBatch, type HandlerCursor, isBefore } from './schema/handler-ids.js'
 import type { DecodedTransaction } from './stream/frame-decoder.js'
 import type { LogFollower } from './stream/log-follower.js'
 
@@ -29,13 +29,11 @@ export interface ConsumerLifeParts {
 }
 
 export class ConsumerLife {
-  /** Nothing begins any more: it is over, or about to be. */
-  isEnding = false
+  /** Nothing begins: it is over, or the consumer is being reset. */
+  isStill = false
   readonly #parts: ConsumerLifeParts
   #deliveries: ConsumerDelivery[] = []
   #changesAhead = 0
-  /** Places of what was parked in an earlier life and has come to its end before the log was read as far: none of it is delivered again. */
-  readonly #doneAhead = new Set<string>()
   #reached: HandlerCursor
   /** All up to this batch was read and taken. */
   #takenBatch: number
@@ -83,15 +81,6 @@ export class ConsumerLife {
     this.#takenBatch = this.#parts.follower.batch
   }
 
-  /** What was parked comes to its end. */
-  endAhead(place: HandlerCursor): void {
-    if (isBefore(this.#deliveries.at(-1)?.place ?? this.#reached, place)) this.#doneAhead.add(placeText(place))
-  }
-  /** What comes from the log has come to its end before. */
-  hasEnded(place: HandlerCursor): boolean {
-    return this.#doneAhead.delete(placeText(place))
-  }
-
   /** A delivery was read again. */
   freshen(delivery: ConsumerDelivery, transaction: DecodedTransaction): void {
     if (!delivery.isParked) this.#changesAhead += weightOf(transaction) - weightOf(delivery.transaction)
@@ -125,14 +114,14 @@ export class ConsumerLife {
   moveMark(isUnderWay: boolean): void {
     this.#takeAway()
     const { record, pump } = this.#parts
-    if (record.isMarking || this.isEnding || !isBefore(record.mark, this.#reached)) return
+    if (record.isMarking || this.isStill || !isBefore(record.mark, this.#reached)) return
     const isFar = this.#doneSinceMark >= limits.consumerMarkCommits || batchesBetween(record.mark.batch, this.#reached.batch) >= limits.consumerMarkBatches
     if (isFar || (isUnderWay && this.#doneSinceMark > 0)) void this.#noteReached()
     else if (!this.#isMarkDue && this.#doneSinceMark > 0) {
       this.#isMarkDue = true
       pump.later(limits.consumerMarkMs, () => {
         this.#isMarkDue = false
-        if (!record.isMarking && !this.isEnding && isBefore(record.mark, this.#reached)) void this.#noteReached()
+        if (!record.isMarking && !this.isStill && isBefore(record.mark, this.#reached)) void this.#noteReached()
       })
     }
   }
@@ -157,15 +146,16 @@ export class ConsumerLife {
 
   /** Nothing of it moves the mark any more. */
   end(): void {
-    this.isEnding = this.#isOver = true
+    this.isStill = this.#isOver = true
     this.#parts.follower.close()
   }
 
   /** Over for good: what it has reached is noted, as well as that can be done. */
   async close(): Promise<void> {
+    const isResetting = this.isStill
     this.#takeAway()
     this.end()
-    if (isBefore(this.#parts.record.mark, this.#reached) && this.#stopped === undefined) await this.#noteReached()
+    if (isBefore(this.#parts.record.mark, this.#reached) && this.#stopped === undefined && !isResetting) await this.#noteReached()
   }
 }
 

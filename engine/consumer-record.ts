@@ -6,6 +6,7 @@
  *   C2  Ids of calls stay until their delivery is done: those behind the mark because they are behind it, parked ones because the mark keeps
  *       them (schema/handler-ids.ts). A parked delivery may only begin when no mark is on its way that does not keep it.
  *   C3  One mark is in flight at a time, and one call that parks; what waits for it goes in the next one, in order.
+ *   C4  What was set aside and has come to its end comes no more from the log: its row stays, as done, until a mark has passed it.
  */
 import { ByteReader, ByteWriter } from './base/bytes.js'
 import { decodeCanonical, encodeCanonical } from './base/canonical.js'
@@ -17,7 +18,7 @@ import { textOfNone, textOfParked, textWhenParked, valueOfParked } from './consu
 import { pauseMs } from './log-pump.js'
 import { markName, parkName } from './schema/descriptor.js'
 import {
-  callsOf, consumerCursors, consumerOfCursor, type ConsumerMark, type ConsumerPlace, cursorId, type CursorValue, type HandlerCursor, keptForever, markOfValue, ownerOfConsumer,
+  callsOf, consumerCursors, consumerOfCursor, type ConsumerMark, type ConsumerPlace, cursorId, type CursorValue, type HandlerCursor, isBefore, keptForever, markOfValue, ownerOfConsumer,
   placeOfCall, placeText, valueOfMark,
 } from './schema/handler-ids.js'
 import { type ParkedRow, type ParkedState, parkedTableName } from './schema/parked-table.js'
@@ -54,6 +55,8 @@ export class ConsumerRecord {
   readonly #kept = new Map<string, ConsumerPlace>()
   /** Behind the mark, at open: commits that were delivered in an earlier life, and made calls. */
   readonly #called = new Set<string>()
+  /** Those whose row says so, until a mark has passed them. */
+  readonly #done = new Map<string, ConsumerPlace>()
   readonly #engine: Engine
   readonly #later: (ms: number, work: () => void) => void
   readonly #partition: number
@@ -109,6 +112,7 @@ export class ConsumerRecord {
     const marking = noteMark(this.#engine, this.name, noted).then(
       () => {
         this.#mark = noted
+        this.#forgetDone((place) => !isBefore(noted, place))
         return true
       },
       () => false,
@@ -142,7 +146,7 @@ export class ConsumerRecord {
     const { place, attempt, transaction, isKeyErased } = delivery
     const key = textWhenParked(delivery)
     const keyValue = isKeyErased ? undefined : delivery.keyValue
-    if (delivery.hasCalls && state !== 'dead') void this.keep(place)
+    if (delivery.hasCalls) void this.keep(place)
     const commit = bytesOf(transaction)
     const row: Omit<ParkedRow, 'consumer' | 'since'> = {
       batch: place.batch,
@@ -171,11 +175,36 @@ export class ConsumerRecord {
 
   /** A parked delivery is done, or dropped. Whoever stands behind it in its key is next. */
   async remove(place: ConsumerPlace): Promise<void> {
-    const writing = [this.#write({ kind: 'remove', place }, 0)]
-    this.states.delete(placeText(place))
+    const text = placeText(place)
+    const writing: Promise<void>[] = []
+    if (isBefore(this.#mark, place)) {
+      this.#done.set(text, place)
+      writing.push(this.#setState(place, 'done')) // C4
+    } else {
+      this.states.delete(text)
+      writing.push(this.#write({ kind: 'remove', place }, 0))
+    }
     writing.push(this.#takeOut(place))
     await Promise.all(writing)
-    this.#kept.delete(placeText(place))
+    this.#kept.delete(text)
+  }
+
+  /** A reset has begun anew: what came to its end before comes again. */
+  async forgetEnded(): Promise<void> {
+    await Promise.all(this.#forgetDone(() => true))
+  }
+
+  #forgetDone(isOver: (place: ConsumerPlace) => boolean): readonly Promise<void>[] {
+    const writing: Promise<void>[] = []
+    for (const [text, place] of this.#done) {
+      if (!isOver(place)) continue
+      this.#done.delete(text)
+      this.states.delete(text)
+      const removed = this.#write({ kind: 'remove', place }, 0)
+      removed.catch(() => undefined) // it is known, and goes another time
+      writing.push(removed)
+    }
+    return writing
   }
 
   /** Takes a delivery out of its key, which goes on with the one behind it where it was released. */
@@ -210,6 +239,14 @@ export class ConsumerRecord {
     const parked = this.parked.get(key)!
     parked.isReleased = true
     await this.#setState(parked.places[0]!, 'released')
+  }
+
+  /** A key that was told to go on stands still again. */
+  async hold(key: string): Promise<void> {
+    const parked = this.parked.get(key)
+    if (parked === undefined) return
+    parked.isReleased = false
+    await this.#setState(parked.places[0]!, 'parked')
   }
 
   /**
@@ -299,7 +336,8 @@ export class ConsumerRecord {
       const place: ConsumerPlace = { epoch: of('epoch'), batch: of('batch'), index: of('index') }
       const state: ParkedState = of('state')
       this.states.set(placeText(place), state)
-      if (state === 'dead') continue
+      if (state === 'done') this.#done.set(placeText(place), place)
+      if (state === 'done' || state === 'dead') continue
       const found = { key: of<string>('key'), keyValue: of<Uint8Array>('keyValue'), ...place }
       const key = textOfParked(found)
       const known = this.parked.get(key)
@@ -310,7 +348,7 @@ export class ConsumerRecord {
       const place = placeOfCall(id)
       const text = placeText(place)
       const state = this.states.get(text)
-      if (state === 'parked' || state === 'released') this.#kept.set(text, place)
+      if (state !== undefined && state !== 'done') this.#kept.set(text, place)
       else if (place.epoch === this.#mark.epoch) this.#called.add(text)
     }
   }

@@ -88,7 +88,7 @@ export class ConsumerSeats {
 
   /** The turn of a delivery has come. */
   assign(delivery: ConsumerDelivery): void {
-    const seat = this.#parts.isPaused() || this.#parts.life().isEnding ? undefined : this.#seatOf(delivery.key)
+    const seat = this.#parts.isPaused() || this.#parts.life().isStill ? undefined : this.#seatOf(delivery.key)
     if (seat === undefined) this.#unassigned.push(delivery)
     else {
       seat.ready.push(delivery)
@@ -113,7 +113,7 @@ export class ConsumerSeats {
 
   #begin(seat: Seat): void {
     const life = this.#parts.life()
-    while (seat.ready.length > 0 && seat.inFlight < seat.holder.concurrency && life.stopped === undefined && !life.isOver) {
+    while (seat.ready.length > 0 && seat.inFlight < seat.holder.concurrency && life.stopped === undefined && !life.isStill) {
       const delivery = seat.ready.shift()!
       if (delivery.erasure !== undefined) {
         this.#parts.stale(delivery) // G5

@@ -17,7 +17,7 @@ import { shown } from '../schema/definition.js'
 import type { ProjectionStatus } from './projection.js'
 import { LiveReader } from './projection-reader.js'
 import { ProjectionRunner } from './projection-runner.js'
-import { allItems, type Color, isBefore, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
+import { allItems, type Color, isBefore, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
 
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1
@@ -79,17 +79,18 @@ export class ProjectionKeeper {
     const row = this.#read
     const live = row.live === null ? undefined : row[row.live]!
     if (live === undefined && !isInline) {
-      const state = { version, cursor: beginning, time: 0 }
+      const state = { version, isInline, cursor: beginning, time: 0 }
       await this.#step({ do: 'begin', color: 'blue', state, isLive: true })
       this.#live = this.#follow('blue')
       return
     }
-    if (live?.version === version) {
+    const goesOn = row.next !== null && isOf(row[row.next]!, this.#projection)
+    if (live !== undefined && isWrittenBy(live, this.#projection)) {
       if (!isInline) this.#live = this.#follow(row.live!)
-      if (row.next !== null && row[row.next]!.version === version) this.#build(row.next)
+      if (goesOn) this.#build(row.next!)
       return
     }
-    const goesOn = row.next !== null && row[row.next]!.version === version
+    if (live?.isInline === true && live.isLeft !== true) await this.#step({ do: 'leave' }) // P4
     const built = this.#build(goesOn ? row.next! : undefined)
     if (live === undefined) await built.catch(() => undefined) // its status says why
   }
@@ -110,7 +111,7 @@ export class ProjectionKeeper {
     const reached = this.#seen
     return {
       name: this.name,
-      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : this.#next !== undefined ? 'rebuilding' : 'live',
+      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : this.#next !== undefined || this.#building !== undefined ? 'rebuilding' : 'live',
       version: live?.version,
       position: reached === undefined ? undefined : positionOf(reached, engine),
       lag: live === undefined ? engine.momentOf(engine.durable).time : this.#lag(reached!, this.#live?.time ?? live.time),
@@ -202,7 +203,7 @@ export class ProjectionKeeper {
       this.#mustReachBack()
       await this.#clearing
       await this.#clear(color)
-      await this.#step({ do: 'begin', color, state: { version, cursor: beginning, time: 0 }, isLive: false })
+      await this.#step({ do: 'begin', color, state: { version, isInline, cursor: beginning, time: 0 }, isLive: false })
     }
     const runner = (this.#next = this.#follow(color))
     // Up to what is durable now, and once more: what is left then is little, however much is written meanwhile.
@@ -299,8 +300,8 @@ export class ProjectionKeeper {
     if (this.#live !== undefined) return this.#live.reached
     const row = this.#read
     if (row.live === null) return undefined
-    const { version, cursor } = row[row.live]!
-    const isWritten = this.#projection.isInline && version === this.#projection.version
+    const { cursor } = row[row.live]!
+    const isWritten = this.#projection.isInline && isWrittenBy(row[row.live]!, this.#projection)
     return isWritten ? { batch: this.#open.engine.durable, index: allItems, items: allItems } : cursor
   }
 

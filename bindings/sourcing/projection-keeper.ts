@@ -17,7 +17,7 @@ import { shown } from '../schema/definition.js'
 import type { ProjectionStatus } from './projection.js'
 import { LiveReader } from './projection-reader.js'
 import { ProjectionRunner } from './projection-runner.js'
-import { allItems, type Color, isBefore, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
+import { allItems, type Color, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
 
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1

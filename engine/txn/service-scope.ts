@@ -2,7 +2,6 @@
  * `tx` as the procedures of one service see it. The tables behind it are made once for each worker and service; `tx` itself is
  * new for every transaction, so that one that was kept does not act inside a later one.
  */
-import { didYouMean } from '../schema/closest-name.js'
 import type { PartKind, ReplicaProgram, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { isCopied } from '../schema/replica-tables.js'

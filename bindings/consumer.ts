@@ -1,10 +1,10 @@
 /** Durable consumers as users hold them: options, the handle of one member, and what a handler is given. */
 import { warn } from '../engine/base/environment-node.js'
-import { SluiceError } from '../engine/base/errors.js'
+import { codeOf, messageOf, SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import {
-  codeOf, type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type HandlerCursor, messageOf, type OpenEngine, type StreamFilter,
-  type ParkedRow, parkedTableName, type Program, keyValueOf, tableOf, textOfKey, transactionOf, type Verdict,
+  type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type HandlerCursor, type OpenEngine, type StreamFilter,
+  type ParkedRow, parkedTableName, type Program, tableOf, textOfKey, transactionOf, valueOfParked, type Verdict,
 } from '../engine/index.js'
 import { procedureOrdinal } from './catalog.js'
 import type { Consumer, ConsumerKey, ConsumerStats, ConsumerSummary, Consumers, Delivery, ParkedChoice, ParkedDelivery, ParkedOptions } from './consumer-types.js'
@@ -162,8 +162,8 @@ export class ConsumerPort {
     const wanted = key === undefined ? undefined : textOfKey(key)
     for (const row of engine.reading().scan(table, table.trees[0]!, { prefix: [name], ...(from && { after: [name, from.batch, from.index] }) })) {
       const parked = row as unknown as ParkedRow
-      if ((state !== undefined && parked.state !== state) || (wanted !== undefined && parked.key !== wanted)) continue
-      found.push(deliveryOf(parked))
+      if (parked.state === 'done' || (state !== undefined && parked.state !== state) || (wanted !== undefined && parked.key !== wanted)) continue
+      found.push(deliveryOf(parked, parked.state))
       if (found.length === limit) break
     }
     return found
@@ -235,7 +235,14 @@ class Member implements ConsumerMember {
     if (this.#running.size === 0) return
     const { environment } = this.#parts.open.engine
     await new Promise<void>((resolve) => {
-      const cancel = environment.later(limits.consumerCloseMsMax, resolve, true)
+      const cancel = environment.later(
+        limits.consumerCloseMsMax,
+        () => {
+          for (const running of this.#running) running.leave()
+          resolve()
+        },
+        true,
+      )
       this.#whenIdle = () => {
         cancel()
         resolve()
@@ -292,6 +299,11 @@ class RunningDelivery {
   end(): void {
     this.#hasEnded = true
   }
+  /** Its handler runs on, for nobody. */
+  leave(): void {
+    this.#hasEnded = true
+    this.#work.isLeft = true
+  }
 
   #mustRun(): void {
     if (this.#hasEnded) throw wrong('This delivery has ended: what it gives is of use only while its handler runs, so await what you begin.')
@@ -320,15 +332,15 @@ export function statsOfConsumer({ reached, lastFailure, stopped, ...state }: Con
   }
 }
 
-function deliveryOf(row: ParkedRow): ParkedDelivery {
-  const { consumer, batch, index, time, since, state, attempts, code, message } = row
+function deliveryOf(row: ParkedRow, state: ParkedDelivery['state']): ParkedDelivery {
+  const { consumer, batch, index, time, since, attempts, code, message } = row
   const transaction = transactionOf(row)
   return {
     consumer,
     position: formatPosition(batch, index),
     time,
     since,
-    key: keyValueOf(row) as ConsumerKey | undefined,
+    key: valueOfParked(row) as ConsumerKey | undefined,
     state,
     attempts,
     code: code ?? undefined,

@@ -46,10 +46,10 @@ export class StreamHost {
 
   constructor(parts: StreamHostParts) {
     this.#parts = parts
-    this.#hub = this.#makeHub(commitOf)
+    this.#hub = this.#makeHub('streams', commitOf)
   }
 
-  #makeHub(shape: (selection: Selection) => CommitView): StreamHub<CommitView> {
+  #makeHub(name: string, shape: (selection: Selection) => CommitView): StreamHub<CommitView> {
     const { engine, catalog, disk, holders, eraser } = this.#parts.open
     const { frames, control } = engine.parts
     let head = control.load('frameHead')
@@ -75,7 +75,7 @@ export class StreamHost {
       shape,
       placeOf: ({ position }) => positionParts(position)!,
     })
-    holders.push(() => hub.held)
+    holders.set(name, () => hub.held)
     eraser.onErased.push(() => hub.reread())
     return hub
   }
@@ -98,7 +98,7 @@ export class StreamHost {
   }
 
   transactions(options: Options): CommitStream<unknown> {
-    this.#bridgeHub ??= this.#makeHub((transaction): BridgedCommit => ({ ...commitOf(transaction), transaction }))
+    this.#bridgeHub ??= this.#makeHub('streams of bridges', (transaction): BridgedCommit => ({ ...commitOf(transaction), transaction }))
     const parts = (commit: CommitView): readonly [DecodedTransaction] => [(commit as BridgedCommit).transaction]
     return this.#stream(streamFilterOf(this.#parts.program, options), options, parts, this.#bridgeHub)
   }

@@ -14,6 +14,7 @@ import type { ErasedFiles } from './stream/file-eraser.js'
 import { replayBatch } from './stream/replay.js'
 import type { CheckpointJob, JobProgress } from './worker/checkpoint-main.js'
 import type { ThreadHost } from './worker/thread-host.js'
+import type { LogHold } from '../wal/index.js'
 
 export interface KeeperOptions {
   readonly control: Control
@@ -26,7 +27,7 @@ export interface KeeperOptions {
   readonly logBytes: number
   readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number }
   /** Who holds the log, and up to which batch each has read. */
-  readonly consumers: () => readonly { readonly name: string; readonly batch: number; readonly isUnbounded?: true }[]
+  readonly consumers: () => readonly LogHold[]
   /** Of the log behind the newest checkpoint, at open. */
   readonly logBytesAtOpen: number
 }

@@ -19,6 +19,12 @@ export interface CallAnswer {
   readonly repeated: boolean
 }
 
+/** What a handler failed with. */
+export interface DeliveryError {
+  readonly code: string | null
+  readonly message: string
+}
+
 type Settled = { readonly answer: CallAnswer } | { readonly error: SluiceError; readonly repeated: boolean }
 
 export class ConsumerDelivery {
@@ -39,6 +45,8 @@ export class ConsumerDelivery {
   isKeyErased = false
   /** Ids of calls are recorded for it, or may be. */
   hasCalls: boolean
+  /** Its member has gone before its handler had ended: it makes no call any more, for others may be given it. */
+  isLeft = false
   readonly #engine: Engine
   /** By call: the id that is asked for next. */
   readonly #next: number[] = []
@@ -57,9 +65,15 @@ export class ConsumerDelivery {
     this.hasCalls = hasCalls
   }
 
+  /** An erasure is under way: where it concerns this, what was read is stale. */
+  meet(erasure: ConsumerErasure | undefined): void {
+    if (erasure !== undefined && !this.isDone && erasure.concerns(this.transaction, this.keyValue)) this.erasure = erasure
+  }
+
   /** An attempt begins: its calls are counted anew. */
   begin(): void {
     this.#calls = 0
+    this.isLeft = false
   }
 
   async call(procedure: number, input: unknown): Promise<CallAnswer> {
@@ -70,6 +84,7 @@ export class ConsumerDelivery {
     this.hasCalls = true
     try {
       for (;;) {
+        if (this.isLeft) throw SluiceError.of('INVALID_USE', 'The consumer was closed, and its handler has not ended within its time: it makes no call any more.')
         const tried = this.#next[call] ?? 1
         const settled = await this.#submit(procedure, input, callId(this.consumer, this.place, call, tried))
         if ('answer' in settled) return settled.answer
@@ -101,3 +116,6 @@ export class ConsumerDelivery {
     })
   }
 }
+
+/** What it takes of the memory of its consumer. */
+export const weightOf = ({ changes, events }: DecodedTransaction): number => changes.length + events.length

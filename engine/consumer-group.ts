@@ -1,69 +1,38 @@
 /**
- * One durable consumer while it is open: follows the log for its commits, hands each to one of its members, and sees it through.
+ * One durable consumer while it is open: follows the log for its commits, and has each handled by one of its members.
  *
- *   log ──► follower ──► deliveries, in log order ──► by key: one at a time, in order ──► a member ──► done     ┐
- *                              │                                ▲                             ├──► again, later  │ those at the front that
- *                              │                                └──── told to go on ◄─────────┴──► parked        ┘ are done move the mark
+ *   log ──► follower ──► a life ──────────────► by key ──────────────► seats ──────────────► members
+ *                        consumer-life.ts       consumer-lanes.ts      consumer-seats.ts     bindings/consumer.ts
+ *                        log order, the mark    turns, what is parked  who handles what
+ *                           G3, G6                 G1, G2, G5             G1, G4, G5
  *
- * Invariants:
- *   G1  Of one key at most one delivery is with a member, and the next begins when it has ended: order per key, whoever the members are. A
- *       key goes to the same member as long as the members are the same (highest random weight: Thaler and Ravishankar, 1998).
- *   G2  What is parked of a key comes before what is not. While a key is parked, what comes behind joins it, and other keys go on. A consumer
- *       without keys is one key, and stays where it is: copying the log behind it would be all that parking did.
- *   G3  At most `consumerCommitsAheadMax` commits are taken and not done; a handler that does not end holds these, and nobody else.
- *   G4  A delivery has ended when its handler has, and its calls have. What it ends with is thrown away if the consumer began anew meanwhile.
- *   G5  A delivery that holds what is being erased is read again from the log, when that has been erased, before it is handed out or parked.
- *
- * How far it has come is noted (consumer-record.ts) now and then: beside a call that is under way, after some commits, after some time.
+ * What is durable about it is read and written in one place (consumer-record.ts). It begins a new life where it is reset.
  */
-import { hashEnd, hashStart, hashText } from './base/hash.js'
-import { SluiceError } from './base/errors.js'
+import { codeOf, messageOf, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
-import { type CallAnswer, ConsumerDelivery } from './consumer-delivery.js'
+import type { CallAnswer, ConsumerDelivery, DeliveryError } from './consumer-delivery.js'
 import type { ConsumerErasure } from './consumer-erasure.js'
-import { ConsumerRecord, keyOfNone, keyWhenParked, placeText } from './consumer-record.js'
-import { keyTextOf } from './handler-queue.js'
+import { keyOfCommit, type KeyFunction, oneKey, textOfKey } from './consumer-key.js'
+import { type ConsumerCounts, type ConsumerFailure, ConsumerLanes, type RetrySettings } from './consumer-lanes.js'
+import { batchesBetween, ConsumerLife } from './consumer-life.js'
+import { ConsumerRecord } from './consumer-record.js'
+import { ConsumerSeats, type SeatHolder } from './consumer-seats.js'
 import { LogPump, readOn } from './log-pump.js'
-import { type ConsumerMark, type ConsumerPlace, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
-import { isPartitionValue } from './schema/placement.js'
+import { type ConsumerMark, type HandlerCursor, placeText } from './schema/handler-ids.js'
 import type { DecodedTransaction } from './stream/frame-decoder.js'
 import type { StreamFilter } from './stream/stream-filter.js'
 import type { LogFollower } from './stream/log-follower.js'
 
-export type Verdict =
-  | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly code: string | null; readonly message: string; readonly delayMs?: number | undefined }
-  | { readonly kind: 'dead'; readonly message: string }
-  /** The member has left: nobody has handled it. */
-  | { readonly kind: 'left' }
-
 /** Who handles deliveries. */
-export interface ConsumerMember {
-  readonly concurrency: number
+export interface ConsumerMember extends SeatHolder {
   /** Told before anything else. */
   joined(group: ConsumerGroup): void
-  /** Never rejects. */
-  handle(delivery: ConsumerDelivery): Promise<Verdict>
-  /** The consumer does not go on by itself. */
-  stopped(error: SluiceError): void
 }
 
-export interface ConsumerSettings {
+export interface ConsumerSettings extends RetrySettings {
   readonly filter: StreamFilter
-  /** Undefined: all commits are of one key. It answers undefined for one that has none. */
-  readonly keyOf: ((transaction: DecodedTransaction) => unknown) | undefined
-  readonly attempts: number
-  readonly backoffMs: number
-  readonly backoffMsMax: number
-}
-
-export interface ConsumerFailure {
-  readonly batch: number
-  readonly index: number
-  readonly attempt: number
-  readonly code: string | null
-  readonly message: string
+  readonly keyOf: KeyFunction
 }
 
 export interface ConsumerState {
@@ -97,67 +66,61 @@ export interface ConsumerGroupParts {
   readonly erasure: () => ConsumerErasure | undefined
 }
 
-interface Seat {
-  readonly member: ConsumerMember
-  readonly number: number
-  readonly ready: ConsumerDelivery[]
-  inFlight: number
-}
-
-/** One key that has something to do. */
-interface Lane {
-  readonly key: string
-  readonly waiting: ConsumerDelivery[]
-  /** With a member, on its way to one, in a pause, or being parked. */
-  isBusy: boolean
-}
-
-const isBehind = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
-
 export class ConsumerGroup {
   readonly name: string
   readonly #parts: ConsumerGroupParts
   readonly #pump: LogPump
   readonly #record: ConsumerRecord
-  readonly #seats: Seat[] = []
-  #seatsEver = 0
-  #follower: LogFollower
-  #deliveries: ConsumerDelivery[] = []
-  /** Parked ones that were told to go on, and are on their way. */
-  readonly #released = new Set<ConsumerDelivery>()
-  #changesAhead = 0
-  readonly #lanes = new Map<string, Lane>()
-  /** What waits in them must be parked, and there is no room. */
-  readonly #stuck = new Set<Lane>()
-  /** Places of what was parked in an earlier life and has come to its end before the log was read as far: none of it is delivered again. */
-  readonly #doneAhead = new Set<string>()
-  /** Nobody can take them now: no member, or it is paused. */
-  #unassigned: ConsumerDelivery[] = []
-  #reached: HandlerCursor
-  /** The follower is ahead of what was taken: where it is says nothing. */
-  #isReading = false
-  #doneSinceMark = 0
-  #isMarkDue = false
-  /** Grows when it begins anew. */
-  #life = 0
-  #isResetting = false
-  #inFlight = 0
-  #whenEnded: (() => void)[] = []
-  #stopped: SluiceError | undefined
-  #handled = 0
-  #redelivered = 0
-  #lastFailure: ConsumerFailure | undefined
+  readonly #seats: ConsumerSeats
+  readonly #counts: ConsumerCounts = { handled: 0, redelivered: 0, lastFailure: undefined }
+  #life: ConsumerLife
+  #lanes: ConsumerLanes
+  #resetting: Promise<void> | undefined
+  /** Calls of deliveries that are under way. */
+  #calling = 0
 
   constructor(parts: ConsumerGroupParts) {
-    const { engine, name, mark, follow, settings } = parts
+    const { engine, name, mark } = parts
     this.#parts = parts
     this.name = name
-    this.#pump = new LogPump(engine, () => this.#look(), (error) => this.#stop(error))
-    this.#record = new ConsumerRecord(engine, name, mark, (ms, work) => void this.#pump.later(ms, work))
-    this.#reached = mark
-    this.#follower = follow(settings.filter, mark)
+    this.#pump = new LogPump(engine, () => this.#look(), (error) => this.#life.stop(error))
+    this.#record = new ConsumerRecord(engine, name, mark, (ms, work) => this.#pump.later(ms, work))
+    this.#seats = new ConsumerSeats({
+      life: () => this.#life,
+      isPaused: () => this.#record.mark.isPaused,
+      stale: (delivery) => this.#lanes.stale(delivery),
+      ended: (delivery, verdict) => this.#lanes.ended(delivery, verdict),
+    })
+    this.#life = this.#lifeFrom(mark)
+    this.#lanes = this.#lanesOf(this.#life)
     this.#pump.start()
-    for (const [key, { isReleased }] of this.#record.parked) if (isReleased) this.#serve(this.#laneOf(key))
+    this.#lanes.serveReleased()
+  }
+
+  #lifeFrom(from: HandlerCursor): ConsumerLife {
+    return new ConsumerLife({
+      record: this.#record,
+      pump: this.#pump,
+      follower: this.#parts.follow(this.settings.filter, from),
+      from,
+      stopped: (error) => this.#seats.stopped(error),
+    })
+  }
+
+  #lanesOf(life: ConsumerLife): ConsumerLanes {
+    const { engine, settings, readAgain, erasure } = this.#parts
+    return new ConsumerLanes({
+      engine,
+      retries: settings,
+      hasKeys: settings.keyOf !== undefined,
+      life,
+      record: this.#record,
+      seats: this.#seats,
+      pump: this.#pump,
+      counts: this.#counts,
+      readAgain: (place) => readAgain(settings.filter, place),
+      erasure,
+    })
   }
 
   get settings(): ConsumerSettings {
@@ -167,471 +130,118 @@ export class ConsumerGroup {
     return this.#record.mark
   }
   get size(): number {
-    return this.#seats.length
+    return this.#seats.count
   }
 
   get state(): ConsumerState {
     const { engine, name } = this.#parts
-    const isReading = this.#stopped === undefined && this.#follower.isBehind()
-    const first = this.#deliveries[0]
-    const { batch } = this.#reached
-    const durable = engine.durable
-    const isLate = this.#deliveries.length > 0 || isReading
+    const { deliveries, reached, stopped, follower } = this.#life
+    const isLate = deliveries.length > 0 || (stopped === undefined && follower.isBehind())
+    const [first] = deliveries
     return {
       name,
-      reached: this.#reached,
-      members: this.#seats.length,
+      reached,
+      members: this.#seats.count,
       isPaused: this.#record.mark.isPaused,
       isBehind: isLate,
-      behindBatches: isLate ? Math.max(1, batchesBetween(batch, durable)) : 0,
+      behindBatches: isLate ? Math.max(1, batchesBetween(reached.batch, engine.durable)) : 0,
       behindMs: first === undefined ? 0 : Math.max(0, engine.now() - first.transaction.time),
-      handled: this.#handled,
-      redelivered: this.#redelivered,
-      waiting: this.#deliveries.length,
-      inFlight: this.#inFlight,
+      ...this.#counts,
+      waiting: deliveries.length,
+      inFlight: this.#seats.inFlight,
       parked: this.#record.count('parked', 'released'),
       dead: this.#record.count('dead'),
-      lastFailure: this.#lastFailure,
-      stopped: this.#stopped,
+      stopped,
     }
   }
 
-  // ── members ───────────────────────────────────────────────────────────────────────────────────────────
-
   join(member: ConsumerMember): void {
     member.joined(this)
-    this.#seats.push({ member, number: (this.#seatsEver += 1), ready: [], inFlight: 0 })
-    this.#assignAnew()
+    this.#seats.take(member)
     this.#pump.advance()
-    if (this.#stopped !== undefined) member.stopped(this.#stopped)
+    const { stopped } = this.#life
+    if (stopped !== undefined) member.stopped(stopped)
   }
 
   /** Before its handlers end: what it gives back, and what waited for it, goes to others. */
   leave(member: ConsumerMember): void {
-    const at = this.#seats.findIndex((seat) => seat.member === member)
-    if (at < 0) return
-    const [seat] = this.#seats.splice(at, 1)
-    this.#unassigned.push(...seat!.ready.splice(0))
-    this.#assignAnew()
-  }
-
-  #assignAnew(): void {
-    const ready = this.#unassigned
-    this.#unassigned = []
-    for (const seat of this.#seats) ready.push(...seat.ready.splice(0))
-    for (const delivery of ready) this.#dispatch(delivery)
-  }
-
-  #seatOf(key: string): Seat | undefined {
-    if (this.#seats.length < 2) return this.#seats[0]
-    let best: Seat | undefined
-    let most = -1
-    for (const seat of this.#seats) {
-      const weight = hashEnd(hashText(hashText(hashStart, `${seat.number} `), key))
-      if (weight > most) {
-        best = seat
-        most = weight
-      }
-    }
-    return best
+    this.#seats.leave(member)
   }
 
   // ── taking commits from the log ───────────────────────────────────────────────────────────────────────
 
   get #mayTake(): boolean {
-    const { length } = this.#deliveries
-    if (this.#pump.isClosed || this.#isResetting || this.#stopped !== undefined || this.#seats.length === 0 || this.#record.mark.isPaused) return false
-    if (length >= limits.consumerCommitsAheadMax || this.#changesAhead >= limits.consumerChangesAheadMax) return false
+    const { isStill, isFull, stopped } = this.#life
+    if (isStill || isFull || stopped !== undefined || this.#seats.count === 0 || this.#record.mark.isPaused) return false
     return this.settings.keyOf !== undefined || this.#record.parked.size === 0 // G2
   }
 
   async #look(): Promise<void> {
     const life = this.#life
     const read: DecodedTransaction[] = []
-    while (this.#mayTake && this.#follower.isBehind()) {
+    while (this.#mayTake && life.follower.isBehind()) {
       read.length = 0
-      this.#isReading = true
       try {
-        const isNews = await readOn(this.#follower, limits.consumerCommitsReadMax, read)
-        if (this.#pump.isClosed || life !== this.#life || this.#isResetting) return
+        const isNews = await readOn(life.follower, limits.consumerCommitsReadMax, read)
+        await this.#resetting
+        if (life.isOver) return
         for (const transaction of read) this.#take(this.settings.filter.select(transaction))
+        life.hasTaken()
         if (!isNews) break
       } catch (error) {
-        if (life !== this.#life || this.#isResetting) return // its follower was closed under it
+        if (life.isOver) return // its follower was closed under it
         throw error
-      } finally {
-        this.#isReading = false
       }
     }
-    this.#moveMark(false)
+    life.moveMark(false)
   }
 
   #take(transaction: DecodedTransaction | undefined): void {
     if (transaction === undefined) return // its changes are not those that were asked for
     const { batch, index } = transaction
-    const { mark } = this.#record
-    const place = { epoch: mark.epoch, batch, index }
-    const text = placeText(place)
-    const isKnown = this.#record.states.has(text) || this.#doneAhead.delete(text) // parked, and the mark had not moved
     let key = oneKey
-    let failure: unknown
+    let failure: DeliveryError | undefined
     try {
-      key = keyOf(this.settings, transaction)
+      key = keyOfCommit(this.settings.keyOf, transaction)
     } catch (error) {
-      failure = error
+      failure = { code: codeOf(error), message: `The key of this commit could not be found: ${messageOf(error)}` }
     }
-    const delivery = new ConsumerDelivery(this.#parts.engine, this.name, place, transaction, key, false, this.#record.hasCalled(place))
-    this.#note(delivery)
-    this.#deliveries.push(delivery)
-    this.#changesAhead += weightOf(delivery)
-    if (isKnown) {
-      delivery.isDone = true
-      return
-    }
-    const lane = this.#laneOf(key.text)
-    if (failure !== undefined) {
-      // It has no key, so nobody can say what must stand behind it: it is set aside alone.
-      void this.#setAside(lane, delivery, 'dead', { code: codeOf(failure), message: `The key of this commit could not be found: ${messageOf(failure)}` })
-      return
-    }
-    lane.waiting.push(delivery)
-    this.#serve(lane)
-  }
-
-  // ── one after the other, by key ───────────────────────────────────────────────────────────────────────
-
-  #laneOf(key: string): Lane {
-    let lane = this.#lanes.get(key)
-    if (lane === undefined) this.#lanes.set(key, (lane = { key, waiting: [], isBusy: false }))
-    return lane
-  }
-
-  #serve(lane: Lane): void {
-    if (lane.isBusy || this.#isResetting || this.#pump.isClosed) return
-    const parked = this.#record.parked.get(lane.key)
-    if (parked?.isReleased === true) {
-      lane.isBusy = true
-      void this.#goOn(lane, parked.places[0]!)
-      return
-    }
-    if (parked !== undefined) {
-      if (this.settings.keyOf !== undefined) void this.#parkWaiting(lane)
-      return
-    }
-    const next = lane.waiting.shift()
-    if (next === undefined) {
-      this.#lanes.delete(lane.key)
-      return
-    }
-    lane.isBusy = true
-    this.#dispatch(next)
-  }
-
-  /** The first of a key that was parked and told to go on. */
-  async #goOn(lane: Lane, place: ConsumerPlace): Promise<void> {
-    const life = this.#life
-    try {
-      while (!(await this.#record.keepPassed(place))) { // C2
-        if (life !== this.#life || this.#pump.isClosed) return
-        await new Promise<void>((resolve) => void this.#pump.later(limits.consumerMarkMs, resolve))
-      }
-      const found = this.#record.commitOf(place)
-      const value = this.#record.parked.get(lane.key)?.value
-      const transaction = found?.transaction ?? (await this.#parts.readAgain(this.settings.filter, place))
-      if (life !== this.#life || this.#pump.isClosed) return
-      if (transaction === undefined) {
-        await this.#removeParked(place)
-        if (life !== this.#life || this.#pump.isClosed) return
-        lane.isBusy = false
-        this.#serve(lane)
-        this.#serveStuck()
-        this.#wentOn()
-        return
-      }
-      const delivery = new ConsumerDelivery(this.#parts.engine, this.name, place, transaction, { text: lane.key, value }, true, true)
-      this.#note(delivery)
-      this.#released.add(delivery)
-      this.#dispatch(delivery)
-    } catch (error) {
-      this.#stop(error)
-    }
-  }
-
-  #dispatch(delivery: ConsumerDelivery): void {
-    if (delivery.erasure !== undefined) {
-      void this.#freshenThen(delivery, () => this.#dispatch(delivery))
-      return
-    }
-    const seat = this.#record.mark.isPaused || this.#isResetting ? undefined : this.#seatOf(delivery.key)
-    if (seat === undefined) this.#unassigned.push(delivery)
-    else {
-      seat.ready.push(delivery)
-      this.#begin(seat)
-    }
-  }
-
-  #begin(seat: Seat): void {
-    while (seat.ready.length > 0 && seat.inFlight < seat.member.concurrency && this.#stopped === undefined && !this.#pump.isClosed) {
-      const delivery = seat.ready.shift()!
-      if (delivery.erasure !== undefined) {
-        this.#dispatch(delivery)
-        continue
-      }
-      seat.inFlight += 1
-      this.#inFlight += 1
-      delivery.begin()
-      void this.#handle(seat, delivery, this.#life)
-    }
-  }
-
-  async #handle(seat: Seat, delivery: ConsumerDelivery, life: number): Promise<void> {
-    const verdict = await seat.member.handle(delivery)
-    await delivery.settled() // G4
-    seat.inFlight -= 1
-    this.#inFlight -= 1
-    if (life === this.#life && !this.#pump.isClosed) this.#settle(delivery, verdict)
-    if (this.#seats.includes(seat)) this.#begin(seat)
-    if (this.#inFlight === 0) for (const ended of this.#whenEnded.splice(0)) ended()
-  }
-
-  #settle(delivery: ConsumerDelivery, verdict: Verdict): void {
-    const lane = this.#laneOf(delivery.key)
-    switch (verdict.kind) {
-      case 'done':
-        this.#handled += 1
-        void this.#finish(lane, delivery)
-        return
-      case 'left':
-        this.#dispatch(delivery)
-        return
-      case 'dead':
-        this.#noteFailure(delivery, { code: null, message: verdict.message })
-        void this.#setAside(lane, delivery, 'dead', { code: null, message: verdict.message })
-        return
-      default:
-        this.#noteFailure(delivery, verdict)
-        this.#again(lane, delivery, verdict)
-    }
-  }
-
-  #noteFailure({ place, attempt }: ConsumerDelivery, { code, message }: { readonly code: string | null; readonly message: string }): void {
-    this.#lastFailure = { batch: place.batch, index: place.index, attempt, code, message }
-  }
-
-  #again(lane: Lane, delivery: ConsumerDelivery, failed: Verdict & { readonly kind: 'failed' }): void {
-    const { attempts, backoffMs, backoffMsMax } = this.settings
-    const isLast = delivery.attempt >= attempts
-    if (isLast && (delivery.isParked || !this.#record.isFull(delivery.hasCalls))) {
-      void this.#setAside(lane, delivery, 'parked', failed)
-      return
-    }
-    const ms = failed.delayMs ?? Math.min(backoffMsMax, backoffMs * 2 ** Math.min(delivery.attempt - 1, 30))
-    delivery.attempt += 1
-    this.#redelivered += 1
-    const life = this.#life
-    this.#pump.later(ms, () => {
-      if (life === this.#life) this.#dispatch(delivery)
-    })
+    this.#lanes.take({ epoch: this.#record.mark.epoch, batch, index }, transaction, key, failure)
   }
 
   // ── erasures (G5) ─────────────────────────────────────────────────────────────────────────────────────
 
   /** An erasure begins. Resolves when nothing that was read before is on its way into the table of what is parked. */
   async erasing(erasure: ConsumerErasure): Promise<void> {
-    for (const delivery of [...this.#deliveries, ...this.#released]) this.#note(delivery, erasure)
-    while (this.#record.isWriting && this.#stopped === undefined && !this.#pump.isClosed) await new Promise<void>((resolve) => this.#parts.engine.environment.soon(resolve))
+    this.#lanes.meet(erasure)
+    while (this.#record.isWriting && this.#life.stopped === undefined && !this.#pump.isClosed) await this.#soon()
   }
 
   /** Rows and files are without it: so is the rest of what memory knows. */
   async erased(erasure: ConsumerErasure): Promise<void> {
-    const last = this.#lastFailure
-    if (last !== undefined && erasure.names(last.message)) this.#lastFailure = { ...last, message: '' }
-    for (const key of await this.#record.eraseKeys((value) => erasure.names(value))) this.#serve(this.#laneOf(key))
-  }
-
-  #note(delivery: ConsumerDelivery, erasure = this.#parts.erasure()): void {
-    if (erasure !== undefined && !delivery.isDone && erasure.concerns(delivery.transaction, delivery.keyValue)) delivery.erasure = erasure
-  }
-
-  /** Reads a delivery again when its erasure has ended. Where nothing is left of it, it is done, whatever `then` is. */
-  async #freshenThen(delivery: ConsumerDelivery, then: () => void): Promise<void> {
-    const life = this.#life
-    const erasure = delivery.erasure!
-    try {
-      const hasErased = await erasure.over
-      const transaction = hasErased ? await this.#parts.readAgain(this.settings.filter, delivery.place) : delivery.transaction
-      if (life !== this.#life || this.#pump.isClosed) return
-      delivery.erasure = undefined
-      delivery.isKeyErased ||= hasErased && erasure.names(delivery.keyValue)
-      if (transaction === undefined) void this.#finish(this.#laneOf(delivery.key), delivery)
-      else {
-        this.#changesAhead += delivery.isParked ? 0 : transaction.changes.length + transaction.events.length - weightOf(delivery)
-        delivery.transaction = transaction
-        then()
-      }
-    } catch (error) {
-      if (life === this.#life) this.#stop(error)
-    }
-  }
-
-  async #finish(lane: Lane, delivery: ConsumerDelivery): Promise<void> {
-    if (delivery.isParked) {
-      try {
-        await this.#removeParked(delivery.place)
-      } catch (error) {
-        this.#stop(error)
-        return
-      }
-    }
-    this.#leave(lane, delivery)
-    this.#serveStuck()
-  }
-
-  async #removeParked(place: ConsumerPlace): Promise<void> {
-    if (isBehind(this.#deliveries.at(-1)?.place ?? this.#reached, place)) this.#doneAhead.add(placeText(place))
-    await this.#record.remove(place)
-  }
-
-  /** There is room where something was parked. */
-  #serveStuck(): void {
-    const stuck = [...this.#stuck]
-    this.#stuck.clear()
-    for (const lane of stuck) this.#serve(lane)
-  }
-
-  async #setAside(lane: Lane, delivery: ConsumerDelivery, state: 'parked' | 'dead', error: { readonly code: string | null; readonly message: string }): Promise<void> {
-    const life = this.#life
-    lane.isBusy = true
-    const { erasure } = delivery
-    if (erasure !== undefined) {
-      const left = erasure.names(error.message) ? { ...error, message: '' } : error
-      void this.#freshenThen(delivery, () => void this.#setAside(lane, delivery, state, left))
-      return
-    }
-    if (state === 'dead' && !delivery.isParked && this.#record.isFull(false)) {
-      // No room: later. Until then nothing of its key goes on.
-      this.#pump.later(limits.handlerPauseMsMax, () => {
-        if (life === this.#life) void this.#setAside(lane, delivery, state, error)
-      })
-      return
-    }
-    try {
-      const parked = this.#record.parked.get(keyWhenParked(delivery))
-      if (delivery.isParked && state === 'parked' && parked !== undefined) parked.isReleased = false
-      const written = [this.#record.park(delivery, state, error)]
-      if (delivery.isParked && state === 'dead') written.push(this.#record.takeOut(delivery.place))
-      await Promise.all(written)
-    } catch (problem) {
-      this.#stop(problem)
-      return
-    }
-    this.#leave(lane, delivery)
-  }
-
-  /** What stands behind a key that is parked joins it. */
-  async #parkWaiting(lane: Lane): Promise<void> {
-    if (lane.waiting.length === 0) return
-    lane.isBusy = true
-    const parking: Promise<void>[] = []
-    const some: ConsumerDelivery[] = []
-    while (lane.waiting.length > 0 && !this.#record.isFull(lane.waiting[0]!.hasCalls)) {
-      const delivery = lane.waiting[0]!
-      if (delivery.erasure !== undefined) {
-        if (some.length > 0) break
-        lane.waiting.shift()
-        void this.#freshenThen(delivery, () => {
-          lane.waiting.unshift(delivery)
-          lane.isBusy = false
-          this.#serve(lane)
-        })
-        return
-      }
-      lane.waiting.shift()
-      some.push(delivery)
-      delivery.attempt = 0 // nobody has tried it
-      parking.push(this.#record.park(delivery, 'parked', { code: null, message: 'What its key came to before is parked.' }))
-    }
-    try {
-      await Promise.all(parking)
-    } catch (error) {
-      this.#stop(error)
-      return
-    }
-    for (const delivery of some) delivery.isDone = true
-    lane.isBusy = false
-    const isStuck = lane.waiting.length > 0 && this.#record.isFull(lane.waiting[0]!.hasCalls)
-    if (isStuck && this.#record.parked.get(lane.key)?.isReleased === false) this.#stuck.add(lane)
-    else this.#serve(lane)
-    this.#wentOn()
-  }
-
-  /** A delivery has come to its end. */
-  #leave(lane: Lane, delivery: ConsumerDelivery): void {
-    delivery.isDone = true
-    this.#released.delete(delivery)
-    lane.isBusy = false
-    this.#serve(lane)
-    this.#wentOn()
-  }
-
-  #wentOn(): void {
-    this.#takeAway()
-    this.#moveMark(false)
-    if (this.#deliveries.length < limits.consumerCommitsAheadMax / 2) this.#pump.advance()
-  }
-
-  // ── the mark ──────────────────────────────────────────────────────────────────────────────────────────
-
-  #takeAway(): void {
-    const list = this.#deliveries
-    let count = 0
-    while (count < list.length && list[count]!.isDone) {
-      this.#changesAhead -= weightOf(list[count]!)
-      count += 1
-    }
-    if (count > 0) {
-      this.#reached = list[count - 1]!.place
-      this.#doneSinceMark += count
-      list.splice(0, count)
-    }
-    if (list.length === 0 && !this.#isReading && this.#follower.batch > this.#reached.batch) this.#reached = { batch: this.#follower.batch, index: endOfBatch }
-  }
-
-  /** `isUnderWay`: a call is being handed in, in whose batch the mark finds its place. */
-  #moveMark(isUnderWay: boolean): void {
-    this.#takeAway()
-    const { mark, isMarking } = this.#record
-    if (isMarking || this.#isResetting || this.#pump.isClosed || !isBehind(mark, this.#reached)) return
-    const isFar = this.#doneSinceMark >= limits.consumerMarkCommits || batchesBetween(mark.batch, this.#reached.batch) >= limits.consumerMarkBatches
-    if (isFar || (isUnderWay && this.#doneSinceMark > 0)) void this.#noteReached()
-    else if (!this.#isMarkDue && this.#doneSinceMark > 0) {
-      this.#isMarkDue = true
-      this.#pump.later(limits.consumerMarkMs, () => {
-        this.#isMarkDue = false
-        if (!this.#record.isMarking && !this.#isResetting && isBehind(this.#record.mark, this.#reached)) void this.#noteReached()
-      })
-    }
-  }
-
-  /** When it could not be noted: another time, more is delivered again until then. */
-  async #noteReached(): Promise<boolean> {
-    this.#doneSinceMark = 0
-    return await this.#record.note(() => ({ ...this.#record.mark, batch: this.#reached.batch, index: this.#reached.index }))
-  }
-
-  /** A call for one of its deliveries. */
-  async call(delivery: ConsumerDelivery, procedure: number, input: unknown): Promise<CallAnswer> {
-    const answer = delivery.call(procedure, input)
-    this.#moveMark(true)
-    return await answer
+    const last = this.#counts.lastFailure
+    if (last !== undefined && erasure.names(last.message)) this.#counts.lastFailure = { ...last, message: '' }
+    for (const key of await this.#record.eraseKeys((value) => erasure.names(value))) this.#lanes.serve(key)
   }
 
   // ── what users ask of it ──────────────────────────────────────────────────────────────────────────────
 
+  /** A call for one of its deliveries: in its batch the mark finds its place. */
+  async call(delivery: ConsumerDelivery, procedure: number, input: unknown): Promise<CallAnswer> {
+    const answer = delivery.call(procedure, input)
+    this.#calling += 1
+    this.#life.moveMark(true)
+    try {
+      return await answer
+    } finally {
+      this.#calling -= 1
+    }
+  }
+
   async setPaused(isPaused: boolean): Promise<void> {
     if (this.#record.mark.isPaused === isPaused) return
-    mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, batch: this.#reached.batch, index: this.#reached.index, isPaused })))
-    this.#assignAnew()
+    mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, isPaused }))) // and says nothing of how far it has come
+    this.#seats.assignAnew()
     this.#pump.advance()
   }
 
@@ -640,7 +250,7 @@ export class ConsumerGroup {
     const text = 'key' in what ? textOfKey(what.key) : await this.#record.keyOf(what.place)
     if (text === undefined || !this.#record.parked.has(text)) return false
     await this.#record.release(text)
-    this.#serve(this.#laneOf(text))
+    this.#lanes.serve(text)
     this.#pump.advance()
     return true
   }
@@ -652,99 +262,69 @@ export class ConsumerGroup {
         ? (this.#record.parked.get(textOfKey(what.key))?.places ?? [])
         : this.#record.states.has(placeText(what.place)) ? [{ epoch: 0, ...what.place }] : []
     // What was told to go on is on its way: it ends by itself.
-    const some = places.filter((place) => this.#record.states.get(placeText(place)) !== 'released')
-    await Promise.all(some.map((place) => this.#removeParked(place)))
-    for (const lane of [...this.#lanes.values()]) this.#serve(lane)
-    this.#serveStuck()
+    const some = places.filter((place) => !['released', 'done'].includes(this.#record.states.get(placeText(place))!))
+    await Promise.all(some.map((place) => this.#record.remove(place)))
+    this.#lanes.serveAll()
     this.#pump.advance()
-    this.#wentOn()
+    this.#life.moveMark(false)
     return some.length
   }
 
   /** Begins anew behind a place; what is parked stays parked. Handlers that run end before. */
   async reset(to: HandlerCursor): Promise<void> {
-    if (this.#isResetting) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" is being reset: wait until that has ended.`)
-    this.#isResetting = true
+    if (this.#resetting !== undefined) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" is being reset: wait until that has ended.`)
+    const { engine } = this.#parts
+    let ended!: () => void
+    this.#resetting = new Promise((resolve) => (ended = resolve))
+    this.#life.isStill = true
     try {
-      while (this.#inFlight > 0) await new Promise<void>((resolve) => this.#whenEnded.push(resolve))
-      while (this.#record.isWriting) await new Promise<void>((resolve) => this.#parts.engine.environment.soon(resolve))
-      this.#life += 1
-      const { durable } = this.#parts.engine
-      mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, batch: to.batch, index: to.index, epoch: Math.max(this.#record.mark.epoch + 1, durable) })))
-      this.#follower.close()
-      this.#follower = this.#parts.follow(this.settings.filter, to)
-      this.#deliveries = []
-      this.#changesAhead = 0
-      this.#unassigned = []
-      this.#released.clear()
-      for (const seat of this.#seats) seat.ready.length = 0
-      this.#lanes.clear()
-      this.#stuck.clear()
-      this.#doneAhead.clear()
-      this.#reached = to
-      this.#doneSinceMark = 0
-      this.#stopped = undefined
+      await this.#seats.idle()
+      while (this.#record.isWriting && !this.#pump.isClosed) await this.#soon()
+      engine.mustBeOpen()
+      if (this.#pump.isClosed) throw SluiceError.of('INVALID_USE', `Consumer "${this.name}" was closed before it could be reset: open it, and reset it then.`)
+      const { batch, index } = to
+      mustBeNoted(await this.#record.note(() => ({ ...this.#record.mark, batch, index, epoch: Math.max(this.#record.mark.epoch + 1, engine.durable) })))
+      if (this.#pump.isClosed) return
+      this.#beginAnew(to)
+      await this.#record.forgetEnded()
     } finally {
-      this.#isResetting = false
+      // Where it was not noted, everything stands where it stood, and goes on.
+      this.#resetting = undefined
+      this.#life.isStill = this.#life.isOver
+      ended()
+      this.#lanes.serveReleased()
+      this.#lanes.serveAll()
+      this.#seats.assignAnew()
+      this.#life.moveMark(false)
+      this.#pump.advance()
     }
-    for (const [key, { isReleased }] of this.#record.parked) if (isReleased) this.#serve(this.#laneOf(key))
-    this.#pump.advance()
+  }
+
+  #beginAnew(from: HandlerCursor): void {
+    this.#life.end()
+    this.#seats.clear()
+    this.#life = this.#lifeFrom(from)
+    this.#life.isStill = true
+    this.#lanes = this.#lanesOf(this.#life)
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
-
-  #stop(error: unknown): void {
-    if (this.#pump.isClosed || this.#stopped !== undefined) return
-    this.#stopped = SluiceError.is(error) ? error : SluiceError.of('LOG_CORRUPT', `Consumer "${this.name}" could not read the log: ${messageOf(error)}`, { cause: error })
-    this.#follower.close()
-    if (SluiceError.is(error, 'DATABASE_CLOSED')) return
-    for (const { member } of this.#seats) member.stopped(this.#stopped)
-  }
 
   /** All members have left: notes how far it has come, as well as that can be done. */
   async close(): Promise<void> {
     const { environment } = this.#parts.engine
     const untilMs = environment.monotonicMs() + limits.consumerCloseMsMax
-    while (this.#record.isWriting && this.#stopped === undefined && environment.monotonicMs() < untilMs) await new Promise<void>((resolve) => environment.soon(resolve))
-    this.#takeAway()
+    const isBusy = (): boolean => this.#record.isWriting || this.#record.isMarking || this.#calling > 0
+    while (isBusy() && this.#life.stopped === undefined && environment.monotonicMs() < untilMs) await this.#soon()
     this.#pump.close()
-    this.#follower.close()
-    if (isBehind(this.#record.mark, this.#reached) && this.#stopped === undefined) await this.#noteReached()
+    await this.#life.close()
   }
-}
 
-/** Batches between two of them; openings that lie between count as one batch each at least. */
-function batchesBetween(from: number, to: number): number {
-  const life = 2 ** 24
-  const lives = Math.floor(to / life) - Math.floor(from / life)
-  return lives === 0 ? to - from : (to % life) + lives
-}
-
-const weightOf = ({ transaction }: ConsumerDelivery): number => transaction.changes.length + transaction.events.length
-
-const oneKey = { text: '', value: undefined as unknown }
-
-function keyOf({ keyOf: answer }: ConsumerSettings, transaction: DecodedTransaction): { readonly text: string; readonly value: unknown } {
-  if (answer === undefined) return oneKey
-  const value = answer(transaction)
-  // Of no key: nothing stands behind it.
-  if (value === undefined || value === null) return { text: keyOfNone(transaction), value: undefined }
-  return { text: textOfKey(value), value }
-}
-
-export function textOfKey(value: unknown): string {
-  if (value === undefined) return oneKey.text
-  const values: readonly unknown[] = Array.isArray(value) ? value : [value]
-  if (!values.every(isPartitionValue)) throw SluiceError.of('INVALID_USE', 'The key of a consumer is text, a number, a bigint, a boolean or bytes, or a list of these.')
-  const text = keyTextOf(values)
-  const bytes = Buffer.from(text)
-  if (bytes.length > limits.consumerKeyBytesMax || bytes.toString() !== text) throw SluiceError.of('INVALID_USE', `The key of a consumer is well-formed and takes at most ${limits.consumerKeyBytesMax} bytes.`)
-  return text
+  #soon(): Promise<void> {
+    return new Promise((resolve) => this.#parts.engine.environment.soon(resolve))
+  }
 }
 
 function mustBeNoted(isNoted: boolean): void {
   if (!isNoted) throw SluiceError.of('OVERLOADED', 'It could not be noted durably now: try again.')
 }
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-export const codeOf = (error: unknown): string | null => (SluiceError.is(error) ? error.code : null)

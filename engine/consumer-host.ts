@@ -9,20 +9,13 @@ import { limits } from './base/limits.js'
 import { ConsumerErasure } from './consumer-erasure.js'
 import { ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState } from './consumer-group.js'
 import { dropParked, marksIn, noteMark } from './consumer-record.js'
-import type { Engine } from './database.js'
-import { followLog, neededAfter, readOn } from './log-pump.js'
-import type { LoggedCatalog } from './schema/catalog.js'
+import { type FollowedLog, followLog, neededAfter, readOn } from './log-pump.js'
 import type { ErasurePlan } from './schema/erasure-plan.js'
 import { type ConsumerMark, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { allRecords, type DecodedTransaction, type FrameFilter } from './stream/frame-decoder.js'
 import type { StreamFilter } from './stream/stream-filter.js'
-import type { DatabaseFiles, LogFollower } from './stream/log-follower.js'
-
-export interface ConsumerHostParts {
-  readonly engine: Engine
-  readonly catalog: LoggedCatalog
-  readonly disk: DatabaseFiles | undefined
-}
+import type { LogFollower } from './stream/log-follower.js'
+import type { LogHold } from '../wal/index.js'
 
 interface OpenGroup {
   readonly group: ConsumerGroup
@@ -31,14 +24,14 @@ interface OpenGroup {
 }
 
 export class ConsumerHost {
-  readonly #parts: ConsumerHostParts
+  readonly #parts: FollowedLog
   readonly #marks: Map<string, ConsumerMark>
   readonly #groups = new Map<string, OpenGroup>()
   #erasure: ConsumerErasure | undefined
   /** By name: the end of what was begun last. */
   readonly #turns = new Map<string, Promise<unknown>>()
 
-  constructor(parts: ConsumerHostParts) {
+  constructor(parts: FollowedLog) {
     this.#parts = parts
     this.#marks = marksIn(parts.engine)
   }
@@ -106,7 +99,7 @@ export class ConsumerHost {
   }
 
   /** What each has noted: the log is kept from there, up to a bound (R60). */
-  get held(): readonly { readonly name: string; readonly batch: number }[] {
+  get held(): readonly LogHold[] {
     return this.names.map((name) => ({ name, batch: neededAfter(this.markOf(name)!) }))
   }
 

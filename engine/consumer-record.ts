@@ -6,17 +6,20 @@
  *   C2  Ids of calls stay until their delivery is done: those behind the mark because they are behind it, parked ones because the mark keeps
  *       them (schema/handler-ids.ts). A parked delivery may only begin when no mark is on its way that does not keep it.
  *   C3  One mark is in flight at a time, and one call that parks; what waits for it goes in the next one, in order.
+ *   C4  What was set aside and has come to its end comes no more from the log: its row stays, as done, until a mark has passed it.
  */
 import { ByteReader, ByteWriter } from './base/bytes.js'
 import { decodeCanonical, encodeCanonical } from './base/canonical.js'
-import { SluiceError } from './base/errors.js'
+import { isTheEnd, type SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
-import type { ConsumerDelivery } from './consumer-delivery.js'
+import type { ConsumerDelivery, DeliveryError } from './consumer-delivery.js'
+import { textOfNone, textOfParked, textWhenParked, valueOfParked } from './consumer-key.js'
+import { pauseMs } from './log-pump.js'
 import { markName, parkName } from './schema/descriptor.js'
 import {
-  callsOf, consumerCursors, consumerOfCursor, type ConsumerMark, type ConsumerPlace, cursorId, type CursorValue, type HandlerCursor, keptForever, markOfValue, ownerOfConsumer,
-  placeOfCall, valueOfMark,
+  callsOf, consumerCursors, consumerOfCursor, type ConsumerMark, type ConsumerPlace, cursorId, type CursorValue, type HandlerCursor, isBefore, keptForever, markOfValue, ownerOfConsumer,
+  placeOfCall, placeText, valueOfMark,
 } from './schema/handler-ids.js'
 import { type ParkedRow, type ParkedState, parkedTableName } from './schema/parked-table.js'
 import { partitionOf } from './schema/placement.js'
@@ -35,9 +38,7 @@ export interface ParkedKey {
   isReleased: boolean
 }
 
-export const placeText = ({ batch, index }: HandlerCursor): string => `${batch}:${index}`
 const nothing = new Uint8Array(0)
-const isPermanent = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
 
 interface Work {
   readonly work: ParkedWork
@@ -54,6 +55,8 @@ export class ConsumerRecord {
   readonly #kept = new Map<string, ConsumerPlace>()
   /** Behind the mark, at open: commits that were delivered in an earlier life, and made calls. */
   readonly #called = new Set<string>()
+  /** Those whose row says so, until a mark has passed them. */
+  readonly #done = new Map<string, ConsumerPlace>()
   readonly #engine: Engine
   readonly #later: (ms: number, work: () => void) => void
   readonly #partition: number
@@ -109,6 +112,7 @@ export class ConsumerRecord {
     const marking = noteMark(this.#engine, this.name, noted).then(
       () => {
         this.#mark = noted
+        this.#forgetDone((place) => !isBefore(noted, place))
         return true
       },
       () => false,
@@ -138,11 +142,11 @@ export class ConsumerRecord {
   // ── parking ───────────────────────────────────────────────────────────────────────────────────────────
 
   /** Parks a delivery, or parks it again. Resolves when that is durable. */
-  async park(delivery: ConsumerDelivery, state: ParkedState, error: { readonly code: string | null; readonly message: string }): Promise<void> {
+  async park(delivery: ConsumerDelivery, state: ParkedState, error: DeliveryError): Promise<void> {
     const { place, attempt, transaction, isKeyErased } = delivery
-    const key = keyWhenParked(delivery)
+    const key = textWhenParked(delivery)
     const keyValue = isKeyErased ? undefined : delivery.keyValue
-    if (delivery.hasCalls && state !== 'dead') void this.keep(place)
+    if (delivery.hasCalls) void this.keep(place)
     const commit = bytesOf(transaction)
     const row: Omit<ParkedRow, 'consumer' | 'since'> = {
       batch: place.batch,
@@ -157,26 +161,54 @@ export class ConsumerRecord {
       message: Buffer.from(error.message.slice(0, limits.consumerReasonLengthMax)).toString(), // well-formed
       commit: commit.length > limits.consumerParkedCommitBytesMax ? null : commit,
     }
-    if (state === 'parked' && !delivery.isParked) {
-      const known = this.parked.get(key)
+    const known = this.parked.get(key)
+    if (state === 'parked') {
       if (known === undefined) this.parked.set(key, { value: keyValue, places: [place], isReleased: false })
+      else if (delivery.isParked) known.isReleased = false
       else known.places.push(place)
     }
     this.states.set(placeText(place), state)
-    await this.#write({ kind: 'put', row }, commit.length)
+    const writing = [this.#write({ kind: 'put', row }, commit.length)]
+    if (state === 'dead' && delivery.isParked) writing.push(this.#takeOut(place))
+    await Promise.all(writing)
   }
 
   /** A parked delivery is done, or dropped. Whoever stands behind it in its key is next. */
   async remove(place: ConsumerPlace): Promise<void> {
-    const writing = [this.#write({ kind: 'remove', place }, 0)]
-    this.states.delete(placeText(place))
-    writing.push(this.takeOut(place))
+    const text = placeText(place)
+    const writing: Promise<void>[] = []
+    if (isBefore(this.#mark, place)) {
+      this.#done.set(text, place)
+      writing.push(this.#setState(place, 'done')) // C4
+    } else {
+      this.states.delete(text)
+      writing.push(this.#write({ kind: 'remove', place }, 0))
+    }
+    writing.push(this.#takeOut(place))
     await Promise.all(writing)
-    this.#kept.delete(placeText(place))
+    this.#kept.delete(text)
+  }
+
+  /** A reset has begun anew: what came to its end before comes again. */
+  async forgetEnded(): Promise<void> {
+    await Promise.all(this.#forgetDone(() => true))
+  }
+
+  #forgetDone(isOver: (place: ConsumerPlace) => boolean): readonly Promise<void>[] {
+    const writing: Promise<void>[] = []
+    for (const [text, place] of this.#done) {
+      if (!isOver(place)) continue
+      this.#done.delete(text)
+      this.states.delete(text)
+      const removed = this.#write({ kind: 'remove', place }, 0)
+      removed.catch(() => undefined) // it is known, and goes another time
+      writing.push(removed)
+    }
+    return writing
   }
 
   /** Takes a delivery out of its key, which goes on with the one behind it where it was released. */
-  async takeOut(place: ConsumerPlace): Promise<void> {
+  async #takeOut(place: ConsumerPlace): Promise<void> {
     for (const [key, { places, isReleased }] of this.parked) {
       const at = places.findIndex((one) => placeText(one) === placeText(place))
       if (at < 0) continue
@@ -194,10 +226,10 @@ export class ConsumerRecord {
     const row = this.states.get(text) === 'dead' ? this.#rowAt(place) : undefined
     if (row === undefined) return undefined
     const { epoch, batch, index } = row
-    const key = keyTextOfRow(row)
+    const key = textOfParked(row)
     const one = { epoch, batch, index }
     const known = this.parked.get(key)
-    if (known === undefined) this.parked.set(key, { value: keyValueOf(row), places: [one], isReleased: false })
+    if (known === undefined) this.parked.set(key, { value: valueOfParked(row), places: [one], isReleased: false })
     else known.places.splice(known.isReleased ? 1 : 0, 0, one)
     await this.#setState(one, 'parked')
     return key
@@ -207,6 +239,14 @@ export class ConsumerRecord {
     const parked = this.parked.get(key)!
     parked.isReleased = true
     await this.#setState(parked.places[0]!, 'released')
+  }
+
+  /** A key that was told to go on stands still again. */
+  async hold(key: string): Promise<void> {
+    const parked = this.parked.get(key)
+    if (parked === undefined) return
+    parked.isReleased = false
+    await this.#setState(parked.places[0]!, 'parked')
   }
 
   /**
@@ -220,9 +260,9 @@ export class ConsumerRecord {
       if (!names(value)) continue
       this.parked.delete(key)
       for (const [n, place] of places.entries()) {
-        this.parked.set(keyOfNone(place), { value: undefined, places: [place], isReleased })
+        this.parked.set(textOfNone(place), { value: undefined, places: [place], isReleased })
         if (!isReleased || n === 0) continue // the first one is on its way
-        released.push(keyOfNone(place))
+        released.push(textOfNone(place))
         writing.push(this.#setState(place, 'released'))
       }
     }
@@ -254,10 +294,10 @@ export class ConsumerRecord {
     }
     const some = this.#works.slice(0, count)
     const settled = (error: SluiceError | undefined): void => {
-      if (error !== undefined && !isPermanent(error)) {
+      if (error !== undefined && !isTheEnd(error)) {
         // Memory, the queue or the disk is full: that may pass. Nothing is handed on before it has been written.
         this.#pauses += 1
-        this.#later(Math.min(limits.handlerPauseMsMax, limits.handlerPauseMs * 2 ** Math.min(this.#pauses, 16)), () => this.#flush())
+        this.#later(pauseMs(this.#pauses), () => this.#flush())
         return
       }
       this.#pauses = 0
@@ -296,18 +336,19 @@ export class ConsumerRecord {
       const place: ConsumerPlace = { epoch: of('epoch'), batch: of('batch'), index: of('index') }
       const state: ParkedState = of('state')
       this.states.set(placeText(place), state)
-      if (state === 'dead') continue
+      if (state === 'done') this.#done.set(placeText(place), place)
+      if (state === 'done' || state === 'dead') continue
       const found = { key: of<string>('key'), keyValue: of<Uint8Array>('keyValue'), ...place }
-      const key = keyTextOfRow(found)
+      const key = textOfParked(found)
       const known = this.parked.get(key)
       if (known !== undefined) known.places.push(place)
-      else this.parked.set(key, { value: keyValueOf(found), places: [place], isReleased: state === 'released' })
+      else this.parked.set(key, { value: valueOfParked(found), places: [place], isReleased: state === 'released' })
     }
     for (const id of idsIn(this.#engine, view, callsOf(this.name))) {
       const place = placeOfCall(id)
       const text = placeText(place)
       const state = this.states.get(text)
-      if (state === 'parked' || state === 'released') this.#kept.set(text, place)
+      if (state !== undefined && state !== 'done') this.#kept.set(text, place)
       else if (place.epoch === this.#mark.epoch) this.#called.add(text)
     }
   }
@@ -320,15 +361,6 @@ export function transactionOf(row: ParkedRow): DecodedTransaction | undefined {
   const read = decodeCanonical(new ByteReader(row.commit)) as Pick<DecodedTransaction, 'procedure' | 'id' | 'changes' | 'events'>
   return { ...read, batch: row.batch, index: row.index, time: row.time, outcome: 0, request: 0, value: undefined, isErased: false, lost: 0, bytes: row.commit.length }
 }
-
-/** Of a key that was erased no byte is left. */
-export const keyValueOf = ({ keyValue }: Pick<ParkedRow, 'keyValue'>): unknown => (keyValue.length === 0 ? undefined : decodeCanonical(new ByteReader(keyValue)))
-
-/** The key of a commit that has none: nothing stands behind it. */
-export const keyOfNone = (place: HandlerCursor): string => `none ${placeText(place)}`
-const keyTextOfRow = (row: Pick<ParkedRow, 'key' | 'keyValue' | 'batch' | 'index'>): string => (row.keyValue.length === 0 ? keyOfNone(row) : row.key)
-/** The key that a delivery is parked under. */
-export const keyWhenParked = ({ key, isKeyErased, place }: ConsumerDelivery): string => (isKeyErased ? keyOfNone(place) : key)
 
 function bytesOf(value: unknown): Uint8Array {
   const writer = new ByteWriter(256)

@@ -10,7 +10,7 @@ import { Admission, defaultQueue, type Feed, type QueueOptions, type SubmitOptio
 import { ByteReader } from './base/bytes.js'
 import { decodeCanonical } from './base/canonical.js'
 import type { Environment } from './base/environment.js'
-import { SluiceError } from './base/errors.js'
+import { messageOf, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { Caller, CallTable } from './call-table.js'
 import type { Program } from './schema/descriptor.js'
@@ -514,7 +514,7 @@ function diskFull(): SluiceError {
   return SluiceError.of('OUT_OF_SPACE', 'The disk has no room for more of the log, so no call is accepted; reads, snapshots and streams go on. Make room: calls are accepted again by themselves, about a second later.', { details: { disk: true } })
 }
 function bugFound(error: unknown): SluiceError {
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   return SluiceError.of('WORKER_LOST', `The database stopped because one of its own assertions failed (${message}): close it, open it again, and please report this.`, { cause: error })
 }
 function insideProcedure(): SluiceError {

@@ -19,6 +19,7 @@ import type { PlainRow } from './store/row-codec.js'
 import type { TableStore, TreePlan } from './store/table-store.js'
 import { namesOf } from './txn/draft-commit.js'
 import type { RangeKind } from './txn/draft-codec.js'
+import { noNames } from './txn/index-handle.js'
 import type { RowInput } from './txn/row-input.js'
 import type { Sequence } from './txn/sequence.js'
 import { ValueHash } from './txn/value-hash.js'
@@ -37,8 +38,14 @@ interface OwnRow {
   readonly row: PlainRow
 }
 
+/** `tx.table(t).index.<name>`. A unique one gets one row, or none. */
+interface DraftIndex {
+  get(values: unknown): readonly PlainRow[] | PlainRow | undefined
+  scan(range?: unknown): Iterable<PlainRow>
+}
+
 export class DraftTable {
-  readonly index: Readonly<Record<string, DraftIndex | UniqueDraftIndex>>
+  readonly index: Readonly<Record<string, DraftIndex>>
   readonly #draft: Draft
   readonly #table: TableStore
   readonly #input: RowInput
@@ -54,8 +61,8 @@ export class DraftTable {
     this.#input = draft.kit.inputOf(table)
     this.#names = namesOf(table)
     this.#sequence = draftSequence(draft, table, (counters) => new DraftTable(draft, counters))
-    const indexes = Object.create(null) as Record<string, DraftIndex | UniqueDraftIndex>
-    for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = plan.unique ? new UniqueDraftIndex(this, plan) : new DraftIndex(this, plan)
+    const indexes = Object.create(noNames) as Record<string, DraftIndex>
+    for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = this.#indexOf(plan)
     this.index = Object.freeze(indexes)
     Object.freeze(this)
   }
@@ -158,14 +165,16 @@ export class DraftTable {
       return this.#range('scan', table.trees[0]!, range)
     })
   }
-  indexScan(plan: TreePlan, range: unknown): Iterable<PlainRow> {
-    return this.#draft.run(() => {
-      if (!plan.range) throw SluiceError.of('INVALID_USE', `Index "${plan.name}" of "${this.#table.name}" has no order: declare it with \`range: true\`.`)
-      return this.#range('indexScan', plan, range)
+  #indexOf(plan: TreePlan): DraftIndex {
+    const rowsWith = (values: unknown): PlainRow[] => this.#draft.run(() => this.#range('indexGet', plan, values))
+    return Object.freeze({
+      get: plan.unique ? (values: unknown) => (isNullAmong(values) ? undefined : rowsWith(values)[0]) : rowsWith,
+      scan: (range?: unknown) =>
+        this.#draft.run(() => {
+          if (!plan.range) throw SluiceError.of('INVALID_USE', `Index "${plan.name}" of "${this.#table.name}" has no order: declare it with \`range: true\`.`)
+          return this.#range('indexScan', plan, range)
+        }),
     })
-  }
-  indexGet(plan: TreePlan, values: unknown): readonly PlainRow[] {
-    return this.#draft.run(() => this.#range('indexGet', plan, values))
   }
 
   /**
@@ -377,39 +386,5 @@ export class DraftTable {
 
   #notFound(at: DraftKey): SluiceError {
     return SluiceError.of('NOT_FOUND', `"${this.#table.name}" has no row with this key: insert() it first, or use put().`, { details: { table: this.#table.name, key: at.key } })
-  }
-}
-
-/** `tx.table(t).index.<name>`. */
-export class DraftIndex {
-  readonly #table: DraftTable
-  readonly #plan: TreePlan
-  constructor(table: DraftTable, plan: TreePlan) {
-    this.#table = table
-    this.#plan = plan
-    Object.freeze(this)
-  }
-  get(values: unknown): readonly PlainRow[] {
-    return this.#table.indexGet(this.#plan, values)
-  }
-  scan(range?: unknown): Iterable<PlainRow> {
-    return this.#table.indexScan(this.#plan, range)
-  }
-}
-
-/** The same of a unique one. */
-export class UniqueDraftIndex {
-  readonly #table: DraftTable
-  readonly #plan: TreePlan
-  constructor(table: DraftTable, plan: TreePlan) {
-    this.#table = table
-    this.#plan = plan
-    Object.freeze(this)
-  }
-  get(values: unknown): PlainRow | undefined {
-    return isNullAmong(values) ? undefined : this.#table.indexGet(this.#plan, values)[0]
-  }
-  scan(range?: unknown): Iterable<PlainRow> {
-    return this.#table.indexScan(this.#plan, range)
   }
 }

@@ -20,7 +20,7 @@ import type { AbortLike } from './admission.js'
 import { ByteReader, ByteWriter } from './base/bytes.js'
 import { decodeCanonical, encodeCanonical } from './base/canonical.js'
 import { digestOf, warn } from './base/environment-node.js'
-import { SluiceError } from './base/errors.js'
+import { isTheEnd, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { CheckpointKeeper } from './checkpoint-keeper.js'
 import type { ConsumerHost } from './consumer-host.js'
@@ -353,5 +353,5 @@ const rowsIn = (journal: ErasureJournal): ReadonlyMap<string, number> => new Map
 
 /** The application or the caller says no, and the database goes on. */
 function isRefusal(error: unknown): boolean {
-  return !SluiceError.is(error, 'DATABASE_CLOSED') && !SluiceError.is(error, 'COMMIT_UNKNOWN') && !SluiceError.is(error, 'LOG_FAILED') && !SluiceError.is(error, 'WORKER_LOST')
+  return !SluiceError.is(error) || !(isTheEnd(error) || error.code === 'WORKER_LOST')
 }

@@ -9,18 +9,15 @@ import { decodeCanonical } from './base/canonical.js'
 import { ByteReader } from './base/bytes.js'
 import type { Engine } from './database.js'
 import { HandlerQueue, type HandlerFailure, type HandlerState, noteCursor } from './handler-queue.js'
-import type { LoggedCatalog } from './schema/catalog.js'
+import { type FollowedLog, followLog, neededAfter } from './log-pump.js'
 import { cursorName } from './schema/descriptor.js'
 import { cursorId, endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { outcomeTableName } from './sequencer/outcome-table.js'
 import type { FrameFilter } from './stream/frame-decoder.js'
-import type { DatabaseFiles, LogFollower } from './stream/log-follower.js'
-import { followLog, neededAfter } from './log-pump.js'
+import type { LogFollower } from './stream/log-follower.js'
+import type { LogHold } from '../wal/index.js'
 
-export interface HandlerHostParts {
-  readonly engine: Engine
-  readonly catalog: LoggedCatalog
-  readonly disk: DatabaseFiles | undefined
+export interface HandlerHostParts extends FollowedLog {
   readonly onFailure: (failure: HandlerFailure) => void
 }
 
@@ -57,8 +54,8 @@ export class HandlerHost {
   }
 
   /** What each has seen and noted: the log is kept from there (R60). */
-  get held(): readonly { readonly name: string; readonly batch: number }[] {
-    return this.#queues.map(({ name, cursor }) => ({ name, batch: neededAfter(cursor) }))
+  get held(): readonly LogHold[] {
+    return this.#queues.map(({ name, cursor }) => ({ name, batch: neededAfter(cursor), isUnbounded: true }))
   }
 
   /** Nothing new is handed in; what is in flight ends. */

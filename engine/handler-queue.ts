@@ -19,12 +19,13 @@
  */
 import type { SubmitOptions } from './admission.js'
 import { ByteWriter } from './base/bytes.js'
-import { SluiceError } from './base/errors.js'
+import { isDiskFull, isTheEnd, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import type { Engine, Follower } from './database.js'
+import type { Engine } from './database.js'
 import type { HandlerProgram, PartitionValue } from './schema/descriptor.js'
 import { type HandlerSource, sourceOf } from './handler-source.js'
-import { cursorId, endOfBatch, eventId, type HandlerCursor } from './schema/handler-ids.js'
+import { LogPump, pauseMs, readOn } from './log-pump.js'
+import { cursorId, endOfBatch, eventId, type HandlerCursor, isBefore } from './schema/handler-ids.js'
 import { partitionOfAnswer } from './schema/placement.js'
 import { unplaced } from './shared/request-ring.js'
 import type { DecodedTransaction, FrameFilter } from './stream/frame-decoder.js'
@@ -81,26 +82,20 @@ interface Delivery {
   isDone: boolean
 }
 
-/** Errors that say that this database handles nothing any more. */
-const isTheEnd = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
-
-export class HandlerQueue implements Follower {
+export class HandlerQueue {
   readonly #parts: HandlerQueueParts
   readonly #source: HandlerSource
   readonly #writer = new ByteWriter(256)
+  readonly #pump: LogPump
   readonly #follower: LogFollower
   readonly #deliveries: Delivery[] = []
   /** Deliveries of a key that wait for the one in flight. */
   readonly #keys = new Map<string, Delivery[]>()
   readonly #read: DecodedTransaction[] = []
-  readonly #pauses = new Set<() => void>()
   #cursor: HandlerCursor
   /** Everything up to here is done. */
   #reached: HandlerCursor
   #isMoving = false
-  #isPumping = false
-  #isDue = false
-  #isClosed = false
   #stopped: SluiceError | undefined
   #handled = 0
   #failed = 0
@@ -113,6 +108,7 @@ export class HandlerQueue implements Follower {
     this.#source = sourceOf(engine, handler)
     this.#cursor = cursor
     this.#reached = cursor
+    this.#pump = new LogPump(engine, () => this.#look(), (error) => this.#stop(error))
     this.#follower = parts.follow(this.#source.filter, cursor)
   }
 
@@ -129,50 +125,29 @@ export class HandlerQueue implements Follower {
   }
 
   start(): void {
-    this.#parts.engine.follow(this)
-    this.advance()
-  }
-
-  /** Something became durable: looks when whoever told it has ended. */
-  advance(): void {
-    if (this.#isDue || this.#isClosed) return
-    this.#isDue = true
-    this.#parts.engine.environment.atEndOfTick(() => {
-      this.#isDue = false
-      void this.#pump()
-    })
+    this.#pump.start()
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#parts.engine.unfollow(this)
+    this.#pump.close()
     this.#follower.close()
-    for (const cancel of this.#pauses) cancel()
   }
 
   // ── taking events from the log ────────────────────────────────────────────────────────────────────────
 
-  async #pump(): Promise<void> {
-    if (this.#isPumping || this.#stopped !== undefined) return
-    this.#isPumping = true
-    const follower = this.#follower
-    try {
-      while (!this.#isClosed && this.#deliveries.length < limits.handlerEventsAheadMax && follower.isBehind()) {
-        this.#read.length = 0
-        const before = follower.batch
-        if (follower.readRing(limits.handlerEventsAheadMax, this.#read)) {
-          if (follower.isInFiles) follower.leaveFiles()
-        } else await follower.readFiles(limits.handlerEventsAheadMax, this.#read)
-        if (this.#isClosed) return
-        for (const transaction of this.#read) this.#take(transaction)
-        if (this.#read.length === 0 && follower.batch === before) break // what is behind is not in the files yet: the next advance finds it
-      }
-      this.#moveCursor(false)
-    } catch (error) {
-      this.#stop(error)
-    } finally {
-      this.#isPumping = false
+  async #look(): Promise<void> {
+    while (this.#mayTake && this.#follower.isBehind()) {
+      this.#read.length = 0
+      const isNews = await readOn(this.#follower, limits.handlerEventsAheadMax, this.#read)
+      if (this.#pump.isClosed) return
+      for (const transaction of this.#read) this.#take(transaction)
+      if (!isNews) break
     }
+    if (this.#stopped === undefined) this.#moveCursor(false)
+  }
+
+  get #mayTake(): boolean {
+    return !this.#pump.isClosed && this.#stopped === undefined && this.#deliveries.length < limits.handlerEventsAheadMax // Q3
   }
 
   #take(transaction: DecodedTransaction): void {
@@ -230,7 +205,7 @@ export class HandlerQueue implements Follower {
   }
 
   #handIn(delivery: Delivery): void {
-    if (this.#isClosed || this.#stopped !== undefined) return
+    if (this.#pump.isClosed || this.#stopped !== undefined) return
     const { engine, procedure } = this.#parts
     const { batch, index, number, time, payload, partition, attempt } = delivery
     const options: SubmitOptions = { id: eventId(this.name, delivery, number, attempt), isOwn: true, partition, whenFull: 'wait' }
@@ -259,10 +234,9 @@ export class HandlerQueue implements Follower {
       this.#stop(error)
       return
     }
-    const isDiskFull = error.code === 'OUT_OF_SPACE' && error.details['disk'] === true
-    const isMemoryFull = error.code === 'OUT_OF_SPACE' && !isDiskFull
+    const isMemoryFull = error.code === 'OUT_OF_SPACE' && !isDiskFull(error)
     // A call never conflicts with others, only with what it expects itself (an aggregate's version): its outcome is recorded, and stays.
-    if ((error.retryable && error.code !== 'CONFLICT') || isDiskFull) this.#again(delivery)
+    if ((error.retryable && error.code !== 'CONFLICT') || isDiskFull(error)) this.#again(delivery)
     else if (isMemoryFull && delivery.attempt < limits.handlerAttemptsMax) {
       delivery.attempt += 1 // the outcome of the last one is recorded
       this.#again(delivery)
@@ -273,14 +247,10 @@ export class HandlerQueue implements Follower {
   }
 
   #again(delivery: Delivery): void {
-    const ms = Math.min(limits.handlerPauseMsMax, limits.handlerPauseMs * 2 ** delivery.pauses)
+    const ms = pauseMs(delivery.pauses)
     delivery.pauses += 1
     this.#retried += 1
-    const cancel = this.#parts.engine.environment.later(ms, () => {
-      this.#pauses.delete(cancel)
-      this.#handIn(delivery)
-    })
-    this.#pauses.add(cancel)
+    this.#pump.later(ms, () => this.#handIn(delivery))
   }
 
   /** For good. */
@@ -302,7 +272,7 @@ export class HandlerQueue implements Follower {
     if (next === undefined) this.#keys.delete(key)
     else this.#handIn(next)
     this.#takeAway()
-    if (this.#deliveries.length < limits.handlerEventsAheadMax / 2) this.advance()
+    if (this.#deliveries.length < limits.handlerEventsAheadMax / 2) this.#pump.advance()
   }
 
   // ── the cursor ────────────────────────────────────────────────────────────────────────────────────────
@@ -327,7 +297,7 @@ export class HandlerQueue implements Follower {
     this.#takeAway()
     if (this.#deliveries.length === 0 && this.#follower.batch > this.#reached.batch) this.#reached = { batch: this.#follower.batch, index: endOfBatch }
     const to = this.#reached
-    if (this.#isMoving || this.#isClosed || !isBehind(this.#cursor, to)) return
+    if (this.#isMoving || this.#pump.isClosed || !isBefore(this.#cursor, to)) return
     const isFar = this.#doneSinceMove >= limits.handlerEventsAheadMax || to.batch - this.#cursor.batch >= limits.handlerCursorBatchesMax
     if (!isFar && !(isUnderWay && this.#doneSinceMove > 0)) return
     const { engine } = this.#parts
@@ -344,7 +314,7 @@ export class HandlerQueue implements Follower {
   }
 
   #stop(error: unknown): void {
-    if (this.#isClosed || this.#stopped !== undefined) return
+    if (this.#pump.isClosed || this.#stopped !== undefined) return
     this.#stopped = SluiceError.is(error) ? error : SluiceError.of('LOG_CORRUPT', `Handler "${this.name}" could not read the log: ${String(error)}`, { cause: error })
     this.#follower.close()
   }
@@ -360,8 +330,6 @@ export function noteCursor(engine: Engine, procedure: number, handler: string, {
     }
   })
 }
-
-const isBehind = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
 
 /** Keys that are the same are the same text. */
 export const keyTextOf = (values: readonly unknown[]): string => (values as readonly PartitionValue[]).map(keyText).join('\0')

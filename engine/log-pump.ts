@@ -2,6 +2,7 @@
  * What follows the log on main and does something with it: looks when the tick has ended that something became durable in, one look at a
  * time, and waits without keeping the process alive.
  */
+import { limits } from './base/limits.js'
 import type { Engine, Follower } from './database.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import { endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
@@ -12,6 +13,7 @@ export class LogPump implements Follower {
   readonly #engine: Engine
   readonly #look: () => Promise<void>
   readonly #failed: (error: unknown) => void
+  /** What ends them early. */
   readonly #pauses = new Set<() => void>()
   #isLooking = false
   /** Something became durable, or there was room, while it looked. */
@@ -45,24 +47,33 @@ export class LogPump implements Follower {
     })
   }
 
-  /** Runs `work` later, unless it is closed or cancelled before. */
-  later(ms: number, work: () => void): () => void {
-    const stop = this.#engine.environment.later(ms, () => {
+  /** Runs `work` later, unless it is closed before. */
+  later(ms: number, work: () => void): void {
+    const cancel = this.#engine.environment.later(ms, () => {
       this.#pauses.delete(cancel)
       work()
     })
-    const cancel = (): void => {
-      stop()
-      this.#pauses.delete(cancel)
-    }
     this.#pauses.add(cancel)
-    return cancel
+  }
+
+  /** Resolves after a pause, which is longer the more there were before; or when it is closed. */
+  pause(pauses: number): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#engine.environment.later(pauseMs(pauses), () => end())
+      const end = (): void => {
+        this.#pauses.delete(end)
+        stop()
+        resolve()
+      }
+      this.#pauses.add(end)
+    })
   }
 
   close(): void {
     this.#isClosed = true
     this.#engine.unfollow(this)
-    for (const cancel of [...this.#pauses]) cancel()
+    for (const end of [...this.#pauses]) end()
+    this.#pauses.clear()
   }
 
   async #run(): Promise<void> {
@@ -83,6 +94,9 @@ export class LogPump implements Follower {
     }
   }
 }
+
+/** What may pass is tried again so much later, after so many pauses. */
+export const pauseMs = (pauses: number): number => Math.min(limits.handlerPauseMsMax, limits.handlerPauseMs * 2 ** Math.min(pauses, 16))
 
 /** What a follower of the log is made of, of an open database. */
 export interface FollowedLog {

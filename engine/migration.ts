@@ -17,7 +17,7 @@
  * Everything on the thread that opens, one frame at a time, over the store that will be served. Rows of before are read from a store
  * of their own, which stays as it is meanwhile: functions may look at any row of it.
  */
-import { SluiceError } from './base/errors.js'
+import { messageOf, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import type { RebuiltStore } from './offline/rebuilt-store.js'
 import type { LoggedCatalog } from './schema/catalog.js'
@@ -314,7 +314,7 @@ class Making {
 
   #failed(cause: unknown): SluiceError {
     const { table, from, key } = this.#at
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = messageOf(cause)
     const of = key === undefined ? '' : ` of the row ${Array.isArray(key) ? `[${key.map(String).join(', ')}]` : String(key)} of "${from}"`
     return SluiceError.of('SCHEMA_MISMATCH', `The migration of "${table}" made nothing that can be stored${of}: ${why}\nNothing was changed.`, {
       cause,

@@ -30,7 +30,7 @@ import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.
 import { isLoadable } from './worker/app-guard.js'
 import { chooseWorkers, type WorkerChoice } from './worker/worker-choice.js'
 import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
-import { databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, type LogTail, LogWriter, mustBeFinished, recoverLog, type Durability } from '../wal/index.js'
+import { databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, type LogHold, type LogTail, LogWriter, mustBeFinished, recoverLog, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
   readonly path: string | undefined
@@ -74,14 +74,12 @@ export interface OpenEngine {
   /** Undefined where no handler runs after the commit. */
   readonly handlers: HandlerHost | undefined
   readonly databaseId: Uint8Array
-  /** Bridges that run hold the log behind these batches, by name (R60). */
-  readonly held: Map<string, number>
   /** Undefined where no replica has rows of its own. */
   readonly replicas: ReplicaHost | undefined
   readonly consumers: ConsumerHost
   readonly eraser: Eraser
-  /** Who else holds the log: asked when segments may leave. */
-  readonly holders: (() => readonly { readonly name: string; readonly batch: number; readonly isUnbounded?: true }[])[]
+  /** Who holds the log, each under a name: asked when segments may leave (R60). */
+  readonly holders: Map<string, () => readonly LogHold[]>
   /** The oldest batch that live memory can answer for `asOf`. */
   readonly firstBatch: number
   /** The moment that it began with, which is in no frame of its ring: the end of the log, or of what it is a fork of. */
@@ -226,8 +224,7 @@ async function openLocked(
   }
   let handlers: HandlerHost | undefined
   let consumers: ConsumerHost | undefined
-  const holders: OpenEngine['holders'] = []
-  const held = new Map<string, number>()
+  const holders: OpenEngine['holders'] = new Map()
   const keeper =
     directory === undefined
       ? undefined
@@ -241,7 +238,7 @@ async function openLocked(
           isUnsynced: options.durability !== 'fsync',
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
-          consumers: () => [...(handlers?.held ?? []).map((held) => ({ ...held, isUnbounded: true as const })), ...(consumers?.held ?? []), ...holders.flatMap((held) => held()), ...Array.from(held, ([name, batch]) => ({ name, batch }))],
+          consumers: () => [...holders.values()].flatMap((held) => held()),
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
@@ -267,6 +264,7 @@ async function openLocked(
   try {
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
     consumers = new ConsumerHost({ engine: opened, catalog, disk })
+    holders.set('handlers', () => handlers?.held ?? []).set('consumers', () => consumers!.held)
     eraser = new Eraser({ engine: opened, catalog, databaseId, disk, keeper, consumers })
     await eraser.resume(erased)
     if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
@@ -281,7 +279,6 @@ async function openLocked(
     catalog,
     disk,
     databaseId,
-    held,
     keeper,
     handlers,
     replicas,

@@ -29,7 +29,7 @@ import { type Parts, partsOf } from './txn/service-parts.js'
 import { ReplicaTable } from './txn/replica-table.js'
 import { TransactionRandom } from './txn/random.js'
 import type { RealmTransaction } from './txn/realm.js'
-import { noNames } from './txn/table-handle.js'
+import { noNames } from './txn/index-handle.js'
 
 /** What the runs of one database share: compiled once. */
 export interface ReadKit {

@@ -14,10 +14,11 @@
  */
 import { ByteWriter } from './base/bytes.js'
 import { encodeCanonical } from './base/canonical.js'
-import { SluiceError } from './base/errors.js'
+import { isDiskFull, isTheEnd, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import type { Engine, Follower } from './database.js'
+import type { Engine } from './database.js'
 import { noteCursor } from './handler-queue.js'
+import { LogPump, readOn } from './log-pump.js'
 import { endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
 import { type CopiedReplica, replicaCursorName } from './schema/replica-tables.js'
 import { unplaced } from './shared/request-ring.js'
@@ -55,8 +56,6 @@ export interface ReplicaFollowerParts {
   readonly follow: (table: string, after: number) => LogFollower
 }
 
-/** Errors that say that this database copies nothing any more. */
-const isTheEnd = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
 /** Nothing has been copied. */
 const nowhere = -1
 
@@ -66,21 +65,18 @@ interface Portion {
   readonly keys: readonly unknown[]
 }
 
-export class ReplicaFollower implements Follower {
+export class ReplicaFollower {
   readonly #parts: ReplicaFollowerParts
   readonly #source: TableStore
   readonly #copy: TableStore
   readonly #cursorName: string
   readonly #writer = new ByteWriter(1_024)
-  readonly #pauses = new Set<() => void>()
+  readonly #pump: LogPump
   /** Undefined while it is filled. */
   #follower: LogFollower | undefined
   #reached: number
   #cursor: number
   #isMoving = false
-  #isPumping = false
-  #isDue = false
-  #isClosed = false
   #stopped: SluiceError | undefined
   #copied = 0
   #copiedSinceMove = 0
@@ -94,6 +90,7 @@ export class ReplicaFollower implements Follower {
     this.#copy = tables[replica.table]!
     this.#cursorName = replicaCursorName(replica, engine.program)
     this.#reached = this.#cursor = cursor ?? nowhere
+    this.#pump = new LogPump(engine, () => this.#look(), (error) => this.#stop(error))
     if (cursor !== undefined) this.#follower = follow(this.#source.name, cursor)
   }
 
@@ -103,54 +100,32 @@ export class ReplicaFollower implements Follower {
   }
 
   start(): void {
-    this.#parts.engine.follow(this)
-    this.advance()
-  }
-
-  /** Something became durable: looks when whoever told it has ended. */
-  advance(): void {
-    if (this.#isDue || this.#isClosed) return
-    this.#isDue = true
-    this.#parts.engine.environment.atEndOfTick(() => {
-      this.#isDue = false
-      void this.#pump()
-    })
+    this.#pump.start()
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#parts.engine.unfollow(this)
+    this.#pump.close()
     this.#follower?.close()
-    for (const cancel of this.#pauses) cancel()
   }
 
   // ── following ─────────────────────────────────────────────────────────────────────────────────────────
 
-  async #pump(): Promise<void> {
-    if (this.#isPumping || this.#isClosed || this.#stopped !== undefined) return
-    this.#isPumping = true
-    try {
-      if (this.#follower === undefined) await this.#fill()
-      while (!this.#isClosed && this.#follower!.isBehind()) if (!(await this.#step())) break
-      this.#moveCursor(false)
-    } catch (error) {
-      this.#stop(error)
-    } finally {
-      this.#isPumping = false
-    }
+  async #look(): Promise<void> {
+    if (this.#stopped !== undefined) return
+    if (this.#follower === undefined) await this.#fill()
+    while (!this.#pump.isClosed && this.#follower!.isBehind()) if (!(await this.#step())) break
+    this.#moveCursor(false)
   }
 
   /** Some of what is behind; false where that is not in the files yet: the next advance finds it. */
   async #step(): Promise<boolean> {
     const follower = this.#follower!
-    const before = follower.batch
     const read: DecodedTransaction[] = []
+    let isNews: boolean
     try {
-      if (follower.readRing(limits.replicaTransactionsAheadMax, read)) {
-        if (follower.isInFiles) follower.leaveFiles()
-      } else await follower.readFiles(limits.replicaTransactionsAheadMax, read)
+      isNews = await readOn(follower, limits.replicaTransactionsAheadMax, read)
     } catch (error) {
-      if (this.#isClosed || !SluiceError.is(error) || error.code !== 'HISTORY_GONE') throw error
+      if (this.#pump.isClosed || !SluiceError.is(error, 'HISTORY_GONE')) throw error
       follower.close()
       await this.#fill() // P2
       return true
@@ -159,8 +134,8 @@ export class ReplicaFollower implements Follower {
     const keys = new Keys(this.#source)
     for (const { changes } of read) for (const { key } of changes) keys.add(key)
     await this.#copyAll(keys)
-    if (!this.#isClosed) this.#reached = Math.max(this.#reached, batch)
-    return read.length > 0 || batch !== before
+    if (!this.#pump.isClosed) this.#reached = Math.max(this.#reached, batch)
+    return isNews
   }
 
   // ── filling ───────────────────────────────────────────────────────────────────────────────────────────
@@ -168,14 +143,14 @@ export class ReplicaFollower implements Follower {
   /** P2. */
   async #fill(): Promise<void> {
     this.#follower = undefined
-    for (let pauses = 0; !this.#isClosed; pauses += 1) {
+    for (let pauses = 0; !this.#pump.isClosed; pauses += 1) {
       try {
         await this.#fillOnce()
         return
       } catch (error) {
         // No slot for a snapshot, or it was given up: memory is short.
         if (!SluiceError.is(error) || !(error.retryable || error.code === 'SNAPSHOT_TOO_OLD')) throw error
-        await this.#pause(pauses)
+        await this.#pump.pause(pauses)
       }
     }
   }
@@ -192,7 +167,7 @@ export class ReplicaFollower implements Follower {
           keys.add(key)
           if (keys.count < limits.replicaTransactionsAheadMax) continue
           await this.#copyAll(keys)
-          if (this.#isClosed) return
+          if (this.#pump.isClosed) return
           keys = new Keys(this.#source)
         }
         await this.#copyAll(keys)
@@ -200,7 +175,7 @@ export class ReplicaFollower implements Follower {
     } finally {
       view.close()
     }
-    if (this.#isClosed) return
+    if (this.#pump.isClosed) return
     this.#follower = follow(this.#source.name, view.batch)
     this.#reached = view.batch
     this.#cursor = nowhere
@@ -233,9 +208,8 @@ export class ReplicaFollower implements Follower {
       this.#waiting -= keys.length
       return
     }
-    if (this.#isClosed || isTheEnd(error)) throw error
-    const isDiskFull = error.code === 'OUT_OF_SPACE' && error.details['disk'] === true
-    if (error.code === 'OUT_OF_SPACE' && !isDiskFull && keys.length > 1) {
+    if (this.#pump.isClosed || isTheEnd(error)) throw error
+    if (error.code === 'OUT_OF_SPACE' && !isDiskFull(error) && keys.length > 1) {
       // More than one transaction may write: half of it may be less.
       const half = keys.length >>> 1
       await this.#copyPortion({ partition, keys: keys.slice(0, half) }, pauses)
@@ -243,7 +217,7 @@ export class ReplicaFollower implements Follower {
       return
     }
     if (!error.retryable && error.code !== 'OUT_OF_SPACE') throw error
-    await this.#pause(pauses)
+    await this.#pump.pause(pauses)
     await this.#copyPortion(portion, pauses + 1)
   }
 
@@ -261,29 +235,12 @@ export class ReplicaFollower implements Follower {
     })
   }
 
-  /** Resolves early when it is closed. */
-  #pause(pauses: number): Promise<void> {
-    const ms = Math.min(limits.handlerPauseMsMax, limits.handlerPauseMs * 2 ** Math.min(pauses, 16))
-    return new Promise((resolve) => {
-      const end = (): void => {
-        this.#pauses.delete(cancel)
-        resolve()
-      }
-      const stop = this.#parts.engine.environment.later(ms, end)
-      const cancel = (): void => {
-        stop()
-        end()
-      }
-      this.#pauses.add(cancel)
-    })
-  }
-
   // ── the cursor ────────────────────────────────────────────────────────────────────────────────────────
 
   /** `isUnderWay`: calls are being handed in, in whose batch the move finds its place. */
   #moveCursor(isUnderWay: boolean): void {
     const to = this.#reached
-    if (this.#isMoving || this.#isClosed || to <= this.#cursor) return
+    if (this.#isMoving || this.#pump.isClosed || to <= this.#cursor) return
     const isFar = this.#cursor === nowhere || this.#copiedSinceMove >= limits.replicaTransactionsAheadMax || to - this.#cursor >= limits.handlerCursorBatchesMax
     if (!isFar && !(isUnderWay && this.#copiedSinceMove > 0)) return
     const { engine, cursorProcedure } = this.#parts
@@ -301,7 +258,7 @@ export class ReplicaFollower implements Follower {
   }
 
   #stop(error: unknown): void {
-    if (this.#isClosed || this.#stopped !== undefined) return
+    if (this.#pump.isClosed || this.#stopped !== undefined) return
     this.#stopped = SluiceError.is(error) ? error : SluiceError.of('LOG_CORRUPT', `Replica "${this.#copy.name}" could not read the log: ${String(error)}`, { cause: error })
     this.#follower?.close()
   }

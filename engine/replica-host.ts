@@ -1,36 +1,22 @@
 /** The replicas of a program that hold rows of their own: one follower of the log for each (replica-follower.ts). */
-import type { Engine } from './database.js'
 import { knownCursor } from './handler-host.js'
+import { type FollowedLog, followLog } from './log-pump.js'
 import { ReplicaFollower, type ReplicaState } from './replica-follower.js'
-import type { LoggedCatalog } from './schema/catalog.js'
 import { cursorName, replicateName } from './schema/descriptor.js'
+import { endOfBatch } from './schema/handler-ids.js'
 import { isCopied, replicaCursorName } from './schema/replica-tables.js'
-import { type DatabaseFiles, LogFollower } from './stream/log-follower.js'
-
-export interface ReplicaHostParts {
-  readonly engine: Engine
-  readonly catalog: LoggedCatalog
-  readonly disk: DatabaseFiles | undefined
-}
+import type { LogFollower } from './stream/log-follower.js'
 
 export class ReplicaHost {
   readonly #followers: readonly ReplicaFollower[]
 
   /** Starts them. Those that have no cursor are filled first, while calls go on. */
-  constructor({ engine, catalog, disk }: ReplicaHostParts) {
+  constructor(parts: FollowedLog) {
+    const { engine } = parts
     const { procedures } = engine.parts.program
     const ordinalOf = (name: string): number => procedures.findIndex(({ descriptor }) => descriptor.name === name)
-    const follow = (table: string, afterBatch: number): LogFollower =>
-      new LogFollower({
-        frames: engine.parts.frames,
-        catalog,
-        disk,
-        durable: () => engine.durable,
-        written: () => engine.parts.control.written,
-        filter: { tables: new Set([table]), events: new Set(), outcomes: false },
-        afterBatch,
-        afterIndex: -1,
-      })
+    const follow = (table: string, batch: number): LogFollower =>
+      followLog(parts, { tables: new Set([table]), events: new Set(), outcomes: false }, { batch, index: endOfBatch })
     this.#followers = (engine.program.replicas ?? []).flatMap((replica, ordinal) => {
       if (!isCopied(replica)) return []
       const cursor = knownCursor(engine, replicaCursorName(replica, engine.program))?.batch

@@ -16,7 +16,6 @@
  * larger than its rows (5 % for 1 M rows, measured), and one in a single transaction leaves two or three times of them, to be
  * read and summed at every opening.
  */
-import type { RootDatabase } from 'lmdb'
 import { assert } from '../engine/base/assert.js'
 import { limits } from '../engine/base/limits.js'
 import { checkpointCorrupt, checkpointKeyBytesMax, compareBytes, RowBlock, type WordBuffer } from './checkpoint-blocks.js'

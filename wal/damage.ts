@@ -1,5 +1,5 @@
 /** What the log says when bytes are wrong, or not for us: where, what it knows, and what to do. */
-import { SluiceError } from '../engine/base/errors.js'
+import { messageOf, SluiceError } from '../engine/base/errors.js'
 
 export interface LogDamage {
   readonly segment: number
@@ -48,7 +48,7 @@ export function newerFormat(what: string, format: number, supported: number): Sl
 
 /** The disk has no room for files that are needed before anything can be written. */
 export function diskIsFull(path: string | undefined, cause: unknown): SluiceError {
-  const why = cause instanceof Error ? cause.message : String(cause)
+  const why = messageOf(cause)
   return SluiceError.of(
     'OUT_OF_SPACE',
     `The disk has no room for the database${path === undefined ? '' : ` in ${path}`} (${why}): make room, then open again.`,

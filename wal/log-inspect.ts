@@ -15,7 +15,7 @@
  * Bodies are valid until the next step. Memory is bounded by the longest frame.
  */
 import { crc32 } from 'node:zlib'
-import { SluiceError } from '../engine/base/errors.js'
+import { messageOf, SluiceError } from '../engine/base/errors.js'
 import { isMissing } from './damage.js'
 import { envelopeBytes, frameBytes, isAtHome, segmentHeadBytes, type EnvelopeKind, type ReadEnvelope } from './envelope.js'
 import type { LogPlace } from './frame-scanner.js'
@@ -97,7 +97,7 @@ export function* inspectLog(storage: LogStorage): Generator<LogFinding, void, vo
     return
   }
   const nowhere = { segment: lowest, offset: 0, batch: 0, chain: 0, incarnation: 0 }
-  const why = head.error === undefined ? 'the head of the first segment is not whole' : textOf(head.error)
+  const why = head.error === undefined ? 'the head of the first segment is not whole' : messageOf(head.error)
   const behind = attempt(() => searchBehind(storage, listSegments(storage), nowhere, undefined))
   const found = behind.value?.found === true || lowest > 1
   const verdict = verdictOf(head.error) ?? verdictOf(behind.error) ?? (found ? 'damaged' : 'empty')
@@ -128,7 +128,7 @@ function* partsFrom(storage: LogStorage, head: ReadEnvelope): Generator<LogFindi
           const verdict = verdictOf(error) ?? judge(storage, place, behind.value)
           yield* ending(storage, place, databaseId, {
             verdict,
-            why: error === undefined ? why : textOf(error),
+            why: error === undefined ? why : messageOf(error),
             behind: behind.value,
           })
           return
@@ -261,8 +261,4 @@ function verdictOf(error: unknown): LogVerdict | undefined {
   if (error === undefined) return undefined
   if (SluiceError.is(error, 'INVALID_USE')) return 'newer'
   return isMissing(error) ? 'gone' : 'damaged'
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -25,7 +25,7 @@
  *       and before that as nothing (log-scan.ts).
  */
 import { assert } from '../engine/base/assert.js'
-import { SluiceError } from '../engine/base/errors.js'
+import { messageOf, SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import { diskIsFull, isNoSpace } from './damage.js'
 import {
@@ -339,7 +339,7 @@ export class LogWriter {
       return action()
     } catch (cause) {
       if (operation === 'open' && isNoSpace(cause)) throw diskIsFull(undefined, cause)
-      const why = cause instanceof Error ? cause.message : String(cause)
+      const why = messageOf(cause)
       this.#failure = SluiceError.of(
         'LOG_FAILED',
         `The log could not be written (${why}). Nothing more will be; what was durable stays readable. ` +

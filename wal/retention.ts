@@ -21,11 +21,18 @@ import { LogScan } from './log-scan.js'
 import { listSegments, readSegmentHeadOf, removeSegments, segmentName } from './segment.js'
 import type { LogStorage } from './storage.js'
 
+/** Somebody who reads the log, and has read everything up to and including this batch. */
+export interface LogHold {
+  readonly name: string
+  readonly batch: number
+  /** `consumerBytes` is nothing to it. */
+  readonly isUnbounded?: true
+}
+
 export interface RetentionRules {
   /** The batch that the older valid checkpoint holds; 0 when there are no two. */
   readonly olderCheckpoint: number
-  /** What each durable consumer has read: everything up to and including this batch. */
-  readonly consumers: readonly { readonly name: string; readonly batch: number; /** `consumerBytes` is nothing to it. */ readonly isUnbounded?: true }[]
+  readonly consumers: readonly LogHold[]
   readonly consumerBytes: number
   readonly ageMs?: number | undefined
   readonly bytes?: number | undefined

@@ -16,7 +16,7 @@
  *       sequences, so that places of a stream that was made again come behind all of the one before.
  */
 import { endOfBatch, eventId } from '../../engine/index.js'
-import { SluiceError } from '../../engine/base/errors.js'
+import { isDiskFull, isTheEnd, SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { BridgeCursor, type BridgeParts } from '../bridge.js'
 import type { BridgeLife } from './bridge-life.js'
@@ -61,7 +61,6 @@ interface Mark {
 const basesApart = 2 * limits.natsAheadMax
 const nanosecondsPerMs = 1_000_000
 const decoder = new TextDecoder('utf-8', { fatal: true })
-const isTheEnd = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN', 'WORKER_LOST'].includes(error.code)
 
 export class StreamIngester implements Ingester {
   readonly #parts: IngesterParts
@@ -273,14 +272,13 @@ export class StreamIngester implements Ingester {
   }
 
   #failed(taken: Taken, error: SluiceError): void {
-    if (isTheEnd(error)) return this.#fail(error)
+    if (isTheEnd(error) || error.code === 'WORKER_LOST') return this.#fail(error)
     // The call was made before, with what `input` answered then: its effect stands.
     if (error.code === 'ID_REUSED') {
       this.#repeated += 1
       return this.#done(taken)
     }
-    const isDiskFull = error.code === 'OUT_OF_SPACE' && error.details['disk'] === true
-    if (error.retryable || isDiskFull) return this.#again(taken)
+    if (error.retryable || isDiskFull(error)) return this.#again(taken)
     if (taken.attempt >= this.#parts.attemptsMax) return this.#refuse(taken, error)
     taken.attempt += 1 // the outcome of this one may be recorded
     this.#again(taken)

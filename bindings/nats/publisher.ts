@@ -17,8 +17,7 @@
  *
  * Others may write to the same stream: what comes in between fails those in flight, and they are sent again behind it (B2).
  */
-import type { DecodedTransaction } from '../../engine/index.js'
-import { endOfBatch, handlerOfEvent } from '../../engine/index.js'
+import { type DecodedTransaction, endOfBatch, handlerOfEvent, type LogHold, neededAfter } from '../../engine/index.js'
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { BridgeCursor, type BridgeParts } from '../bridge.js'
@@ -76,7 +75,8 @@ export class StreamPublisher implements Publisher {
   #mark: Mark
   #isNoting = false
   #sinceNote = 0
-  #held = 0
+  /** The log is kept from the commit behind the cursor. */
+  readonly #held = (): readonly LogHold[] => [{ name: this.#cursor.name, batch: neededAfter(this.#noted) }]
   #flying: Flying[] = []
   #isIdle = false
   #published = 0
@@ -103,7 +103,7 @@ export class StreamPublisher implements Publisher {
     const { batch, index, mark } = cursor.known!
     this.#reached = this.#noted = { batch, index, time: engine.momentOf(batch).time }
     this.#mark = markOf(mark)
-    this.#hold()
+    parts.bridge.open.holders.set(cursor.name, this.#held)
     this.#tick()
     parts.life.signal.addEventListener('abort', () => this.#interrupt())
     this.#work = parts.life.run(() => this.#session()).then(() => this.#end())
@@ -134,11 +134,9 @@ export class StreamPublisher implements Publisher {
   }
 
   async close(): Promise<void> {
-    const { life, bridge } = this.#parts
-    life.stop()
+    this.#parts.life.stop()
     await this.#work
-    // Another one of this name may hold it by now, from a place of its own.
-    if (bridge.open.held.get(this.#cursor.name) === this.#held) bridge.open.held.delete(this.#cursor.name)
+    this.#letGo()
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
@@ -325,7 +323,6 @@ export class StreamPublisher implements Publisher {
       await this.#cursor.move(to, JSON.stringify([mark.created, mark.sequence]))
       if (mark.created !== this.#mark.created || mark.sequence > this.#mark.sequence) this.#mark = mark
       this.#noted = to
-      this.#hold()
     } finally {
       this.#isNoting = false
     }
@@ -348,11 +345,10 @@ export class StreamPublisher implements Publisher {
     })
   }
 
-  /** The log is kept from the commit behind the cursor. */
-  #hold(): void {
-    const { batch, index } = this.#noted
-    this.#held = index === endOfBatch ? batch : batch - 1
-    this.#parts.bridge.open.held.set(this.#cursor.name, this.#held)
+  #letGo(): void {
+    const { holders } = this.#parts.bridge.open
+    // Another one of this name may hold it by now, from a place of its own.
+    if (holders.get(this.#cursor.name) === this.#held) holders.delete(this.#cursor.name)
   }
 
   async #end(): Promise<void> {
@@ -360,7 +356,7 @@ export class StreamPublisher implements Publisher {
     this.#stopTimer()
     if (this.#sinceNote > 0 && !open.engine.isClosed) await this.#note(this.#mark).catch(() => undefined)
     // One that has stopped holds the log until it is closed: what it has not published must not go meanwhile.
-    if (this.#parts.life.status === 'closed') open.held.delete(this.#cursor.name)
+    if (this.#parts.life.status === 'closed') this.#letGo()
   }
 }
 

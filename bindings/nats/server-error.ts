@@ -18,5 +18,3 @@ export function isServerError(error: unknown, code: keyof typeof serverCode): bo
   // The successor of the package has the number as its code.
   return (api_error?.err_code ?? own) === serverCode[code]
 }
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -10,14 +10,14 @@
  */
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
-import { type AbortLike, endOfBatch, type Engine, followLog, type LogFollower, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
+import { type AbortLike, endOfBatch, type Engine, followLog, type LogFollower, type LogHold, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
 import { type ReadSource, TableReader } from '../../query/index.js'
 import { formatPosition, type Position, positionParts } from '../position.js'
 import { shown } from '../schema/definition.js'
 import type { ProjectionStatus } from './projection.js'
 import { LiveReader } from './projection-reader.js'
 import { ProjectionRunner } from './projection-runner.js'
-import { allItems, type Color, isBefore, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
+import { allItems, type Color, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
 
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1
@@ -66,7 +66,7 @@ export class ProjectionKeeper {
       },
     }
     this.tables = Object.freeze(Object.fromEntries(projection.tables.map((table) => [table, new LiveReader(() => this.#readerOf(`${this.#read.live ?? 'blue'}.${table}`))])))
-    open.holders.push(() => this.#held)
+    open.holders.set(`projection ${this.name}`, () => this.#held)
   }
 
   get name(): string {
@@ -79,24 +79,25 @@ export class ProjectionKeeper {
     const row = this.#read
     const live = row.live === null ? undefined : row[row.live]!
     if (live === undefined && !isInline) {
-      const state = { version, cursor: beginning, time: 0 }
+      const state = { version, isInline, cursor: beginning, time: 0 }
       await this.#step({ do: 'begin', color: 'blue', state, isLive: true })
       this.#live = this.#follow('blue')
       return
     }
-    if (live?.version === version) {
+    const goesOn = row.next !== null && isOf(row[row.next]!, this.#projection)
+    if (live !== undefined && isWrittenBy(live, this.#projection)) {
       if (!isInline) this.#live = this.#follow(row.live!)
-      if (row.next !== null && row[row.next]!.version === version) this.#build(row.next)
+      if (goesOn) this.#build(row.next!)
       return
     }
-    const goesOn = row.next !== null && row[row.next]!.version === version
+    if (live?.isInline === true && live.isLeft !== true) await this.#step({ do: 'leave' }) // P4
     const built = this.#build(goesOn ? row.next! : undefined)
     if (live === undefined) await built.catch(() => undefined) // its status says why
   }
 
   /** What the log is kept for. */
-  get #held(): readonly { readonly name: string; readonly batch: number; readonly isUnbounded: true }[] {
-    return [this.#live, this.#next].flatMap((runner) => (runner === undefined ? [] : [{ name: this.name, batch: runner.cursor.batch - 1, isUnbounded: true as const }]))
+  get #held(): readonly LogHold[] {
+    return [this.#live, this.#next].flatMap((runner) => (runner === undefined ? [] : [{ name: this.name, batch: runner.cursor.batch - 1, isUnbounded: true }]))
   }
 
   // ── what users ask ────────────────────────────────────────────────────────────────────────────────────
@@ -110,7 +111,7 @@ export class ProjectionKeeper {
     const reached = this.#seen
     return {
       name: this.name,
-      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : this.#next !== undefined ? 'rebuilding' : 'live',
+      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : this.#next !== undefined || this.#building !== undefined ? 'rebuilding' : 'live',
       version: live?.version,
       position: reached === undefined ? undefined : positionOf(reached, engine),
       lag: live === undefined ? engine.momentOf(engine.durable).time : this.#lag(reached!, this.#live?.time ?? live.time),
@@ -202,7 +203,7 @@ export class ProjectionKeeper {
       this.#mustReachBack()
       await this.#clearing
       await this.#clear(color)
-      await this.#step({ do: 'begin', color, state: { version, cursor: beginning, time: 0 }, isLive: false })
+      await this.#step({ do: 'begin', color, state: { version, isInline, cursor: beginning, time: 0 }, isLive: false })
     }
     const runner = (this.#next = this.#follow(color))
     // Up to what is durable now, and once more: what is left then is little, however much is written meanwhile.
@@ -299,8 +300,8 @@ export class ProjectionKeeper {
     if (this.#live !== undefined) return this.#live.reached
     const row = this.#read
     if (row.live === null) return undefined
-    const { version, cursor } = row[row.live]!
-    const isWritten = this.#projection.isInline && version === this.#projection.version
+    const { cursor } = row[row.live]!
+    const isWritten = this.#projection.isInline && isWrittenBy(row[row.live]!, this.#projection)
     return isWritten ? { batch: this.#open.engine.durable, index: allItems, items: allItems } : cursor
   }
 

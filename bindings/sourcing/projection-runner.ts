@@ -6,9 +6,9 @@
  * One step is in flight at a time, so the order of the log is the order of the effects. A step that fails is tried in halves, until the item is
  * found that cannot be applied: there it stands still, for a projection without one of its events would be a wrong one.
  */
-import { SluiceError } from '../../engine/base/errors.js'
+import { isDiskFull, isTheEnd, SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
-import type { DecodedTransaction, Engine, HandlerFailure, LogFollower, ProjectionProgram, SubmitOptions } from '../../engine/index.js'
+import { type DecodedTransaction, type Engine, type HandlerFailure, type LogFollower, LogPump, type ProjectionProgram, type SubmitOptions } from '../../engine/index.js'
 import { formatPosition } from '../position.js'
 import { allItems, type Color, type ColorState, type ProjectionCursor, type ProjectionItem, type StepInput } from './projection-service.js'
 
@@ -30,16 +30,14 @@ interface Item extends ProjectionItem {
   readonly time: number
 }
 
-const isTheEnd = (error: SluiceError): boolean => ['DATABASE_CLOSED', 'LOG_FAILED', 'COMMIT_UNKNOWN'].includes(error.code)
-
 export class ProjectionRunner {
   readonly color: Color
   readonly version: number
   readonly #parts: RunnerParts
+  readonly #pump: LogPump
   readonly #follower: LogFollower
   readonly #sources: ReadonlyMap<string, number>
   readonly #items: Item[] = []
-  readonly #pauses = new Set<() => void>()
   /** As it is durable. */
   #cursor: ProjectionCursor
   /** Everything up to here has had its effect, or has none. */
@@ -48,11 +46,7 @@ export class ProjectionRunner {
   /** The batch up to which everything has been taken from the log. */
   #read: number
   #portion: number = limits.projectionItemsMax
-  #pumping: Promise<void> | undefined
-  #isDue = false
-  /** Something became durable while it pumped. */
-  #mustLook = false
-  #isClosed = false
+  #looking: Promise<void> = Promise.resolve()
   #isStill = false
   #error: SluiceError | undefined
 
@@ -65,6 +59,7 @@ export class ProjectionRunner {
     this.#reached = state.cursor
     this.#time = state.time
     this.#read = state.cursor.batch
+    this.#pump = new LogPump(parts.engine, () => (this.#looking = this.#look()), (error) => this.#stop(error))
     this.#follower = parts.follow(projection, state.cursor)
     this.#sources = new Map(projection.events.map((event, n) => [event || projection.changes[n]!, n]))
   }
@@ -88,43 +83,22 @@ export class ProjectionRunner {
   }
 
   start(): void {
-    this.#parts.engine.follow(this)
-    this.advance()
-  }
-
-  /** Something became durable. */
-  advance(): void {
-    if (this.#isDue || this.#isClosed || this.#isStill) return
-    this.#isDue = true
-    this.#parts.engine.environment.atEndOfTick(() => {
-      this.#isDue = false
-      if (this.#isStill || this.#isClosed || this.#error !== undefined) return
-      if (this.#pumping !== undefined) {
-        this.#mustLook = true // it may have looked for the last time
-        return
-      }
-      this.#pumping = this.#pump().finally(() => {
-        this.#pumping = undefined
-        if (!this.#mustLook) return
-        this.#mustLook = false
-        this.advance()
-      })
-    })
+    this.#pump.start()
   }
 
   /** The step in flight ends, and no other begins until `goOn`. */
   async standStill(): Promise<void> {
     this.#isStill = true
-    await this.#pumping
+    await this.#looking
   }
   goOn(): void {
     this.#isStill = false
-    this.advance()
+    this.#pump.advance()
   }
 
   /** It stands still: takes what is durable, all of it, and moves its cursor to the end. */
   async takeAll(options: SubmitOptions): Promise<void> {
-    while (!this.#isClosed && (this.#items.length > 0 || (await this.#readMore()))) if (this.#items.length > 0) await this.#handIn(options)
+    while (!this.#pump.isClosed && (this.#items.length > 0 || (await this.#readMore()))) if (this.#items.length > 0) await this.#handIn(options)
   }
   /** It stands still: its cursor moves to where it is. */
   async noteReached(options: SubmitOptions): Promise<void> {
@@ -133,23 +107,22 @@ export class ProjectionRunner {
 
   /** What is in flight ends; nothing new is handed in. */
   async close(): Promise<void> {
-    this.#isClosed = true
-    this.#parts.engine.unfollow(this)
-    for (const cancel of this.#pauses) cancel()
-    await this.#pumping
+    this.#pump.close()
+    await this.#looking
     this.#follower.close()
   }
 
-  async #pump(): Promise<void> {
+  async #look(): Promise<void> {
+    if (this.#isStill || this.#error !== undefined) return
     try {
-      while (!this.#isClosed && !this.#isStill) {
+      while (!this.#pump.isClosed && !this.#isStill) {
         if (this.#items.length === 0 && !(await this.#readMore())) break
         if (this.#items.length > 0) await this.#handIn({})
         this.#parts.moved()
       }
       // Nothing of what it waits for has happened for long: the log need not be kept for it.
       const isFar = this.#items.length === 0 && this.#reached.batch - this.#cursor.batch >= limits.handlerCursorBatchesMax
-      if (isFar && !this.#isClosed) await this.#moveCursor({})
+      if (isFar && !this.#pump.isClosed) await this.#moveCursor({})
     } catch (error) {
       this.#stop(error)
     }
@@ -209,14 +182,13 @@ export class ProjectionRunner {
         if (!SluiceError.is(error)) throw error
         failure = error
       }
-      const isDiskFull = failure.code === 'OUT_OF_SPACE' && failure.details['disk'] === true
-      if (isTheEnd(failure) || this.#isClosed) throw failure
-      if ((failure.retryable && failure.code !== 'CONFLICT') || isDiskFull) await this.#pause(pauses++)
+      if (isTheEnd(failure) || this.#pump.isClosed) throw failure
+      if ((failure.retryable && failure.code !== 'CONFLICT') || isDiskFull(failure)) await this.#pump.pause(pauses++)
       else if (items.length > 1) {
         this.#portion = Math.ceil(items.length / 2)
         return
       } else throw this.#failed(items[0]!, failure)
-      if (this.#isClosed) return
+      if (this.#pump.isClosed) return
     }
   }
 
@@ -240,23 +212,9 @@ export class ProjectionRunner {
   }
 
   #stop(error: unknown): void {
-    if (this.#isClosed || this.#error !== undefined) return
+    if (this.#pump.isClosed || this.#error !== undefined) return
     this.#error = SluiceError.is(error) ? error : SluiceError.of('LOG_CORRUPT', `Projection "${this.#parts.projection.name}" could not read the log: ${String(error)}`, { cause: error })
     this.#follower.close()
-  }
-
-  /** Resolves early when it is closed. */
-  #pause(pauses: number): Promise<void> {
-    const ms = Math.min(limits.handlerPauseMsMax, limits.handlerPauseMs * 2 ** Math.min(pauses, 16))
-    return new Promise((resolve) => {
-      const stop = this.#parts.engine.environment.later(ms, () => cancel())
-      const cancel = (): void => {
-        this.#pauses.delete(cancel)
-        stop()
-        resolve()
-      }
-      this.#pauses.add(cancel)
-    })
   }
 }
 

@@ -13,6 +13,8 @@
  *   P2  Readers see one color, and which one changes in one transaction, in which the other one is not behind it.
  *   P3  An inline projection is written by its handlers only while its own version is read. When that begins, nothing is in
  *       flight, and all that is durable has been applied: so nothing is missed between the log and the handlers, and nothing comes twice.
+ *   P4  An inline projection that is read while the application has another version of it is left, durably, before that version takes calls: nobody
+ *       writes what happens into it, so it is built anew where its own version comes back.
  */
 import type { OpenPart, ProjectionProgram } from '../../engine/schema/descriptor.js'
 import { SluiceError } from '../../engine/base/errors.js'
@@ -39,6 +41,10 @@ export const allItems = 2 ** 32 - 1
 /** What is known of the tables of one color. */
 export interface ColorState {
   readonly version: number
+  /** Of a version that is written inline. */
+  readonly isInline?: boolean
+  /** Written inline, and read, while the application had another version: events have come that are not in it (P4). */
+  readonly isLeft?: boolean
   readonly cursor: ProjectionCursor
   /** Of the last commit that had an effect. */
   readonly time: number
@@ -62,6 +68,7 @@ export type StepInput =
   | { readonly do: 'begin'; readonly color: Color; readonly state: ColorState; readonly isLive: boolean }
   | { readonly do: 'apply'; readonly color: Color; readonly from: ProjectionCursor; readonly to: ProjectionCursor; readonly time: number; readonly items: readonly ProjectionItem[] }
   | { readonly do: 'turn'; readonly to: Color }
+  | { readonly do: 'leave' }
   | { readonly do: 'clear'; readonly table: string; readonly keys: readonly unknown[] }
 
 interface StepTable {
@@ -187,7 +194,7 @@ function inlineHandlers(definition: ProjectionDefinition): Map<string, HandlerDe
         partition: undefined,
         run: (tx: StepTx & { readonly now: number }, { type, payload }: { readonly type: string; readonly payload: object }) => {
           const row = tx.db['state']!.get(theRow) as ProjectionRow | undefined
-          if (row === undefined || row.live === null || row[row.live]!.version !== version) return // P3
+          if (row === undefined || row.live === null || !isWrittenBy(row[row.live]!, { version, isInline: true })) return // P3
           run(apply, insideOf(definition, tx, row.live), Object.freeze({ type, payload, time: tx.now }), name)
         },
       },
@@ -240,12 +247,22 @@ function doStep(definition: ProjectionDefinition, tx: StepTx, step: StepInput): 
       db['state']!.put({ ...row, live: step.to, next: null })
       return true
     }
+    case 'leave': {
+      const live = row.live === null ? null : row[row.live]
+      if (live === null) return false
+      db['state']!.put({ ...row, [row.live!]: { ...live, isLeft: true } })
+      return true
+    }
     case 'clear':
       for (const key of step.keys) db[step.table]!.delete(key)
       return true
   }
 }
 
+/** Of this version, and as it is written: inline or behind. Without a word from before there was one, it is. */
+export const isOf = (state: ColorState, { version, isInline }: { readonly version: number; readonly isInline: boolean }): boolean => state.version === version && (state.isInline ?? isInline) === isInline
+/** It holds all that its version makes of the log, as long as that goes on writing it. */
+export const isWrittenBy = (state: ColorState, projection: { readonly version: number; readonly isInline: boolean }): boolean => isOf(state, projection) && state.isLeft !== true
 export const isSameCursor = (one: ProjectionCursor, other: ProjectionCursor): boolean => one.batch === other.batch && one.index === other.index && one.items === other.items
 export const isBefore = (one: ProjectionCursor, other: ProjectionCursor): boolean =>
   one.batch !== other.batch ? one.batch < other.batch : one.index !== other.index ? one.index < other.index : one.items < other.items

@@ -87,3 +87,13 @@ export class SluiceError extends Error {
     }
   }
 }
+
+/** The database takes no calls any more. */
+export const isTheEnd = ({ code }: SluiceError): boolean => code === 'DATABASE_CLOSED' || code === 'LOG_FAILED' || code === 'COMMIT_UNKNOWN'
+
+/** The disk may have room again; a call that needs more memory than there is will need it again. */
+export const isDiskFull = ({ code, details }: SluiceError): boolean => code === 'OUT_OF_SPACE' && details['disk'] === true
+
+/** What was thrown, in words; and its code, if it is one of ours. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+export const codeOf = (error: unknown): ErrorCode | null => (SluiceError.is(error) ? error.code : null)

@@ -5,12 +5,11 @@
  * is copied into a temporary folder (TMPDIR) and read there: summed on its way, against its manifest, before LMDB sees it.
  */
 import type { LoggedCatalog } from '../schema/catalog.js'
-import { SluiceError } from '../base/errors.js'
+import { messageOf, SluiceError } from '../base/errors.js'
 import { type CheckpointMeta, decodeMeta, logCatalogOf } from '../stream/checkpoint-rows.js'
 import {
   type Checkpoint, type CheckpointCandidate, CheckpointSet, FileLogStorage, LmdbCheckpointStore, TemporaryFolder,
 } from '../../wal/index.js'
-import { sentenceOf } from './finding.js'
 import type { Source } from './source.js'
 
 export interface CheckpointState {
@@ -95,7 +94,7 @@ export class OfflineCheckpoints {
       return state
     } catch (error) {
       if (isNoFault(error)) throw error
-      return damaged(sentenceOf(error))
+      return damaged(messageOf(error))
     }
   }
 }
@@ -112,7 +111,7 @@ function setOf(source: Source, databaseId: Uint8Array | undefined): { readonly s
     return { set: CheckpointSet.open(LmdbCheckpointStore.open(source.checkpoints), { databaseId }), unusable: undefined }
   } catch (error) {
     if (isNoFault(error)) throw error
-    return { set: undefined, unusable: sentenceOf(error) }
+    return { set: undefined, unusable: messageOf(error) }
   }
 }
 

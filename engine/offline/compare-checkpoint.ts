@@ -8,6 +8,7 @@
  * Outcomes: how long they are kept is an option of `open()` that the files do not know, but they leave oldest first. So the
  * checkpoint must hold every outcome of the log that is younger than its oldest one, and none that differs.
  */
+import { messageOf } from '../base/errors.js'
 import { type LoggedTable, tableProgramOf } from '../schema/catalog.js'
 import { areOfOneGeneration, reshaping } from '../schema/row-shape.js'
 import type { PlainRow } from '../store/row-codec.js'
@@ -16,7 +17,7 @@ import { type CheckpointMeta, decodeOutcome, layoutNumber, outcomesPlace, type O
 import { handlerOfEvent } from '../schema/handler-ids.js'
 import { forEachOutcome } from '../stream/recorded-outcomes.js'
 import { type Checkpoint, FrameBodyReader, type RowBlock, rowWords } from '../../wal/index.js'
-import { type Findings, sentenceOf } from './finding.js'
+import type { Findings } from './finding.js'
 import { differences, ImageDecoder } from './image-decoder.js'
 import { keyOf, type RebuiltStore } from './rebuilt-store.js'
 
@@ -56,7 +57,7 @@ export function* rowsOf({ file, batch, checkpoint, meta }: ComparedCheckpoint, f
         const row = layout.decoder.decode(image)
         yield { table: place, row: layout.reshape === undefined ? row : layout.reshape(row) }
       } catch (error) {
-        findings.add({ part: 'checkpoint', file, batch, table: table.name, message: `a row cannot be read: ${sentenceOf(error)}` })
+        findings.add({ part: 'checkpoint', file, batch, table: table.name, message: `a row cannot be read: ${messageOf(error)}` })
       }
     }
   }

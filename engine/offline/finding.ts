@@ -39,8 +39,3 @@ export class Findings {
     return [...this.list, ...more]
   }
 }
-
-/** The sentence of an exception that reading damaged bytes may end in. */
-export function sentenceOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}

@@ -2,6 +2,7 @@
  * A store made of a directory without its application: the program comes from the newest catalog, the rows from a checkpoint and
  * from frames, laid down as `open()` does it. Rows of older layouts become such of the newest.
  */
+import { messageOf } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { programOf } from '../schema/catalog.js'
@@ -16,7 +17,6 @@ import type { CheckpointMeta } from '../stream/checkpoint-rows.js'
 import { Replay, replayBatch } from '../stream/replay.js'
 import type { Checkpoint } from '../../wal/index.js'
 import type { Findings } from './finding.js'
-import { sentenceOf } from './finding.js'
 
 export class RebuiltStore {
   readonly catalog: LoggedCatalog
@@ -85,7 +85,7 @@ export class RebuiltStore {
     try {
       checkStore(this.store, replayBatch)
     } catch (error) {
-      findings.add({ part: 'index', message: sentenceOf(error) })
+      findings.add({ part: 'index', message: messageOf(error) })
     }
     for (const table of this.tables) this.#checkUnique(table, findings)
   }

@@ -10,6 +10,7 @@
  * Beside a running database it proves a moment of it: the log up to the newest whole frame. Segments and checkpoints may leave or
  * change meanwhile; a checkpoint that changed while it was read is no finding.
  */
+import { messageOf } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { isErasureRecordId } from '../schema/handler-ids.js'
 import { logCatalogOf } from '../stream/checkpoint-rows.js'
@@ -17,7 +18,7 @@ import { FrameDecoder } from '../stream/frame-decoder.js'
 import { FrameBodyReader } from '../../wal/index.js'
 import { type CheckpointState, OfflineCheckpoints } from './checkpoints.js'
 import { collectOutcomes, compareOutcomes, compareRows, type ComparedCheckpoint, outcomesOf, type Outcomes, rowsOf } from './compare-checkpoint.js'
-import { type Finding, Findings, sentenceOf } from './finding.js'
+import { type Finding, Findings } from './finding.js'
 import { catalogIn, fileOfSegment, type LogEnd, type LogPart, walkLog } from './log-walk.js'
 import { RebuiltStore } from './rebuilt-store.js'
 import type { Source } from './source.js'
@@ -133,7 +134,7 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
       erasedFrames += 1
       if (erasedBatches.length < erasedBatchesMax) erasedBatches.push(part.batch)
     } catch (error) {
-      findings.add({ part: 'log', ...placeOfPart(part), message: `the body of the ${part.kind} cannot be read: ${sentenceOf(error)}` })
+      findings.add({ part: 'log', ...placeOfPart(part), message: `the body of the ${part.kind} cannot be read: ${messageOf(error)}` })
     }
   }
 }
@@ -187,7 +188,7 @@ function replayAndCompare(source: Source, pass: LogPass, opened: readonly Compar
   try {
     return new Comparison(catalog, base, oldestFirst, compared, findings).run(source, pass, onProgress)
   } catch (error) {
-    findings.add({ part: 'rows', message: `the state cannot be made from the files: ${sentenceOf(error)}` })
+    findings.add({ part: 'rows', message: `the state cannot be made from the files: ${messageOf(error)}` })
     return undefined
   }
 }

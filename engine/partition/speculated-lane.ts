@@ -11,7 +11,6 @@
  */
 import { assert } from '../base/assert.js'
 import { limits } from '../base/limits.js'
-import type { BatchRecord } from '../shared/batch-record.js'
 import { eventInts } from '../shared/lane-log.js'
 import { operationInts, type SpeculationClaims, type SpeculationEntry, type SpeculationLog } from '../shared/speculation-log.js'
 import { flagDeleted } from '../store/domain.js'

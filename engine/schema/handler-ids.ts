@@ -37,6 +37,9 @@ export interface HandlerCursor {
 /** As an index: all of the batch. */
 export const endOfBatch = 2 ** 32 - 1
 
+export const isBefore = (one: HandlerCursor, other: HandlerCursor): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
+export const placeText = ({ batch, index }: HandlerCursor): string => `${batch}:${index}`
+
 const hexadecimal = (value: number, digits: number): string => value.toString(16).padStart(digits, '0')
 
 export const cursorId = (handler: string): string => cursorPrefix + handler

@@ -7,6 +7,7 @@
  *   parked     its key stands still: this one was tried as often as it may, or came behind one that was
  *   released   the first of a key that was told to go on. Those behind it wait for it, so one word moves a key of any length
  *   dead       it will not be tried again; its key goes on
+ *   done       it has come to its end before the mark of its consumer has passed it: it is known by this row when the log is read again. No user sees it
  */
 import type { TableDescriptor, TableProgram } from './descriptor.js'
 
@@ -40,7 +41,7 @@ const descriptor: TableDescriptor = {
 }
 export const parkedTable: TableProgram = { descriptor, checks: [], json: [] }
 
-export type ParkedState = 'parked' | 'released' | 'dead'
+export type ParkedState = 'parked' | 'released' | 'dead' | 'done'
 
 export interface ParkedRow {
   readonly consumer: string

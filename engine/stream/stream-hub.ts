@@ -18,11 +18,13 @@
  */
 import type { Environment } from '../base/environment.js'
 import { limits } from '../base/limits.js'
+import { isBefore } from '../schema/handler-ids.js'
 import type { DecodedTransaction, FrameFilter } from './frame-decoder.js'
 import type { LogFollower, LogPlace } from './log-follower.js'
 import type { Selection } from './stream-filter.js'
 import { type Route, StreamRoutes } from './stream-routes.js'
-import { isBefore, Subscription, type SubscriptionHost, type SubscriptionOptions } from './subscription.js'
+import { Subscription, type SubscriptionHost, type SubscriptionOptions } from './subscription.js'
+import type { LogHold } from '../../wal/index.js'
 
 /** What a hub asks of the engine. */
 export interface HubParts<Value> {
@@ -81,7 +83,7 @@ export class StreamHub<Value> implements SubscriptionHost<Value> {
   }
 
   /** Whom the log is kept for (`slow: 'wait'`), and up to which batch each has read. */
-  get held(): readonly { readonly name: string; readonly batch: number }[] {
+  get held(): readonly LogHold[] {
     const newest = this.#parts.logBytes()
     return [...this.#open]
       .filter(({ slow, isLive, behindSince }) => slow === 'wait' && (isLive || newest - behindSince <= limits.streamHeldBytesMax))

@@ -21,7 +21,7 @@
  */
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
-import { endOfBatch } from '../schema/handler-ids.js'
+import { endOfBatch, isBefore } from '../schema/handler-ids.js'
 import { Backlog } from './backlog.js'
 import type { DecodedTransaction } from './frame-decoder.js'
 import type { LogFollower, LogPlace } from './log-follower.js'
@@ -62,8 +62,6 @@ export interface SubscriptionHost<Value> {
   /** The subscription has moved on. */
   moved(): void
 }
-
-export const isBefore = (one: LogPlace, other: LogPlace): boolean => one.batch < other.batch || (one.batch === other.batch && one.index < other.index)
 
 export class Subscription<Value> {
   readonly filter: StreamFilter

@@ -7,7 +7,8 @@ import type { ForkStore } from '../store/fork-store.js'
 import { ForkRows } from './fork-rows.js'
 import type { ReferringRows } from './reference-checks.js'
 import { StandingReferrers } from './standing-referrers.js'
-import { type AnyIndexHandle, type IndexedTable, IndexHandle, noNames, type TableAccess, TableHandle, UniqueIndexHandle, WatchingDoor } from './table-handle.js'
+import { type AnyIndexHandle, type IndexedTable, indexHandlesOf } from './index-handle.js'
+import { type TableAccess, TableHandle, WatchingDoor } from './table-handle.js'
 import type { Transaction } from './transaction.js'
 
 const rowsOf = new WeakMap<Transaction, ForkRows>()
@@ -31,9 +32,7 @@ export class ForkTable implements IndexedTable, TableAccess {
     this.#rows = forkRows(transaction)
     this.#base = (transaction.store as ForkStore).base
     this.#handle = new TableHandle(transaction, table, new ForkDoor(transaction, table))
-    const handles = Object.create(noNames) as Record<string, AnyIndexHandle>
-    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
-    this.index = Object.freeze(handles)
+    this.index = indexHandlesOf(this, table)
     Object.freeze(this)
   }
 

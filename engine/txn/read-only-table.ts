@@ -8,7 +8,8 @@
 import { SluiceError } from '../base/errors.js'
 import type { PlainRow } from '../store/row-codec.js'
 import type { TableStore } from '../store/table-store.js'
-import { type AnyIndexHandle, noNames, type TableAccess, UniqueIndexHandle } from './table-handle.js'
+import { type AnyIndexHandle, noNames, UniqueIndexHandle } from './index-handle.js'
+import { type TableAccess } from './table-handle.js'
 import type { Transaction } from './transaction.js'
 
 /** Why nothing can be written here, as the end of a sentence that names what was tried. */

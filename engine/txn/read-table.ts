@@ -8,7 +8,7 @@ import type { SnapshotView } from '../store/snapshot-view.js'
 import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
 import type { TableStore, TreePlan } from '../store/table-store.js'
-import { type AnyIndexHandle, type IndexedTable, IndexHandle, noNames, UniqueIndexHandle } from './table-handle.js'
+import { type AnyIndexHandle, type IndexedTable, indexHandlesOf } from './index-handle.js'
 
 /** What a table asks of its transaction. */
 export interface ReadScope {
@@ -29,9 +29,7 @@ export class ReadTable implements IndexedTable {
   constructor(transaction: ReadScope, table: TableStore) {
     this.#transaction = transaction
     this.#table = table
-    const indexes = Object.create(noNames) as Record<string, AnyIndexHandle>
-    for (const plan of table.trees) if (plan.name !== '') indexes[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
-    this.index = Object.freeze(indexes)
+    this.index = indexHandlesOf(this, table)
     Object.freeze(this)
   }
 

@@ -7,7 +7,8 @@
 import { SluiceError } from '../base/errors.js'
 import type { ReplicaProgram } from '../schema/descriptor.js'
 import type { PlainRow } from '../store/row-codec.js'
-import { type AnyIndexHandle, noNames, type TableAccess } from './table-handle.js'
+import { type AnyIndexHandle, noNames } from './index-handle.js'
+import { type TableAccess } from './table-handle.js'
 
 /** What a replica asks of the transaction that reads it. */
 export interface ReplicaScope {

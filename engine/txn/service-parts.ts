@@ -4,7 +4,7 @@
  * it follows, so its owner has it over a `tx` that reads.
  */
 import type { OpenPart, PartKind, ServiceProgram } from '../schema/descriptor.js'
-import { noNames } from './table-handle.js'
+import { noNames } from './index-handle.js'
 
 export type Parts = Readonly<Record<PartKind, unknown>>
 

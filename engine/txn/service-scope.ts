@@ -2,7 +2,6 @@
  * `tx` as the procedures of one service see it. The tables behind it are made once for each worker and service; `tx` itself is
  * new for every transaction, so that one that was kept does not act inside a later one.
  */
-import { didYouMean } from '../schema/closest-name.js'
 import type { PartKind, ReplicaProgram, ServiceProgram } from '../schema/descriptor.js'
 import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { isCopied } from '../schema/replica-tables.js'
@@ -19,7 +18,8 @@ import { replicaIsRead, ReplicaTable } from './replica-table.js'
 import { SealedScope } from './sealed-scope.js'
 import { SnapshotTable } from './snapshot-table.js'
 import { watchScope } from './reference-watch.js'
-import { noNames, type TableAccess, TableHandle } from './table-handle.js'
+import { noNames } from './index-handle.js'
+import { type TableAccess, TableHandle } from './table-handle.js'
 import type { ServiceScope, Transaction } from './transaction.js'
 
 export type MakeTable = (transaction: Transaction, table: TableStore) => TableAccess

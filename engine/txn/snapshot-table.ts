@@ -22,7 +22,8 @@ import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
 import { gatherRows } from '../store/tree-scan.js'
 import { ReadTable } from './read-table.js'
 import { SealedScope } from './sealed-scope.js'
-import { type AnyIndexHandle, type IndexedTable, IndexHandle, noNames, notFound, type TableAccess, TableHandle, UniqueIndexHandle, WatchingDoor } from './table-handle.js'
+import { type AnyIndexHandle, type IndexedTable, indexHandlesOf } from './index-handle.js'
+import { notFound, type TableAccess, TableHandle, WatchingDoor } from './table-handle.js'
 import type { Transaction } from './transaction.js'
 import { keyOfRow } from './violation.js'
 
@@ -40,9 +41,7 @@ export class SnapshotTable implements TableAccess, IndexedTable {
     this.#scope = new SealedScope(transaction, () => transaction.outdated())
     this.#now = new TableHandle(transaction, table, new SnapshotDoor(transaction, table))
     this.#past = new ReadTable(this.#scope, table)
-    const handles = Object.create(noNames) as Record<string, AnyIndexHandle>
-    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
-    this.index = Object.freeze(handles)
+    this.index = indexHandlesOf(this, table)
     Object.freeze(this)
   }
 

@@ -15,7 +15,8 @@ import type { Sequence } from './sequence.js'
 import { sequenceOf } from './sequence-rows.js'
 import type { Speculation } from './speculation.js'
 import { compileSpeculativeAccessor, type SpeculativeAccessorClass } from './speculative-accessor.js'
-import { type AnyIndexHandle, type IndexedTable, IndexHandle, type TableAccess, UniqueIndexHandle } from './table-handle.js'
+import { type AnyIndexHandle, type IndexedTable, indexHandlesOf } from './index-handle.js'
+import { type TableAccess } from './table-handle.js'
 import type { Transaction } from './transaction.js'
 
 export class SpeculativeTableHandle implements IndexedTable, TableAccess {
@@ -37,9 +38,7 @@ export class SpeculativeTableHandle implements IndexedTable, TableAccess {
     this.#accessor = compileSpeculativeAccessor(transaction, speculation, table, this.#input, (copy, column) => this.#noteMoved(copy, [column]))
     this.#sequence = sequenceOf(transaction, table, (counters) => new SpeculativeTableHandle(transaction, speculation, counters))
     this.#nonKey = table.layout.columns.map((column) => column.ordinal).filter((n) => !table.descriptor.key.includes(n))
-    const handles = Object.create(null) as Record<string, AnyIndexHandle>
-    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
-    this.index = Object.freeze(handles)
+    this.index = indexHandlesOf(this, table)
     Object.freeze(this)
   }
 

@@ -8,12 +8,13 @@
  * the transaction. So this code stays one for all tables, and what depends on columns is one for each.
  */
 import { SluiceError } from '../base/errors.js'
-import { boundsOf, boundsOfValues, type Bounds, isNullAmong } from '../store/range-bounds.js'
+import { boundsOf, boundsOfValues, type Bounds } from '../store/range-bounds.js'
 import type { PlainRow } from '../store/row-codec.js'
 import { gatherRows } from '../store/tree-scan.js'
 import type { TablePart, TableStore, TreePlan } from '../store/table-store.js'
 import { flagDeleted } from '../store/domain.js'
 import { type AccessorClass, compileAccessor, type RowSetter } from './accessor.js'
+import { type AnyIndexHandle, type IndexedTable, indexHandlesOf } from './index-handle.js'
 import { RowInput } from './row-input.js'
 import { type CompiledRows, compileRows, type RowDoor } from './row-input-compile.js'
 import type { Sequence } from './sequence.js'
@@ -38,9 +39,7 @@ export class TableHandle implements IndexedTable, TableAccess {
     this.#door = door
     this.#accessor = compileAccessor(transaction, table, input, door)
     this.#rows = compileRows(table, input, door)
-    const handles = Object.create(noNames) as Record<string, AnyIndexHandle>
-    for (const plan of table.trees) if (plan.name !== '') handles[plan.name] = plan.unique ? new UniqueIndexHandle(this, plan) : new IndexHandle(this, plan)
-    this.index = Object.freeze(handles)
+    this.index = indexHandlesOf(this, table)
     Object.freeze(this)
   }
 
@@ -242,12 +241,6 @@ interface Found {
 export const notFound = ({ name }: TableStore, key: unknown): SluiceError =>
   SluiceError.of('NOT_FOUND', `"${name}" has no row with this key: insert() it first, or use put().`, { details: { table: name, key } })
 
-/**
- * The prototype of objects whose names are the user's: none of them means anything else (R64). Not null itself, for objects without
- * a prototype are kept as hash tables, where a look-up costs 10 ns and is never inlined.
- */
-export const noNames: object = Object.freeze(Object.create(null) as object)
-
 /** What the code of a table asks of its transaction. */
 export class Door implements RowDoor, RowSetter {
   known = 0
@@ -406,55 +399,3 @@ export interface TableAccess {
   scan(range?: unknown): Iterable<PlainRow>
   rows(range?: unknown): Iterable<object>
 }
-
-/** What an index asks of its table. */
-export interface IndexedTable {
-  indexGet(plan: TreePlan, values: unknown): readonly PlainRow[]
-  indexRows(plan: TreePlan, values: unknown): Iterable<object>
-  indexScan(plan: TreePlan, range: unknown): Iterable<PlainRow>
-}
-
-/** `tx.db.<table>.index.<name>`. */
-export class IndexHandle {
-  readonly #table: IndexedTable
-  readonly #plan: TreePlan
-  constructor(table: IndexedTable, plan: TreePlan) {
-    this.#table = table
-    this.#plan = plan
-    Object.freeze(this)
-  }
-  get(values: unknown): readonly PlainRow[] {
-    return this.#table.indexGet(this.#plan, values)
-  }
-  rows(values: unknown): Iterable<object> {
-    return this.#table.indexRows(this.#plan, values)
-  }
-  scan(range?: unknown): Iterable<PlainRow> {
-    return this.#table.indexScan(this.#plan, range)
-  }
-}
-
-/** `tx.db.<table>.index.<name>` of a unique one: there is one row, or none. */
-export class UniqueIndexHandle {
-  readonly #table: IndexedTable
-  readonly #plan: TreePlan
-  constructor(table: IndexedTable, plan: TreePlan) {
-    this.#table = table
-    this.#plan = plan
-    Object.freeze(this)
-  }
-  get(values: unknown): PlainRow | undefined {
-    const rows = this.#table.indexGet(this.#plan, values)
-    return isNullAmong(values) ? undefined : rows[0]
-  }
-  row(values: unknown): object | undefined {
-    const rows = this.#table.indexRows(this.#plan, values)
-    if (isNullAmong(values)) return undefined
-    for (const row of rows) return row
-    return undefined
-  }
-  scan(range?: unknown): Iterable<PlainRow> {
-    return this.#table.indexScan(this.#plan, range)
-  }
-}
-export type AnyIndexHandle = IndexHandle | UniqueIndexHandle

@@ -8,7 +8,7 @@
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { giveWay } from '../base/environment-node.js'
-import { type ErrorCode, SluiceError } from '../base/errors.js'
+import { type ErrorCode, messageOf, SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import { StopFlag } from '../shared/stop-flag.js'
 import { copyDatabase } from '../offline/copy-database.js'
@@ -74,7 +74,7 @@ async function run(): Promise<void> {
 /** What the disk refused: the log goes on, and holds everything. */
 function failureOf(error: unknown): SluiceError {
   if (SluiceError.is(error)) return error
-  const why = error instanceof Error ? error.message : String(error)
+  const why = messageOf(error)
   const what = { backup: 'The backup', checkpoint: 'The checkpoint', erasure: 'The erasure' }[job.kind]
   // LMDB calls a full disk an error of input and output.
   const code = isNoSpace(error) || freeBytes(job.directory) < limits.checkpointStepBytesMax ? 'OUT_OF_SPACE' : 'LOG_FAILED'

@@ -6,7 +6,7 @@
  */
 import { createRequire } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { SluiceError } from '../base/errors.js'
+import { messageOf, SluiceError } from '../base/errors.js'
 import type { Program } from '../schema/descriptor.js'
 import { programText } from '../schema/program-text.js'
 import { workerMark } from './worker-mark.js'
@@ -31,7 +31,7 @@ async function importModule(url: string): Promise<Record<string, unknown>> {
     return (await import(url)) as Record<string, unknown>
   } catch (cause) {
     if (SluiceError.is(cause)) throw cause
-    const message = cause instanceof Error ? cause.message : String(cause)
+    const message = messageOf(cause)
     throw SluiceError.of('APP_NOT_LOADED', `A worker could not load the application ${url}: ${message}`, { cause })
   }
 }

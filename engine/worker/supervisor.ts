@@ -12,7 +12,7 @@
  * The dead may also have owed a wake, wherever they died: all others are roused before anybody waits for them.
  */
 import type { Environment } from '../base/environment.js'
-import { type ErrorCode, SluiceError } from '../base/errors.js'
+import { type ErrorCode, messageOf, SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import { databaseState } from '../shared/control.js'
 import { outcomeOfCode } from '../txn/outcome.js'
@@ -154,7 +154,7 @@ export class Supervisor {
     }
     this.#unexplained += 1
     if (this.#unexplained > 1) {
-      throw SluiceError.of('WORKER_LOST', `it ended twice without a request to blame: ${textOf(this.#errors[0])}`, { cause: this.#errors[0] })
+      throw SluiceError.of('WORKER_LOST', `it ended twice without a request to blame: ${messageOf(this.#errors[0])}`, { cause: this.#errors[0] })
     }
   }
 
@@ -180,8 +180,6 @@ export class Supervisor {
   }
 
   #giveUp(worker: number, cause: unknown): void {
-    this.#stop(SluiceError.of('WORKER_LOST', `Partition worker ${worker} was lost and could not be replaced: ${textOf(cause)}. Close the database and open it again.`, { cause }))
+    this.#stop(SluiceError.of('WORKER_LOST', `Partition worker ${worker} was lost and could not be replaced: ${messageOf(cause)}. Close the database and open it again.`, { cause }))
   }
 }
-
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -10,7 +10,7 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { nodeEnvironment } from '../base/environment-node.js'
-import { SluiceError } from '../base/errors.js'
+import { messageOf, SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { Control } from '../shared/control.js'
 import { StopFlag } from '../shared/stop-flag.js'
@@ -126,7 +126,7 @@ export class ThreadHost {
       // The task ends as soon as the worker runs by itself; it fails when the thread dies before.
       pool.run(task, { transferList: [port2] }).catch((error: unknown) => {
         end()
-        reject(SluiceError.of('APP_NOT_LOADED', `Worker ${worker} could not start: ${error instanceof Error ? error.message : String(error)}`, { cause: error }))
+        reject(SluiceError.of('APP_NOT_LOADED', `Worker ${worker} could not start: ${messageOf(error)}`, { cause: error }))
       })
     })
   }

@@ -7,6 +7,7 @@
  */
 import { type MessagePort, threadId } from 'node:worker_threads'
 import { nodeEnvironment } from '../base/environment-node.js'
+import { messageOf } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import { databaseState } from '../shared/control.js'
 import { BrokenBatch } from '../txn/transaction.js'
@@ -37,7 +38,7 @@ export default async function partitionWorker(task: WorkerTask): Promise<void> {
     const program = await loadProgram(task.module, task.description)
     parts = new EngineParts(withSystemTables(program), plan, worker)
   } catch (error) {
-    send({ kind: 'refused', message: error instanceof Error ? error.message : String(error) })
+    send({ kind: 'refused', message: messageOf(error) })
     return
   }
   // From here on the realm is the transactions' (design §3): replaced once, looking at what runs.

@@ -2,12 +2,14 @@
  * A marketplace small enough to be broken in many ways in a second: four sellers, forty products, twenty
  * customers.
  */
-import { open, type App, type Commit, type Database } from 'sluicedb'
+import { open, type App, type Commit, type Database, type RowOf } from 'sluicedb'
 import { addItem } from '../../bench/workloads/marketplace/cart.js'
 import { Driver, type Acknowledgement } from '../../bench/workloads/marketplace/driver.js'
 import { submit, Workload, type WorkloadOptions } from '../../bench/workloads/marketplace/generator.js'
 import { Ledger } from '../../bench/workloads/marketplace/ledger.js'
 import { readLog } from '../../bench/workloads/marketplace/log.js'
+import { order } from '../../bench/workloads/marketplace/order.js'
+import type { Criterion, Finding } from '../../bench/workloads/marketplace/verdict.js'
 
 export const smallWorkload: WorkloadOptions = {
   seed: 7,
@@ -72,4 +74,22 @@ export async function commitsOf(db: Database): Promise<Commit[]> {
   const commits: Commit[] = []
   await readLog(db, [{ visit: (commit) => void commits.push(commit) }])
   return commits
+}
+
+/** What was found of a criterion; nothing, where nobody looked. */
+export function findingOf(findings: readonly Finding[], criterion: Criterion): Finding {
+  return (
+    findings.find((finding) => finding.criterion === criterion) ?? {
+      criterion,
+      checked: 0,
+      violations: 0,
+      examples: [],
+    }
+  )
+}
+
+/** Some order that was paid: the one with the most items, so that there is something to take away. */
+export function someOrder(db: Database): Readonly<RowOf<typeof order.tables.order>> {
+  const orders = [...db.table(order.tables.order)].filter((row) => row.status !== 'PAYMENT_FAILED')
+  return orders.reduce((most, next) => (next.countItems > most.countItems ? next : most))
 }

@@ -151,6 +151,46 @@ test('an inline projection that is new to a database is whole when it is opened'
   }
 })
 
+test('a version that comes back has missed nothing and counted nothing twice, whatever was there meanwhile: another version, or the same one inline or behind', async () => {
+  const path = await newFolder()
+  const life = async (version: number, inline: boolean, hands: 'over' | 'nothing over', body: (db: Database, counted: () => number) => Promise<void>): Promise<void> => {
+    const sold = projection('sold', { version, inline, tables: { sum: table({ columns: { id: c.int(), n: c.int() }, key: ['id'] }) } }).on(shop.events.sold, (tx, { payload }) => {
+      if (hands === 'nothing over') throw new RangeError('a mistake')
+      tx.db.sum.put({ id: 1, n: (tx.db.sum.get(1)?.n ?? 0) + payload.quantity })
+    })
+    const db = await openOnce(app(import.meta.url, [shop, service('one', { projections: { sold } })]), { path, durability: 'os' })
+    try {
+      const handle = db.projection(sold)
+      if (handle.status().state === 'rebuilding' && hands === 'over') await handle.rebuild()
+      await body(db, () => handle.tables.sum.get(1)?.n ?? 0)
+      await handle.reached(db.stats().position).catch(() => undefined)
+    } finally {
+      await db.close()
+    }
+  }
+  const sellFor = async (db: Database, quantity: number) => void (await db.submit(sell, { customer: 'ann', product: 'tea', quantity }))
+  await life(1, true, 'over', async (db, counted) => {
+    await sellFor(db, 1)
+    expect(counted()).toBe(1)
+  })
+  // The next version fails at the first event: what is read stands still, and what happens is in neither.
+  await life(2, true, 'nothing over', async (db, counted) => {
+    await sellFor(db, 10)
+    expect(counted()).toBe(1)
+  })
+  await life(1, true, 'over', async (db, counted) => {
+    expect(counted()).toBe(11)
+    await sellFor(db, 100)
+    expect(counted()).toBe(111)
+  })
+  await life(1, false, 'over', async (db) => await sellFor(db, 1_000))
+  await life(1, true, 'over', async (db, counted) => {
+    expect(counted()).toBe(1_111)
+    await sellFor(db, 10_000)
+  })
+  await life(1, true, 'over', async (_, counted) => expect(counted()).toBe(11_111))
+})
+
 test('what cannot be applied stops a projection there, and is said; another version mends it', async () => {
   const path = await newFolder()
   const failures: string[] = []

@@ -350,7 +350,7 @@ async function across(run: FaultRun, counter: number, firstBatch: number): Promi
   parts.control.durable = 1
   const threads = new ThreadHost(parts.control, { look: () => undefined, logFailed: () => undefined, workerLost: () => undefined })
   const engine = new Engine(program, parts, threads, nodeEnvironment)
-  const opened = { engine, options: { memoryBytes: 64 * MiB }, durability: 'memory', catalog: loggedCatalog(program, { seed: run.seed, partitions }), disk: undefined, keeper: undefined, handlers: undefined, consumers: { states: [] }, holders: [], eraser: { onErased: [] }, firstBatch: 1, close: () => engine.drain() }
+  const opened = { engine, options: { memoryBytes: 64 * MiB }, durability: 'memory', catalog: loggedCatalog(program, { seed: run.seed, partitions }), disk: undefined, keeper: undefined, handlers: undefined, consumers: { states: [] }, holders: new Map(), eraser: { onErased: [] }, firstBatch: 1, close: () => engine.drain() }
   const db = new SluiceDatabase(opened as unknown as OpenEngine, program) as unknown as Database
   const told = new Told()
   const seen: number[] = []

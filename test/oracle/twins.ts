@@ -5,7 +5,8 @@
  * A plan is plain data: what fails can be made smaller, pasted into a test and told (`tell`), step by step.
  */
 import type { Program } from '../../engine/schema/descriptor.js'
-import stirApp, { watcher } from '../support/apps/stir-app.js'
+import stirApp from '../support/apps/stir-app.js'
+import { watcher } from '../support/apps/stir-dice.js'
 import { randomOf, type Random } from '../support/random.js'
 import { canon } from '../support/canon.js'
 import { Bench, type Ahead, type Outcome, type Request } from './bench.js'

@@ -359,10 +359,11 @@ export class ConsumerLanes {
       const hasErased = await erasure.over
       const transaction = hasErased ? await readAgain(delivery.place) : delivery.transaction
       if (life.isOver) return
-      delivery.erasure = undefined
       delivery.isKeyErased ||= hasErased && erasure.names(delivery.keyValue)
       if (transaction === undefined) void this.#finish(this.#laneOf(delivery.key), delivery)
+      else if (delivery.erasure !== erasure) void this.#freshenThen(delivery, then) // the next one has begun meanwhile
       else {
+        delivery.erasure = undefined
         life.freshen(delivery, transaction)
         then()
       }

@@ -21,7 +21,7 @@ export type {
   EventOf, EventType, Expression, Fork, ForkOptions, Frozen, Get, HandlerFailure, HandlerStats, History,
   HistoryOptions, IndexDescription, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf,
   IntColumn, Key, KeyOf, KeyPrefix, Later, Live, Messages, MigratedRow, MigrateRow, NewRow, NewRowOf, NumberColumn,
-  OldDatabase, OldTable, OnDelete, Only, OnlyThese, OpenOptions, OpenProgress, OrderedDraftTable, OrderedReader,
+  OldDatabase, OldTable, OnDelete, Only, OnlyThese, OnlyWhere, OpenOptions, OpenProgress, OrderedDraftTable, OrderedReader,
   OrderedReadTable, OrderedTxTable, Ordering, Outcome, OutputOf, ParameterTerms, ParamsOf, ParkedChoice,
   ParkedDelivery, ParkedOptions, PartitionKey, Patch, PayloadOf, Procedure, ProcedureDescription, Put, Query,
   Queryable, QueryOptions, QueryPlan, QueryWith, QueueOptions, Range, Read, ReadableOf, Reader, ReaderOf, ReadTable,

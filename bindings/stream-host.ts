@@ -2,7 +2,6 @@
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import { type AbortLike, type DecodedTransaction, endOfBatch, LogFollower, type LogPlace, type OpenEngine, type Program, type Selection, type SlowPolicy, SnapshotRows, type StreamFilter, StreamHub } from '../engine/index.js'
-import { eventOrdinal } from './catalog.js'
 import { indexMax, type Position, positionParts } from './position.js'
 import { shown } from './schema/definition.js'
 import { CommitStream, commitOf, type CommitView, wrongStart } from './stream.js'
@@ -93,7 +92,6 @@ export class StreamHost {
     const { program, checkOptions } = this.#parts
     checkOptions('events()', options, eventsOptions)
     const list = Array.isArray(events) ? (events as readonly unknown[]) : [events]
-    for (const event of list) eventOrdinal(program, event)
     return this.#stream(streamFilterOf(program, { events: list }), options, (commit) => commit.events)
   }
 
@@ -177,7 +175,7 @@ export class StreamHost {
 function policyOf(options: Options, filter: StreamFilter): SlowPolicy {
   const slow = options['slow'] ?? 'spill'
   if (!policies.includes(slow as SlowPolicy)) throw SluiceError.of('INVALID_USE', `The option slow is one of ${policies.join(', ')}, not ${shown(slow)}.`)
-  if (slow === 'conflate' && (filter.isOpen || filter.events.size > 0)) {
+  if (slow === 'conflate' && (filter.isOpen || filter.eventInterests.length > 0)) {
     throw SluiceError.of('INVALID_USE', "A stream with slow: 'conflate' has tables and nothing else: events have no key by which they could be merged.")
   }
   return slow as SlowPolicy

@@ -12,7 +12,7 @@ import type { SignalLike } from './signal.js'
 /** The changes of a table, or of one of several. */
 export type ChangeOf<T> = T extends Only<infer U> ? ChangeOf<U> : T extends Table<infer S, infer N> ? Change<N, Key<S>, Row<S>> : never
 /** The events of a type, or of one of several. */
-export type EventOf<E> = E extends EventType<infer N, infer C> ? Delivered<N, C> : never
+export type EventOf<E> = E extends Only<infer U> ? EventOf<U> : E extends EventType<infer N, infer C> ? Delivered<N, C> : never
 
 /** All that one transaction changed and emitted. */
 export interface Commit<C = AnyChange, E = AnyEvent> {
@@ -99,6 +99,6 @@ export interface ChangesOptions<T, E> extends Omit<StreamOptions, 'from'>, Strea
   readonly from?: Start | 'snapshot' | undefined
 }
 /** All tables and events of these services, and of their aggregates. */
-export interface ServicesOptions extends ChangesOptions<Table | Only, EventType> {
+export interface ServicesOptions extends ChangesOptions<Table | Only, EventType | Only<EventType>> {
   readonly services: readonly Service<any>[]
 }

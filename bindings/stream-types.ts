@@ -2,6 +2,7 @@
 import type { AnyChange, Change } from './change.js'
 import type { ErasureRecord } from './erasure-types.js'
 import type { Position, Start } from './position.js'
+import type { SchemaChange } from './schema-change.js'
 import type { Key, Row, Table } from './schema/table.js'
 import type { AnyEvent, Delivered, EventType } from './service/event.js'
 import type { Only } from './only.js'
@@ -88,6 +89,11 @@ export interface StreamOptions {
   readonly onProgress?: ((position: Position) => void) | undefined
   /** Told each time when everything durable has been handed out: first after the start, then after having been slow. */
   readonly onCaughtUp?: ((position: Position) => void) | undefined
+  /**
+   * Told where the log goes over to a changed application, between the commits: the next one is handed out when what it answers has
+   * resolved. Told again where a stream begins anew at or before that place. Not told of the first application of a log.
+   */
+  readonly onSchema?: ((change: SchemaChange) => PromiseLike<void> | void) | undefined
 }
 /** With tables or events a commit arrives when it touches one of them, and carries only those. */
 export interface StreamFilter<T, E> {

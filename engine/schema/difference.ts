@@ -142,12 +142,13 @@ function ofRules(was: LoggedTable, column: LoggedColumn): SchemaDifference[] {
   const old = was.columns.find((one) => one.name === column.name)
   if (old === undefined || old.type !== column.type) return []
   const [before, after] = [old.rules ?? {}, column.rules ?? {}]
-  return tightened(before, after).map(([rule, change]) => ({ need: 'proof', table: was.name, what: `${was.name}.${column.name}`, change: `${rule}: ${change}` }))
+  return tightened(before, after).map(([rule, from, to]) => ({ need: 'proof', table: was.name, what: `${was.name}.${column.name}`, change: `${rule}: ${from} → ${to}` }))
 }
 
-function tightened(was: LoggedRules, is: LoggedRules): (readonly [string, string])[] {
-  const found: (readonly [string, string])[] = []
-  const add = (rule: string, before: unknown, after: unknown): void => void found.push([rule, `${before === undefined ? 'none' : String(before)} → ${String(after)}`])
+/** Rules that ask for more than before: which, what it was, what it is. */
+export function tightened(was: LoggedRules, is: LoggedRules): (readonly [rule: string, from: string, to: string])[] {
+  const found: (readonly [string, string, string])[] = []
+  const add = (rule: string, before: unknown, after: unknown): void => void found.push([rule, before === undefined ? 'none' : String(before), String(after)])
   if (is.min !== undefined && (was.min === undefined || isLess(was.min, is.min))) add('min', was.min, is.min)
   if (is.max !== undefined && (was.max === undefined || isLess(is.max, was.max))) add('max', was.max, is.max)
   if (is.positive === true && was.positive !== true) add('positive', undefined, true)

@@ -1,7 +1,9 @@
 /** A change of the schema stands in the log, and streams tell of it in its place. */
 import { app, column as c, type Commit, type Database, gte, only, Position, type SchemaChange, service, table } from 'sluicedb'
+import { httpHandler } from 'sluicedb/http'
 import { describe, expect, test } from 'vitest'
-import { newFolder, openFor, openOnce, thrown, until, within } from '../support/fixture.js'
+import { newFolder, openFor, openOnce, take, thrown, until, within } from '../support/fixture.js'
+import { type Message, messagesOf } from '../support/http.js'
 
 /** The same shop, three times: a column more, then a table and an event more, a rule wider and another type. */
 function version(number: 1 | 2 | 3) {
@@ -115,6 +117,15 @@ test('an opening that commits nothing changes nothing; its first commit does, al
   await Promise.all([living, waiting])
 })
 
+test('a position behind the last commit of an application, where the log has nothing: what comes next is told', async () => {
+  const path = await newFolder()
+  const position = await write(path, one, [1])
+  await write(path, two, [2])
+  const next = await openFor(two.application, { path, durability: 'os' })
+  const behind = (BigInt(`0x${position.slice(0, 16)}`) + 3n).toString(16).padStart(16, '0')
+  for (const from of [position, `${behind}-00000001`, `${behind}-ffffffff`]) expect(await told(next, { from: Position.parse(from) }, 2)).toEqual([second, '2'])
+})
+
 test('a listener is waited for, what it throws ends the stream, and a stream that it closes has ended', async () => {
   const path = await newFolder()
   await write(path, one, [1])
@@ -143,6 +154,24 @@ test('a listener is waited for, what it throws ends the stream, and a stream tha
   await closing.each(({ changes }) => void keys.push(changes[0]!.key))
   expect(keys).toEqual([1])
   thrown(() => db.changes({ onSchema: true as never }), 'INVALID_USE')
+})
+
+test('over HTTP it is a message of its own, without an id, with what was asked for and nothing else', async () => {
+  const path = await newFolder()
+  const last = await write(path, one, [1])
+  await write(path, two, [2])
+  const db = await openFor(three.application, { path, durability: 'os' })
+  await db.call(three.put, { id: 3 })
+  const client = httpHandler(db, { expose: { changes: [three.item], events: [three.shop.events.paid] } })
+  const read = async (query: string, count: number): Promise<readonly Message[]> => take(messagesOf((await client(new Request(`http://here/changes?from=${query}`))) as Response), count)
+  const all = await read('beginning&tables=shop.item', 7)
+  expect(all.map(({ event, id }) => [event, id !== undefined])).toEqual([['commit', true], ['schema', false], ['commit', true], ['commit', true], ['schema', false], ['commit', true], ['commit', true]])
+  const [, added, , , retyped] = all.map(({ data }) => JSON.parse(data!) as SchemaChange)
+  expect(added!.differences).toEqual([{ what: 'shop.item.currency', change: 'new → text', of: 'shop.item' }])
+  expect(retyped!.differences).toEqual([{ what: 'shop.item.price', change: 'int → bigint', of: 'shop.item' }])
+  expect([retyped!.before.tables.map(({ name }) => name), retyped!.after.tables.map(({ name }) => name), retyped!.after.events, retyped!.after.version]).toEqual([['shop.item'], ['shop.item'], [], 2])
+  // Nothing about the events that are followed is another one.
+  expect((await read(`${last}&events=shop.paid`, 2)).map(({ event }) => event)).toEqual(['commit', 'commit'])
 })
 
 test('a database without a path, and one that was never another, tell nothing', async () => {

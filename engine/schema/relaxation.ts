@@ -3,12 +3,19 @@
  * (difference.ts), and news for who reads the log.
  */
 import type { LoggedCatalog, LoggedTable } from './catalog.js'
-import { differencesOf, type SchemaDifference, tightened } from './difference.js'
+import { differencesOf, type SchemaDifference, tableGone, tightened, withoutDefault } from './difference.js'
 import { ownTablePrefix } from './sequence-table.js'
 
 /** All that is another one in `now`, the successor of `log`: first what opening has looked at. */
 export function changesOf(log: LoggedCatalog, now: LoggedCatalog): readonly SchemaDifference[] {
-  return [...differencesOf(log, now), ...relaxationsOf(log, now)]
+  return [...differencesOf(log, now).map(asNews), ...relaxationsOf(log, now)]
+}
+
+/** Without what only mattered to the opening: rows that a migration has made need no default. */
+function asNews(one: SchemaDifference): SchemaDifference {
+  const { change } = one
+  if (change === tableGone) return { ...one, change: 'gone' }
+  return change.endsWith(withoutDefault) ? { ...one, change: change.slice(0, -withoutDefault.length) } : one
 }
 
 function relaxationsOf(log: LoggedCatalog, now: LoggedCatalog): SchemaDifference[] {

@@ -2,7 +2,7 @@
 import type { AnyChange, Change } from './change.js'
 import type { ErasureRecord } from './erasure-types.js'
 import type { Position, Start } from './position.js'
-import type { SchemaChange } from './schema-change.js'
+import type { SchemaChange } from './schema-change-types.js'
 import type { Key, Row, Table } from './schema/table.js'
 import type { AnyEvent, Delivered, EventType } from './service/event.js'
 import type { Only } from './only.js'

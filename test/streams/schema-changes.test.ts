@@ -106,7 +106,7 @@ test('an opening that commits nothing changes nothing; its first commit does, al
   let positionWhenTold: string | undefined
   const nothing = db.changes({ events: [only(two.shop.events.paid, { where: (it) => gte(it.total, 1_000) })], onSchema: () => void (positionWhenTold = nothing.position) })
   const waiting = nothing.each(() => void found.push('matches'))
-  const position = await within(2_000, 'caught up', live.caughtUp)
+  const position = await within(10_000, 'caught up', live.caughtUp)
   expect([found, position.slice(0, 16)]).toEqual([[], last.slice(0, 16)])
   const first = (await db.submit(two.put, { id: 2 })).position
   await db.call(two.put, { id: 3 })

@@ -3,6 +3,7 @@ import { SluiceError } from '../engine/base/errors.js'
 import type { CatalogDescriptor, Program, ReplicaProgram } from '../engine/schema/descriptor.js'
 import { shown } from './schema/definition.js'
 import { replicaDefinitions } from './schema/replica.js'
+import { eventSlices, slices } from './only.js'
 import { tableDefinitions } from './schema/table.js'
 import { eventDefinitions } from './service/event.js'
 import { procedureDefinitions } from './service/procedure.js'
@@ -88,7 +89,7 @@ function whyUnknown(
 }
 
 function otherNoun(handle: unknown): string | undefined {
-  return [tableDefinitions, replicaDefinitions, eventDefinitions, procedureDefinitions, workflowDefinitions].find((kind) =>
+  return [tableDefinitions, replicaDefinitions, eventDefinitions, procedureDefinitions, workflowDefinitions, slices, eventSlices].find((kind) =>
     kind.of(handle),
   )?.noun
 }

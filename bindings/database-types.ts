@@ -213,17 +213,17 @@ export interface Database extends AsyncDisposable, Queryable {
   compensate(position: Position, options?: CompensateOptions): Promise<Receipt<void>>
 
   /** The log: whole commits, in order, without gaps, catch-up then live. */
-  changes<T extends Table | Only = never, E extends EventType = never>(
+  changes<T extends Table | Only = never, E extends EventType | Only<EventType> = never>(
     options?: ChangesOptions<T, E> & { readonly services?: undefined },
   ): Stream<CommitOf<T, E>>
   changes(options: ServicesOptions): Stream<Commit>
   /** The events of one or several types, in order. */
-  events<E extends EventType>(events: E | readonly E[], options?: StreamOptions): Stream<EventOf<E>>
+  events<E extends EventType | Only<EventType>>(events: E | readonly E[], options?: StreamOptions): Stream<EventOf<E>>
   /**
    * A durable consumer: each commit is handled, in order by key, at least once, and `delivery.call` has its effect exactly once. It goes on
    * where it was; a commit is done when the handler resolves. `INVALID_USE` when it is open and not a group.
    */
-  consumer<T extends Table | Only = never, E extends EventType = never>(
+  consumer<T extends Table | Only = never, E extends EventType | Only<EventType> = never>(
     name: string,
     options: ConsumerOptions<T, E>,
     handle: ConsumerHandler<T, E>,
@@ -299,7 +299,7 @@ export interface Fork extends AsyncDisposable, Queryable {
   /** Several reads of one moment of the branch. */
   snapshot(): Snapshot
   /** The commits of the branch, and none of the database. */
-  changes<T extends Table | Only = never, E extends EventType = never>(options?: ChangesOptions<T, E> & { readonly services?: undefined }): Stream<CommitOf<T, E>>
+  changes<T extends Table | Only = never, E extends EventType | Only<EventType> = never>(options?: ChangesOptions<T, E> & { readonly services?: undefined }): Stream<CommitOf<T, E>>
   /**
    * What the branch has changed, row by row, in no order: the net of all its transactions. Costs what they have touched.
    */

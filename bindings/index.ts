@@ -55,7 +55,8 @@ export type { AnyChange, Change } from './change.js'
 export { formatPosition, Position, positionParts } from './position.js'
 export type { PositionParts, Start } from './position.js'
 export { only } from './only.js'
-export type { KeyPrefix, Only, OnlyThese } from './only.js'
+export type { KeyPrefix, Only, OnlyThese, OnlyWhere } from './only.js'
+export type { ColumnOutline, EventOutline, SchemaChange, SchemaDifference, SchemaOutline, TableOutline } from './schema-change-types.js'
 export type {
   ChangeOf, ChangesOptions, Commit, CommitOf, EventOf, ReadableOf, ServicesOptions, SlowSubscriber, Stream, StreamFilter, StreamOptions,
 } from './stream-types.js'

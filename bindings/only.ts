@@ -1,24 +1,28 @@
 /**
- * Some of the changes of a table: what stands in `tables` of a stream in place of the table itself.
+ * Some of the changes of a table, or of the events of a type: what stands in `tables` or `events` of a stream in place of the table or the
+ * event itself.
  *
  * Each of the conditions can be found without asking everybody: the key and its beginnings are looked up, and so is what `where` asks for
- * with `eq` (engine/stream/stream-routes.ts). All of them are about the row that the change left, of a delete the row that was deleted.
+ * with `eq` (engine/stream/route-index.ts). All of them are about the row that the change left, of a delete the row that was deleted; of
+ * events about the payload.
  */
 import { limits } from '../engine/base/limits.js'
 import { SluiceError } from '../engine/base/errors.js'
-import { select, type RowTerms } from './query/select.js'
+import { recordCondition } from './query/record-condition.js'
+import type { ParameterTerms, RowTerms } from './query/select.js'
 import type { Condition } from './query/term.js'
 import type { PlanCondition } from '../query/logical-plan.js'
 import { DefinitionKind, shown } from './schema/definition.js'
-import type { Leading } from './schema/infer.js'
+import type { Columns, Leading } from './schema/infer.js'
 import { type Key, type Table, type TableDefinition, tableDefinitions, type TableShape } from './schema/table.js'
+import { type EventDefinition, eventDefinitions, type EventType } from './service/event.js'
 
 // ── what users see ──────────────────────────────────────────────────────────────────────────────────────
 
 declare const sliced: unique symbol
 
-/** What `only()` answers. */
-export interface Only<T extends Table = Table> {
+/** What `only()` answers, of a table or of an event. */
+export interface Only<T extends Table | EventType = Table> {
   readonly [sliced]: T
 }
 
@@ -38,31 +42,31 @@ export interface OnlyThese<S extends TableShape> {
   readonly where?: ((row: RowTerms<S>) => Condition) | undefined
 }
 
+/** Which events of a type. */
+export interface OnlyWhere<C extends Columns> {
+  /** A condition about the payload. */
+  readonly where: (payload: ParameterTerms<C>) => Condition
+}
+
 /**
- * Some of the changes of a table.
+ * Some of the changes of a table, or of the events of a type.
  *
  * ```ts
- * db.changes({ tables: [only(bank.tables.account, { columns: ['balance'], where: (row) => lt(row.balance, 0) })] })
+ * db.changes({
+ *   tables: [only(bank.tables.account, { columns: ['balance'], where: (row) => lt(row.balance, 0) })],
+ *   events: [only(bank.events.transferred, { where: (payload) => gte(payload.amount, 1_000) })],
+ * })
  * ```
  */
 export function only<S extends TableShape, N extends string>(table: Table<S, N>, these: OnlyThese<S>): Only<Table<S, N>>
-export function only(table: unknown, these: unknown): object {
-  const definition = tableDefinitions.of(table)
-  if (definition === undefined) throw invalid(`only() takes a table, not ${shown(table)}.`)
-  if (typeof these !== 'object' || these === null || Array.isArray(these)) throw invalid(`only() takes an object that says which changes, not ${shown(these)}.`)
-  const { key, prefix, kinds, columns, where } = these as Readonly<Record<string, unknown>>
-  for (const name of Object.keys(these)) if (!known.has(name)) throw invalid(`only() has no option "${name}"; it has ${[...known].join(', ')}.`)
-  const slice: Slice = {
-    table,
-    definition,
-    key: listOf(key),
-    prefix: prefixOf(definition, prefix),
-    kinds: namesOf('kinds', kinds, [...kindNames]) as Slice['kinds'],
-    columns: namesOf('columns', columns, definition.columns.columns.map(({ name }) => name)),
-    where: where === undefined ? undefined : (select(table as Table).where(where as never) as unknown as { readonly plan: { readonly where?: PlanCondition } }).plan.where,
-  }
-  if (slice.key !== undefined) mustBeKey(definition, slice.key)
-  return Object.freeze(slices.attach({}, slice))
+export function only<N extends string, C extends Columns>(event: EventType<N, C>, these: OnlyWhere<C>): Only<EventType<N, C>>
+export function only(of: unknown, these: unknown): object {
+  if (typeof these !== 'object' || these === null || Array.isArray(these)) throw invalid(`only() takes an object that says which changes, or which events, not ${shown(these)}.`)
+  const definition = tableDefinitions.of(of)
+  if (definition !== undefined) return Object.freeze(slices.attach({}, sliceOf(of, definition, these)))
+  const event = eventDefinitions.of(of)
+  if (event !== undefined) return Object.freeze(eventSlices.attach({}, eventSliceOf(of, event, these)))
+  throw invalid(`only() takes a table or an event, not ${shown(of)}.`)
 }
 
 // ── what is recorded ────────────────────────────────────────────────────────────────────────────────────
@@ -83,9 +87,44 @@ export interface Slice {
 }
 export const slices = new DefinitionKind<Slice>('slice of a table')
 
+export interface EventSlice {
+  readonly event: unknown
+  readonly where: PlanCondition
+}
+export const eventSlices = new DefinitionKind<EventSlice>('slice of an event')
+
 const kindNames = ['insert', 'update', 'delete'] as const
-const known: ReadonlySet<string> = new Set(['key', 'prefix', 'kinds', 'columns', 'where'])
+const ofTables: ReadonlySet<string> = new Set(['key', 'prefix', 'kinds', 'columns', 'where'])
+const ofEvents: ReadonlySet<string> = new Set(['where'])
 const listOf = (value: unknown): readonly unknown[] | undefined => (value === undefined ? undefined : Array.isArray(value) ? (value as readonly unknown[]) : [value])
+
+function sliceOf(table: unknown, definition: TableDefinition, these: object): Slice {
+  mustKnow('a table', these, ofTables)
+  const { key, prefix, kinds, columns, where } = these as Readonly<Record<string, unknown>>
+  const names = definition.columns.columns.map(({ name }) => name)
+  const slice: Slice = {
+    table,
+    definition,
+    key: listOf(key),
+    prefix: prefixOf(definition, prefix),
+    kinds: namesOf('kinds', kinds, [...kindNames]) as Slice['kinds'],
+    columns: namesOf('columns', columns, names),
+    where: where === undefined ? undefined : recordCondition(where, definition.name, definition.descriptor.columns),
+  }
+  if (slice.key !== undefined) mustBeKey(definition, slice.key)
+  return slice
+}
+
+function eventSliceOf(event: unknown, { name, columns }: EventDefinition, these: object): EventSlice {
+  mustKnow('an event', these, ofEvents)
+  const { where } = these as { readonly where?: unknown }
+  if (where === undefined) throw invalid(`only() of the event "${name}" takes a condition about its payload, where; all events of the type are the event itself.`)
+  return { event, where: recordCondition(where, name, columns.columns) }
+}
+
+function mustKnow(what: string, these: object, known: ReadonlySet<string>): void {
+  for (const name of Object.keys(these)) if (!known.has(name)) throw invalid(`only() of ${what} has no option "${name}"; it has ${[...known].join(', ')}.`)
+}
 
 function namesOf(option: string, value: unknown, all: readonly string[]): readonly string[] | undefined {
   if (value === undefined) return undefined

@@ -1,9 +1,10 @@
 /** What a stream was asked for, as the engine filters it (engine/stream/stream-filter.ts). */
 import { SluiceError } from '../engine/base/errors.js'
-import { type Equality, type Interest, type Program, StreamFilter } from '../engine/index.js'
+import { type Equality, type EventInterest, type Interest, type Program, StreamFilter } from '../engine/index.js'
 import { rowConditionOf } from '../query/index.js'
 import { eventOrdinal, tableOrdinal } from './catalog.js'
-import { type Slice, slices } from './only.js'
+import { eventSlices, type Slice, slices } from './only.js'
+import { planOfRecord, recordTable } from './query/record-condition.js'
 import { shown } from './schema/definition.js'
 import { serviceDefinitions } from './service/service-definition.js'
 
@@ -19,9 +20,9 @@ export function streamFilterOf(program: Program, options: FilterOptions): Stream
   const events = listOf('events', options.events) ?? []
   if (options.tables === undefined && options.events === undefined && services === undefined) return new StreamFilter('', undefined, undefined)
   const interests = [...tables, ...(services ?? []).flatMap((service) => service.tables)].map((table) => interestOf(program, table))
-  const names = [...events, ...(services ?? []).flatMap((service) => service.events)].map((event) => program.events[eventOrdinal(program, event)]!.descriptor.name)
-  const id = JSON.stringify([interests.map((one) => one.id).sort(), [...new Set(names)].sort()])
-  return new StreamFilter(id, interests.map((one) => one.interest), names)
+  const eventInterests = [...events, ...(services ?? []).flatMap((service) => service.events)].map((event) => eventInterestOf(program, event))
+  const idOf = (all: readonly { readonly id: string }[]): readonly string[] => [...new Set(all.map(({ id }) => id))].sort()
+  return new StreamFilter(JSON.stringify([idOf(interests), idOf(eventInterests)]), interests.map(({ interest }) => interest), eventInterests.map(({ interest }) => interest))
 }
 
 /** The tables that a filter has, by ordinal. */
@@ -39,7 +40,7 @@ function interestOf(program: Program, given: unknown): { readonly id: string; re
   const condition =
     slice.where === undefined
       ? { equals: [], holds: undefined }
-      : rowConditionOf({ version: 1, from: [{ as: '', table }], parameters: [], where: slice.where }, descriptor)
+      : rowConditionOf(planOfRecord(table, slice.where), descriptor)
   const equals: readonly Equality[] = [...keyEqualities(slice), ...condition.equals]
   const { kinds, columns } = slice
   const asked = { equals: equals.map(({ column, value, prefixLength }) => [column, prefixLength ?? -1, typeof value, String(value)]), kinds: kinds ?? null, columns: columns ?? null, where: slice.where ?? null }
@@ -47,6 +48,13 @@ function interestOf(program: Program, given: unknown): { readonly id: string; re
     id: `${table} ${JSON.stringify(asked)}`,
     interest: { table, equals, kinds: kinds === undefined ? undefined : new Set(kinds), changed: columns, holds: condition.holds },
   }
+}
+
+function eventInterestOf(program: Program, given: unknown): { readonly id: string; readonly interest: EventInterest } {
+  const slice = eventSlices.of(given)
+  const { name: event, columns } = program.events[eventOrdinal(program, slice?.event ?? given)]!.descriptor
+  if (slice === undefined) return { id: event, interest: { event, equals: [], holds: undefined } }
+  return { id: `${event} ${JSON.stringify(slice.where)}`, interest: { event, ...rowConditionOf(planOfRecord(event, slice.where), recordTable(event, columns)) } }
 }
 
 function keyEqualities({ definition, key, prefix }: Slice): readonly Equality[] {

@@ -1,16 +1,17 @@
 /** `db.changes` and `db.events`: options checked, the hub of the database, the streams that are open. */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type AbortLike, type DecodedTransaction, endOfBatch, LogFollower, type LogPlace, type OpenEngine, type Program, type Selection, type SlowPolicy, SnapshotRows, type StreamFilter, StreamHub } from '../engine/index.js'
-import { eventOrdinal } from './catalog.js'
+import { type AbortLike, type DecodedTransaction, endOfBatch, LogFollower, type LogPlace, type OpenEngine, type Program, SchemaTrail, type Selection, type SlowPolicy, SnapshotRows, type StreamFilter, StreamHub } from '../engine/index.js'
 import { indexMax, type Position, positionParts } from './position.js'
+import { schemaChangeOf } from './schema-change.js'
+import type { SchemaChange } from './schema-change-types.js'
 import { shown } from './schema/definition.js'
 import { CommitStream, commitOf, type CommitView, wrongStart } from './stream.js'
 import { streamFilterOf, tablesOf } from './stream-filter.js'
 
 type Options = Readonly<Record<string, unknown>>
 
-const common = ['from', 'signal', 'buffer', 'slow', 'onProgress', 'onCaughtUp'] as const
+const common = ['from', 'signal', 'buffer', 'slow', 'onProgress', 'onCaughtUp', 'onSchema'] as const
 const changesOptions: ReadonlySet<string> = new Set([...common, 'tables', 'events', 'services'])
 const eventsOptions: ReadonlySet<string> = new Set(common)
 const policies: readonly SlowPolicy[] = ['spill', 'wait', 'conflate', 'fail']
@@ -30,6 +31,9 @@ export interface StreamHostParts {
 interface BridgedCommit extends CommitView {
   readonly transaction: DecodedTransaction
 }
+
+type PositionListener = (position: Position) => void
+type SchemaListener = (change: SchemaChange) => PromiseLike<void> | void
 
 interface Begin {
   readonly after: LogPlace
@@ -67,10 +71,10 @@ export class StreamHost {
       },
       follow: (follower) => engine.follow(follower),
       unfollow: (follower) => engine.unfollow(follower),
-      open: (filter, { batch, index }, sinceMs) =>
+      open: (filter, { batch, index }, besides) =>
         new LogFollower({
           frames, catalog, disk, durable: () => engine.durable, written: () => control.written, filter,
-          afterBatch: batch, afterIndex: index === endOfBatch ? -1 : index, stepBytes, sinceMs,
+          afterBatch: batch, afterIndex: index === endOfBatch ? -1 : index, stepBytes, ...besides,
         }),
       shape,
       placeOf: ({ position }) => positionParts(position)!,
@@ -93,7 +97,6 @@ export class StreamHost {
     const { program, checkOptions } = this.#parts
     checkOptions('events()', options, eventsOptions)
     const list = Array.isArray(events) ? (events as readonly unknown[]) : [events]
-    for (const event of list) eventOrdinal(program, event)
     return this.#stream(streamFilterOf(program, { events: list }), options, (commit) => commit.events)
   }
 
@@ -118,11 +121,13 @@ export class StreamHost {
     engine.mustBeOpen()
     const slow = policyOf(options, filter)
     const commits = bufferOf(options['buffer'])
-    const onProgress = listenerOf('onProgress', options['onProgress'])
-    const onCaughtUp = listenerOf('onCaughtUp', options['onCaughtUp'])
+    const onProgress = functionOf<PositionListener>('onProgress', options['onProgress'])
+    const onCaughtUp = functionOf<PositionListener>('onCaughtUp', options['onCaughtUp'])
+    const onSchema = functionOf<SchemaListener>('onSchema', options['onSchema'])
     const { after, sinceMs, isSnapshot } = this.#beginOf(options['from'], filter)
     const snapshot = isSnapshot === true ? () => this.#rows(filter) : undefined
-    const subscription = hub.subscribe({ filter, after, sinceMs, slow, commits, snapshot })
+    const trail = onSchema === undefined ? undefined : this.#trailFrom(after, sinceMs !== undefined)
+    const subscription = hub.subscribe({ filter, after, sinceMs, slow, commits, snapshot, trail })
     // It may end while it is made, by its signal.
     let stream: CommitStream<unknown> | undefined
     stream = new CommitStream<unknown>({
@@ -133,6 +138,7 @@ export class StreamHost {
       signal: options['signal'] as AbortLike | undefined,
       onProgress,
       onCaughtUp,
+      schemas: trail === undefined ? undefined : { trail, tell: (step) => onSchema!(schemaChangeOf(step)) },
       atEndOfTick: (work) => engine.environment.atEndOfTick(work),
       onEnd: () => stream !== undefined && this.#streams.delete(stream),
     })
@@ -163,6 +169,14 @@ export class StreamHost {
     return { after: parts.index === indexMax ? { batch: parts.batch, index: endOfBatch } : parts }
   }
 
+  /** Undefined where all that comes is of today's application. */
+  #trailFrom({ batch }: LogPlace, seeksMoment: boolean): SchemaTrail | undefined {
+    const { engine, disk, origin, catalog } = this.#parts.open
+    if (disk === undefined || origin === undefined || batch > origin.batch) return undefined
+    const { frames } = engine.parts
+    return new SchemaTrail({ disk, today: catalog, lastBatch: origin.batch, hasGrown: () => frames.read(frames.tail, frames.publishedHead) !== undefined, seeksMoment })
+  }
+
   /** When the first row is asked for, and not before: an open view holds old versions. */
   #rows(filter: StreamFilter): SnapshotRows {
     const { open, program } = this.#parts
@@ -177,7 +191,7 @@ export class StreamHost {
 function policyOf(options: Options, filter: StreamFilter): SlowPolicy {
   const slow = options['slow'] ?? 'spill'
   if (!policies.includes(slow as SlowPolicy)) throw SluiceError.of('INVALID_USE', `The option slow is one of ${policies.join(', ')}, not ${shown(slow)}.`)
-  if (slow === 'conflate' && (filter.isOpen || filter.events.size > 0)) {
+  if (slow === 'conflate' && (filter.isOpen || filter.eventInterests.length > 0)) {
     throw SluiceError.of('INVALID_USE', "A stream with slow: 'conflate' has tables and nothing else: events have no key by which they could be merged.")
   }
   return slow as SlowPolicy
@@ -190,7 +204,7 @@ function bufferOf(buffer: unknown): number {
   throw SluiceError.of('INVALID_USE', `The option buffer is a number of commits from 1 to ${max}, not ${shown(buffer)}.`)
 }
 
-function listenerOf(name: string, listener: unknown): ((position: Position) => void) | undefined {
-  if (listener === undefined || typeof listener === 'function') return listener as ((position: Position) => void) | undefined
+function functionOf<F>(name: string, listener: unknown): F | undefined {
+  if (listener === undefined || typeof listener === 'function') return listener as F | undefined
   throw SluiceError.of('INVALID_USE', `The option ${name} is a function, not ${shown(listener)}.`)
 }

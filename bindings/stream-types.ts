@@ -2,6 +2,7 @@
 import type { AnyChange, Change } from './change.js'
 import type { ErasureRecord } from './erasure-types.js'
 import type { Position, Start } from './position.js'
+import type { SchemaChange } from './schema-change-types.js'
 import type { Key, Row, Table } from './schema/table.js'
 import type { AnyEvent, Delivered, EventType } from './service/event.js'
 import type { Only } from './only.js'
@@ -12,7 +13,7 @@ import type { SignalLike } from './signal.js'
 /** The changes of a table, or of one of several. */
 export type ChangeOf<T> = T extends Only<infer U> ? ChangeOf<U> : T extends Table<infer S, infer N> ? Change<N, Key<S>, Row<S>> : never
 /** The events of a type, or of one of several. */
-export type EventOf<E> = E extends EventType<infer N, infer C> ? Delivered<N, C> : never
+export type EventOf<E> = E extends Only<infer U> ? EventOf<U> : E extends EventType<infer N, infer C> ? Delivered<N, C> : never
 
 /** All that one transaction changed and emitted. */
 export interface Commit<C = AnyChange, E = AnyEvent> {
@@ -88,6 +89,11 @@ export interface StreamOptions {
   readonly onProgress?: ((position: Position) => void) | undefined
   /** Told each time when everything durable has been handed out: first after the start, then after having been slow. */
   readonly onCaughtUp?: ((position: Position) => void) | undefined
+  /**
+   * Told where the log goes over to a changed application, between the commits: the next one is handed out when what it answers has
+   * resolved. Told again where a stream begins anew at or before that place. Not told of the first application of a log.
+   */
+  readonly onSchema?: ((change: SchemaChange) => PromiseLike<void> | void) | undefined
 }
 /** With tables or events a commit arrives when it touches one of them, and carries only those. */
 export interface StreamFilter<T, E> {
@@ -99,6 +105,6 @@ export interface ChangesOptions<T, E> extends Omit<StreamOptions, 'from'>, Strea
   readonly from?: Start | 'snapshot' | undefined
 }
 /** All tables and events of these services, and of their aggregates. */
-export interface ServicesOptions extends ChangesOptions<Table | Only, EventType> {
+export interface ServicesOptions extends ChangesOptions<Table | Only, EventType | Only<EventType>> {
   readonly services: readonly Service<any>[]
 }

@@ -4,12 +4,13 @@
  * It asks its subscription (engine/stream/subscription.ts) and never reads ahead of who asks: what is handed out was asked for, so
  * `position` is where a stream that goes on from there misses nothing and repeats nothing. Calls of `next` are answered in order.
  *
- * What users pass in (`onProgress`, `onCaughtUp`) runs when nobody else is in the middle of something; what it throws ends the stream.
+ * What users pass in (`onProgress`, `onCaughtUp`, `onSchema`) runs when nobody else is in the middle of something; what it throws ends the
+ * stream. A change of the schema has its place between two commits: the second is kept back until it was told, and `position` stays before it.
  */
 import { SluiceError } from '../engine/base/errors.js'
-import { type AbortLike, endOfBatch, enginePrefix, type LogPlace, type Selection, type StreamHub, type Subscription, transactName } from '../engine/index.js'
+import { type AbortLike, endOfBatch, enginePrefix, type LogPlace, type SchemaStep, type SchemaTrail, type Selection, type StreamHub, type Subscription, transactName } from '../engine/index.js'
 import { erasureIn } from './erasure.js'
-import { formatPosition, indexMax, inPositions, type Position } from './position.js'
+import { formatPosition, indexMax, inPositions, type Position, positionParts } from './position.js'
 
 /** What `hub` hands out: a commit, as users see it. */
 export interface CommitView {
@@ -28,6 +29,8 @@ export interface StreamParts<T> {
   readonly signal: AbortLike | undefined
   readonly onProgress: ((position: Position) => void) | undefined
   readonly onCaughtUp: ((position: Position) => void) | undefined
+  /** Whom to tell of the schemas that it comes to, where some may come. */
+  readonly schemas: { readonly trail: SchemaTrail; readonly tell: (step: SchemaStep) => PromiseLike<void> | void } | undefined
   readonly atEndOfTick: (work: () => void) => void
   readonly onEnd: () => void
 }
@@ -51,6 +54,9 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   #isRefilling = false
   #hasFailed = false
   #isLookingForEnd = false
+  /** Until all schemas were told. */
+  #schemas: StreamParts<T>['schemas']
+  #isTelling = false
   #stopWatching: (() => void) | undefined
   #reported: Position | undefined
   /** It has been behind since `onCaughtUp` was told. */
@@ -62,7 +68,8 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
     this.#subscription = parts.subscription
     this.#subscription.onNews = () => this.#serve()
     if (!parts.seeksMoment && !this.#subscription.isInSnapshot) this.#handed = positionOf(this.#subscription.place)
-    if (parts.onProgress !== undefined) this.#stopWatching = parts.hub.watch(() => this.#report())
+    this.#schemas = parts.schemas
+    if (parts.onProgress !== undefined || parts.schemas !== undefined) this.#stopWatching = parts.hub.watch(() => this.#look())
     parts.signal?.addEventListener('abort', this.#onAbort)
     if (parts.signal?.aborted === true) this.#end(undefined)
   }
@@ -89,7 +96,8 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
     const hasMore = subscription.count > 0 || this.#nextOfRest < this.#rest.length || subscription.hasDropped
     if (hasMore || subscription.isInSnapshot) return this.#handed
     if (this.#handed === undefined && this.#parts.seeksMoment && !subscription.isLive) return undefined
-    const place = positionOf(subscription.place)
+    const untold = this.#schemaDue
+    const place = positionOf(untold === undefined ? subscription.place : { batch: untold.after, index: endOfBatch })
     // Rows of a snapshot, or several commits as one, were handed out under the position where they end.
     return this.#handed === undefined || this.#handed < place ? place : this.#handed
   }
@@ -164,12 +172,12 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
     if (this.isEnded) return undefined
     const { parts } = this.#parts
     if (parts === undefined) {
-      const commit = this.#subscription.take()
+      const commit = this.#takeCommit()
       if (commit !== undefined && commit.snapshot === undefined) this.#handed = commit.position
       return commit as T | undefined
     }
     while (this.#nextOfRest === this.#rest.length) {
-      const commit = this.#subscription.take()
+      const commit = this.#takeCommit()
       if (commit === undefined) return undefined
       this.#rest = parts(commit)
       this.#nextOfRest = 0
@@ -194,7 +202,11 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
       return
     }
     if (!subscription.isLive) this.#wasBehind = true
-    if (this.#requests.length === 0) return
+    if (this.#requests.length === 0 || this.#isTelling) return
+    if (this.#schemaDue !== undefined) {
+      this.#tellSchema()
+      return
+    }
     if (subscription.isLive && this.#parts.hub.isClosed) subscription.leave()
     if (subscription.isLive) {
       if (this.#wasBehind && (this.#caughtUp !== undefined || this.#parts.onCaughtUp !== undefined)) this.#lookForEnd()
@@ -209,7 +221,48 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
     this.#serve()
   }
 
+  /** Nothing while a change of the schema stands before it. */
+  #takeCommit(): CommitView | undefined {
+    return this.#isTelling || this.#schemaDue !== undefined ? undefined : this.#subscription.take()
+  }
+
+  // ── schemas ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What stands before the next commit, or before the place that was reached where there is none. */
+  get #schemaDue(): SchemaStep | undefined {
+    const trail = this.#schemas?.trail
+    if (trail === undefined || this.#nextOfRest < this.#rest.length) return undefined
+    const { first, place } = this.#subscription
+    const step = trail.due(first === undefined ? place.batch : positionParts(first.position)!.batch)
+    if (trail.isOver) this.#schemas = undefined
+    return step
+  }
+
+  #tellSchema(): void {
+    this.#isTelling = true
+    this.#parts.atEndOfTick(() => void this.#tellSteps())
+  }
+
+  async #tellSteps(): Promise<void> {
+    try {
+      for (let step = this.#schemaDue; step !== undefined && !this.isEnded; step = this.#schemaDue) {
+        const { trail, tell } = this.#schemas!
+        await tell(step)
+        trail.told()
+      }
+    } catch (error) {
+      this.#end(error)
+    }
+    this.#isTelling = false
+    this.#serve()
+  }
+
   // ── where it stands ───────────────────────────────────────────────────────────────────────────────────
+
+  #look(): void {
+    if (this.#schemas !== undefined) this.#serve()
+    if (this.#parts.onProgress !== undefined) this.#report()
+  }
 
   /** Whoever asks has dealt with what was handed out before, so a position told now has no commit in the making. */
   #report(): void {
@@ -222,7 +275,7 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   /** Caught up: it is asked, and there is nothing durable that it has not handed out. */
   #lookForEnd(): void {
     if (!this.#wasBehind || this.isEnded) return
-    if (this.#requests.length > 0 && this.#subscription.isCaughtUp) {
+    if (this.#requests.length > 0 && this.#subscription.isCaughtUp && !this.#isTelling && this.#schemaDue === undefined) {
       this.#wasBehind = false
       const position = this.position!
       this.#caughtUp?.resolve(position)

@@ -16,6 +16,9 @@
  *   E2  Who reads slowly holds `limits.httpStreamBytesMax` and one commit: commits are read from the log when the response pulls.
  *   E3  When the client goes, by its signal or by cancelling the body, the stream of the log is closed and the timer stopped.
  *
+ * Where the log goes over to a changed application, an `event: schema` comes before the first commit behind it, with what of it is asked for:
+ * `data: {"position":"…","before":…,"after":…,"differences":[…]}`. It has no id: who comes back with that of the commit before is told again.
+ *
  * A stream that fails ends with `event: error` and the body of an error. What is refused at once has its status instead, because a
  * browser comes back after a stream that ended, and stays away after a 410.
  */
@@ -26,6 +29,7 @@ import type { Database } from '../database-types.js'
 import type { TableDescription } from '../describe/description.js'
 import { Position, positionParts, type Start } from '../position.js'
 import type { Table } from '../schema/table.js'
+import type { SchemaChange, SchemaOutline } from '../schema-change-types.js'
 import type { EventType } from '../service/event.js'
 import type { Commit, Stream } from '../stream-types.js'
 import type { HttpRequest, HttpResponse } from './fetch-types.js'
@@ -83,7 +87,7 @@ export class ChangesPort {
     const tables: readonly Table[] = query.tables.map((name) => this.#exposed.changes.get(name)!.handle)
     const events: readonly EventType[] = query.events.map((name) => this.#exposed.events.get(name)!.handle)
     let feed: Feed | undefined
-    const stream = db.changes({ from, tables, events, signal: request.signal, onProgress: (position) => feed?.progressed(position) }) as Stream<Commit>
+    const stream = db.changes({ from, tables, events, signal: request.signal, onProgress: (position) => feed?.progressed(position), onSchema: (change) => feed?.schemaChanged(schemaOf(change, query)) }) as Stream<Commit>
     this.#open += 1
     const end = (): void => {
       this.#open -= 1
@@ -117,6 +121,18 @@ function shapeOf({ columns, key }: TableDescription) {
   return { columns: known, key: key.map((name) => known.get(name)!) }
 }
 
+/** What of a change is about the tables and events of a stream; undefined: nothing. */
+function schemaOf({ position, before, after, differences }: SchemaChange, { tables, events }: ChangesQuery): object | undefined {
+  const names = new Set([...tables, ...events])
+  const about = differences.filter(({ of }) => of !== undefined && names.has(of))
+  const outlineOf = (outline: SchemaOutline): SchemaOutline => ({
+    version: outline.version,
+    tables: outline.tables.filter(({ name }) => names.has(name)),
+    events: outline.events.filter(({ name }) => names.has(name)),
+  })
+  return about.length === 0 ? undefined : { position, before: outlineOf(before), after: outlineOf(after), differences: about }
+}
+
 function positionNow(db: Database): Position {
   using snapshot = db.snapshot()
   return snapshot.position
@@ -138,6 +154,8 @@ class Feed {
   #pending: Promise<Next> | undefined
   #stopTimer: () => void = () => undefined
   #isEnded = false
+  /** Before the next commit. */
+  #schemas: object[] = []
   /** Where the stream stands, since the last message; told with the next heartbeat. */
   #progress: Position | undefined
 
@@ -193,6 +211,7 @@ class Feed {
         return
       }
       this.#progress = undefined
+      this.#sendSchemas(controller)
       controller.enqueue(messageOf('commit', this.#jsonOf(next.value), next.value.position))
     } catch (error) {
       if (this.#isEnded) return
@@ -201,6 +220,14 @@ class Feed {
       controller.enqueue(messageOf('error', errorBody(error).body))
       controller.close()
     }
+  }
+
+  schemaChanged(schema: object | undefined): void {
+    if (schema !== undefined) this.#schemas.push(schema)
+  }
+
+  #sendSchemas(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    for (const schema of this.#schemas.splice(0)) controller.enqueue(messageOf('schema', schema))
   }
 
   /** The client has everything up to here: in place of a heartbeat, where nothing waits for it. */
@@ -213,6 +240,7 @@ class Feed {
     this.#stopTimer = nodeEnvironment.later(this.#heartbeatMs, () => {
       if (this.#isEnded) return
       if ((controller.desiredSize ?? 0) === limits.httpStreamBytesMax) {
+        this.#sendSchemas(controller) // The id may be behind them.
         controller.enqueue(this.#progress === undefined ? heartbeat : encoder.encode(`id: ${this.#progress}\n\n`))
         this.#progress = undefined
       }

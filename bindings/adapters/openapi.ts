@@ -148,7 +148,7 @@ function changesItem({ changes, events }: Exposed): JsonSchema {
     { name: 'from', in: 'query', schema: { anyOf: [{ enum: ['now', 'beginning'] }, ref('Position')] }, description: 'Default: now.' },
     { name: 'Last-Event-ID', in: 'header', schema: ref('Position'), description: 'Goes before from: the commits after this one.' },
   ]
-  const content = { 'text/event-stream': { schema: { type: 'string', description: 'Events named commit: their data is a Commit, their id its position.' } } }
+  const content = { 'text/event-stream': { schema: { type: 'string', description: 'Events named commit: their data is a Commit, their id its position. One named schema, without an id, comes where the application was changed.' } } }
   return { get: { operationId: 'changes', tags: ['changes'], parameters, responses: { 200: { description: 'Commits, in order, without end.', content }, ...refused } } }
 }
 

@@ -5,7 +5,7 @@
  * and parameters in place of values: what they answer is a plan (query/logical-plan.ts), and nothing of them is left when the query runs.
  * What a step can know to be wrong it refuses; what depends on other steps is refused when the query is first used.
  */
-import type { TableDescriptor } from '../../engine/schema/descriptor.js'
+import type { ColumnDescriptor, TableDescriptor } from '../../engine/schema/descriptor.js'
 import { explainDefinition, type QueryDefinition, resolveQuery } from '../../query/index.js'
 import type { PlanCondition, PlanOrder, PlanTerm, QueryPlan } from '../../query/logical-plan.js'
 import { checkFunction, checkName, entriesOf, invalidDefinition, shown } from '../schema/definition.js'
@@ -31,7 +31,7 @@ export interface Query<Row = any, Parameters = any> {
 export type RowTerms<S extends TableShape> = {
   readonly [P in keyof S['row']]: P extends S['json'] ? Expression<S['row'][P]> : Term<S['row'][P]>
 }
-/** The parameters of a query. */
+/** The parameters of a query, or the columns of the payload of an event. */
 export type ParameterTerms<C extends Columns> = {
   readonly [P in keyof C]: C[P][typeof shape]['kind'] extends 'json' ? Expression<C[P][typeof shape]['value']> : Term<C[P][typeof shape]['value']>
 }
@@ -205,16 +205,17 @@ class SelectBuilder {
   #row(): object {
     const { sources } = this.#state
     const [first] = sources
-    if (first!.as === '') return columnsOf(first!.table, 0)
-    return byNames(sources.map(({ as, table }, of) => [as, columnsOf(table, of)]))
+    if (first!.as === '') return termsOfColumns(first!.table.descriptor.columns, 0)
+    return byNames(sources.map(({ as, table }, of) => [as, termsOfColumns(table.descriptor.columns, of)]))
   }
   #parameters(): object {
     return byNames(this.#state.parameters.columns.map(({ name }) => [name, termHandle<object>({ is: 'parameter', parameter: name })]))
   }
 }
 
-function columnsOf(table: TableDefinition, of: number): object {
-  return byNames(table.descriptor.columns.map(({ name }) => [name, termHandle<object>({ is: 'column', of, column: name })]))
+/** Columns as conditions name them: by property. `of`: which of the tables of a query. */
+export function termsOfColumns(columns: readonly ColumnDescriptor[], of: number): object {
+  return byNames(columns.map(({ name }) => [name, termHandle<object>({ is: 'column', of, column: name })]))
 }
 function byNames(entries: readonly (readonly [string, object])[]): object {
   const object = Object.create(null) as Record<string, object>

@@ -16,6 +16,10 @@ import { ownTablePrefix } from './sequence-table.js'
 
 export type Need = 'nothing' | 'proof' | 'migration' | 'return'
 
+/** What is said to who opens, and is no news to who reads (relaxation.ts). */
+export const tableGone = 'in the database, not in the application'
+export const withoutDefault = ', without a default'
+
 export interface SchemaDifference {
   readonly need: Need
   /** Full name of the table; undefined for what is of no table. */
@@ -46,7 +50,7 @@ export function differencesOf(log: LoggedCatalog, now: LoggedCatalog): readonly 
   for (const table of log.tables) {
     if (table.name.startsWith(ownTablePrefix)) continue // every store has it
     const next = tables.get(table.name)
-    if (next === undefined) found.push({ need: 'migration', table: table.name, what: table.name, change: 'in the database, not in the application' })
+    if (next === undefined) found.push({ need: 'migration', table: table.name, what: table.name, change: tableGone })
     else found.push(...ofTable(table, next, log.hasRules === true))
   }
   for (const table of now.tables) {
@@ -122,7 +126,7 @@ function ofColumns(name: string, table: string | undefined, was: readonly Logged
   for (const column of is) {
     if (before.has(column.name)) continue
     const isFilled = column.nullable || column.fill !== undefined
-    of(isFilled && !keys.has(column.name) ? 'nothing' : 'migration', column.name, `new → ${typeText(column)}${isFilled ? '' : ', without a default'}`)
+    of(isFilled && !keys.has(column.name) ? 'nothing' : 'migration', column.name, `new → ${typeText(column)}${isFilled ? '' : withoutDefault}`)
   }
   if (found.length === 0 && was.map((column) => column.name).join() !== is.map((column) => column.name).join()) found.push({ need: 'nothing', table, what: name, change: 'columns in another order' })
   return found
@@ -142,12 +146,13 @@ function ofRules(was: LoggedTable, column: LoggedColumn): SchemaDifference[] {
   const old = was.columns.find((one) => one.name === column.name)
   if (old === undefined || old.type !== column.type) return []
   const [before, after] = [old.rules ?? {}, column.rules ?? {}]
-  return tightened(before, after).map(([rule, change]) => ({ need: 'proof', table: was.name, what: `${was.name}.${column.name}`, change: `${rule}: ${change}` }))
+  return tightened(before, after).map(([rule, from, to]) => ({ need: 'proof', table: was.name, what: `${was.name}.${column.name}`, change: `${rule}: ${from} → ${to}` }))
 }
 
-function tightened(was: LoggedRules, is: LoggedRules): (readonly [string, string])[] {
-  const found: (readonly [string, string])[] = []
-  const add = (rule: string, before: unknown, after: unknown): void => void found.push([rule, `${before === undefined ? 'none' : String(before)} → ${String(after)}`])
+/** Rules that ask for more than before: which, what it was, what it is. */
+export function tightened(was: LoggedRules, is: LoggedRules): (readonly [rule: string, from: string, to: string])[] {
+  const found: (readonly [string, string, string])[] = []
+  const add = (rule: string, before: unknown, after: unknown): void => void found.push([rule, before === undefined ? 'none' : String(before), String(after)])
   if (is.min !== undefined && (was.min === undefined || isLess(was.min, is.min))) add('min', was.min, is.min)
   if (is.max !== undefined && (was.max === undefined || isLess(is.max, was.max))) add('max', was.max, is.max)
   if (is.positive === true && was.positive !== true) add('positive', undefined, true)
@@ -179,7 +184,7 @@ export function lineOf({ need, table, what, change }: SchemaDifference): string 
   const todo: Readonly<Record<Need, string>> = {
     nothing: 'is taken over by itself',
     proof: 'is taken over if every row obeys it',
-    migration: change.endsWith('not in the application') ? `needs a migration: '${table}': 'drop'` : `needs a migration of "${table}"`,
+    migration: change === tableGone ? `needs a migration: '${table}': 'drop'` : `needs a migration of "${table}"`,
     return: 'cannot be changed: change the application back',
   }
   return `${what}: ${change} (${todo[need]})`

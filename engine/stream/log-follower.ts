@@ -43,6 +43,8 @@ export interface FollowerOptions {
   readonly stepBytes?: number | undefined
   /** Frames of before this time are passed over. */
   readonly sinceMs?: number | undefined
+  /** Told of the schemas in the files, each behind a batch, and of the batches that are before `sinceMs`. */
+  readonly trail?: { passed(schema: string, after: number): void; leftOut(batch: number): void } | undefined
 }
 
 /** A place in the log: everything up to and including the record `index` of a batch. */
@@ -217,8 +219,11 @@ export class LogFollower {
     const { stepBytes = Infinity } = this.#options
     let passed = 0
     for await (const frame of this.#reader.frames(upTo)) {
-      if (frame.kind === 'schema') this.#fileDecoder = decoderOf(decodeSchema(frame.body), catalog)
-      else if (frame.batch >= this.#firstWanted && !this.#take(this.#fileDecoder, frame.body, frame.batch, max, into)) return
+      if (frame.kind === 'schema') {
+        const schema = decodeSchema(frame.body)
+        this.#fileDecoder = decoderOf(schema, catalog)
+        this.#options.trail?.passed(schema, frame.batch)
+      } else if (frame.batch >= this.#firstWanted && !this.#take(this.#fileDecoder, frame.body, frame.batch, max, into)) return
       passed += frame.body.length
       if (into.length >= max || passed >= stepBytes) return
     }
@@ -273,13 +278,16 @@ export class LogFollower {
 
   /** Begins a frame; false where it ended a read inside of it. */
   #take(decoder: FrameDecoder, bytes: Uint8Array, batch: number, max: number, into: DecodedTransaction[]): boolean {
-    const { filter, sinceMs } = this.#options
+    const { filter, sinceMs, trail } = this.#options
     const from = batch === this.#batch ? this.#index + 1 : 0
     const body = new FrameBodyReader(bytes)
     this.#batch = batch
     this.#isInside = false
     this.#index = body.transactionCount - 1
-    if (sinceMs !== undefined && body.now < sinceMs) return true
+    if (sinceMs !== undefined && body.now < sinceMs) {
+      trail?.leftOut(batch)
+      return true
+    }
     this.#cursor = new FrameCursor(decoder, body, filter, from)
     return this.#drain(max, into)
   }

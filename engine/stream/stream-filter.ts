@@ -1,15 +1,15 @@
 /**
  * What a stream lets through, as data and as code.
  *
- * A filter is a list of *interests*, one for each entry of `tables`, and names of events. An interest is about the image of a row that a
- * change leaves (of a delete: that it took away), so that whatever one change asks for is a function of that change alone: no state,
- * and the same answer live and from the log.
+ * A filter is a list of *interests*, one for each entry of `tables` and of `events`. An interest is about the image of a row that a
+ * change leaves (of a delete: that it took away), or about the payload of an event, so that whatever one record asks for is a function of
+ * that record alone: no state, and the same answer live and from the log.
  *
  *   equals     columns that have these values: the whole key, the beginning of a key, or what `where` asks for with eq(). What an
- *              interest says here can be looked up, so the hub needs no loop over all of them (stream-routes.ts)
- *   kinds      insert, update, delete
- *   changed    of updates: one of these columns has another value than before
- *   holds      whatever else must hold of the row
+ *              interest says here can be looked up, so the hub needs no loop over all of them (route-index.ts)
+ *   holds      whatever else must hold of the row, or of the payload
+ *   kinds      of tables: insert, update, delete
+ *   changed    of tables: updates where one of these columns has another value than before
  *
  * Equal filters have equal `id`s: the hub makes what they let through once.
  */
@@ -35,37 +35,42 @@ export interface Selection extends DecodedTransaction {
   readonly isSnapshot?: boolean | undefined
 }
 
-export interface Interest {
+/** What is asked of one record: of the image of a row, or of the payload of an event. */
+export interface Question {
+  readonly equals: readonly Equality[]
+  readonly holds: ((record: PlainRow) => boolean) | undefined
+}
+export interface Interest extends Question {
   /** Full name. */
   readonly table: string
-  readonly equals: readonly Equality[]
   readonly kinds: ReadonlySet<ChangeKind> | undefined
   readonly changed: readonly string[] | undefined
-  readonly holds: ((row: PlainRow) => boolean) | undefined
+}
+export interface EventInterest extends Question {
+  /** Full name. */
+  readonly event: string
 }
 
 export class StreamFilter {
   readonly id: string
   readonly interests: readonly Interest[]
-  readonly events: ReadonlySet<string>
+  readonly eventInterests: readonly EventInterest[]
   /** Everything of every commit. */
   readonly isOpen: boolean
   /** For whoever reads the log for this filter alone. */
   readonly frames: FrameFilter
-  readonly #byTable = new Map<string, Interest[]>()
+  readonly #byTable: ReadonlyMap<string, readonly Interest[]>
+  readonly #byEvent: ReadonlyMap<string, readonly EventInterest[]>
 
-  /** Without interests and without events everything is let through. */
-  constructor(id: string, interests: readonly Interest[] | undefined, events: readonly string[] | undefined) {
+  /** Without both everything is let through. */
+  constructor(id: string, interests: readonly Interest[] | undefined, eventInterests: readonly EventInterest[] | undefined) {
     this.id = id
     this.interests = interests ?? []
-    this.events = new Set(events)
-    this.isOpen = interests === undefined && events === undefined
-    for (const interest of this.interests) {
-      const all = this.#byTable.get(interest.table)
-      if (all === undefined) this.#byTable.set(interest.table, [interest])
-      else all.push(interest)
-    }
-    this.frames = { tables: this.isOpen ? undefined : this.#byTable, events: this.isOpen ? undefined : this.events, outcomes: false }
+    this.eventInterests = eventInterests ?? []
+    this.isOpen = interests === undefined && eventInterests === undefined
+    this.#byTable = byName(this.interests, ({ table }) => table)
+    this.#byEvent = byName(this.eventInterests, ({ event }) => event)
+    this.frames = { tables: this.isOpen ? undefined : this.#byTable, events: this.isOpen ? undefined : this.#byEvent, outcomes: false }
   }
 
   /** Whether a row of a snapshot belongs to what is followed: as an insert, whatever kinds and columns are asked for. */
@@ -76,24 +81,45 @@ export class StreamFilter {
   /** What of a transaction is let through, which `frames` has let through; undefined: nothing. */
   select(transaction: DecodedTransaction): DecodedTransaction | undefined {
     if (this.isOpen) return transaction
-    const { changes } = transaction
-    const all = changes.length
-    let taken: DecodedChange[] | undefined
-    for (let n = 0; n < all; n += 1) {
-      const change = changes[n]!
-      const isTaken = this.#takes(change)
-      if (isTaken) taken?.push(change)
-      else taken ??= changes.slice(0, n)
-    }
-    if (taken === undefined) return transaction
-    return taken.length === 0 && transaction.events.length === 0 ? undefined : selected(transaction, taken, transaction.events)
+    const changes = taken(transaction.changes, this.#takesChange)
+    const events = taken(transaction.events, this.#takesEvent)
+    if (changes === transaction.changes && events === transaction.events) return transaction
+    return changes.length === 0 && events.length === 0 ? undefined : selected(transaction, changes, events)
   }
 
-  #takes(change: DecodedChange): boolean {
+  readonly #takesChange = (change: DecodedChange): boolean => {
     const interests = this.#byTable.get(change.table)!
     for (let n = 0; n < interests.length; n += 1) if (takes(interests[n]!, change)) return true
     return false
   }
+
+  readonly #takesEvent = ({ type, payload }: DecodedEvent): boolean => {
+    const interests = this.#byEvent.get(type)!
+    for (let n = 0; n < interests.length; n += 1) if (isAbout(interests[n]!, payload)) return true
+    return false
+  }
+}
+
+function byName<T>(all: readonly T[], nameOf: (one: T) => string): ReadonlyMap<string, readonly T[]> {
+  const found = new Map<string, T[]>()
+  for (const one of all) {
+    const name = nameOf(one)
+    const some = found.get(name)
+    if (some === undefined) found.set(name, [one])
+    else some.push(one)
+  }
+  return found
+}
+
+/** The list itself where all of it is taken. */
+function taken<T>(all: readonly T[], takes: (one: T) => boolean): readonly T[] {
+  let some: T[] | undefined
+  for (let n = 0; n < all.length; n += 1) {
+    const one = all[n]!
+    if (takes(one)) some?.push(one)
+    else some ??= all.slice(0, n)
+  }
+  return some ?? all
 }
 
 export function selected(transaction: DecodedTransaction, changes: readonly DecodedChange[], events: readonly DecodedEvent[]): DecodedTransaction {
@@ -108,8 +134,11 @@ export function takes(interest: Interest, change: DecodedChange): boolean {
 
 /** All but what an index has looked up. */
 export function takesBesides(interest: Interest, change: DecodedChange): boolean {
-  return takesKind(interest, change) && (interest.holds === undefined || interest.holds(imageOf(change)))
+  return takesKind(interest, change) && holdsOf(interest, imageOf(change))
 }
+
+/** The same of a row or a payload alone. */
+export const holdsOf = ({ holds }: Question, record: PlainRow): boolean => holds === undefined || holds(record)
 
 function takesKind({ kinds, changed }: Interest, change: DecodedChange): boolean {
   if (kinds !== undefined && !kinds.has(change.kind)) return false
@@ -118,13 +147,14 @@ function takesKind({ kinds, changed }: Interest, change: DecodedChange): boolean
   return changed.some((column) => !isSame(before![column], after![column]))
 }
 
-function isAbout({ equals, holds }: Interest, row: PlainRow): boolean {
+function isAbout(asks: Question, record: PlainRow): boolean {
+  const { equals } = asks
   for (let n = 0; n < equals.length; n += 1) {
     const { column, value, prefixLength } = equals[n]!
-    const is = row[column]
+    const is = record[column]
     if (prefixLength === undefined ? !isSame(is, value) : !(is as string).startsWith(value as string)) return false
   }
-  return holds === undefined || holds(row)
+  return holdsOf(asks, record)
 }
 
 const left = new ByteWriter(256)

@@ -20,7 +20,7 @@ import type { Environment } from '../base/environment.js'
 import { limits } from '../base/limits.js'
 import { isBefore } from '../schema/handler-ids.js'
 import type { DecodedTransaction, FrameFilter } from './frame-decoder.js'
-import type { LogFollower, LogPlace } from './log-follower.js'
+import type { FollowerOptions, LogFollower, LogPlace } from './log-follower.js'
 import type { Selection } from './stream-filter.js'
 import { type Route, StreamRoutes } from './stream-routes.js'
 import { Subscription, type SubscriptionHost, type SubscriptionOptions } from './subscription.js'
@@ -36,7 +36,7 @@ export interface HubParts<Value> {
   /** Told after every advance of durable, while it wants to. */
   follow(follower: { advance(): void }): void
   unfollow(follower: { advance(): void }): void
-  open(filter: FrameFilter, after: LogPlace, sinceMs: number | undefined): LogFollower
+  open(filter: FrameFilter, after: LogPlace, besides: Pick<FollowerOptions, 'sinceMs' | 'trail'>): LogFollower
   /** What subscribers get. Made once for each distinct filter. */
   shape(selection: Selection): Value
   placeOf(value: Value): LogPlace
@@ -206,8 +206,8 @@ export class StreamHub<Value> implements SubscriptionHost<Value> {
   shape(selection: Selection): Value {
     return this.#parts.shape(selection)
   }
-  open({ filter, sinceMs }: SubscriptionOptions, after: LogPlace): LogFollower {
-    return this.#parts.open(filter.frames, after, sinceMs)
+  open({ filter, sinceMs, trail }: SubscriptionOptions, after: LogPlace): LogFollower {
+    return this.#parts.open(filter.frames, after, { sinceMs, trail })
   }
 
   join(subscription: Subscription<Value>, isAtEnd: boolean): boolean {
@@ -215,7 +215,7 @@ export class StreamHub<Value> implements SubscriptionHost<Value> {
     if (this.#follower === undefined) {
       if (!isAtEnd) return false
       const { place } = subscription
-      this.#follower = this.#parts.open(this.#routes.frames, place, undefined)
+      this.#follower = this.#parts.open(this.#routes.frames, place, {})
       this.#place = place
     } else if (isBefore(subscription.place, this.#place)) return false // J1
     this.#live += 1

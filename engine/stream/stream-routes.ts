@@ -1,18 +1,10 @@
 /**
- * From a transaction to those who want it, without a look at those who do not.
- *
- *   table ──► interests without equalities            asked one by one
- *         └─► signature: columns that are asked for   one look-up for each signature
- *                └─► their values ──► interests
- *   event ──► filters
- *
- * A signature is a list of columns, a prefix with its length: `id`, `account,n`, `id:5`. Ten thousand interests in one key each have one
- * signature, so a change costs them all one look-up. Interests with a condition alone, which no equality can find, are asked for each
- * change of their table: once for each distinct filter, whatever the number of its subscribers.
+ * From a transaction to those who want it, without a look at those who do not: by table and by event, and there by what is asked for
+ * (route-index.ts).
  */
 import type { DecodedChange, DecodedEvent, DecodedTransaction, FrameFilter } from './frame-decoder.js'
-import { type Equality, imageOf, type Interest, selected, type StreamFilter, takesBesides } from './stream-filter.js'
-import type { PlainRow } from '../store/row-codec.js'
+import { RouteIndex, type Stop } from './route-index.js'
+import { type EventInterest, holdsOf, imageOf, type Interest, selected, type StreamFilter, takesBesides } from './stream-filter.js'
 
 /** A distinct filter, those who have it, and what of the transaction under way it lets through. */
 export class Route<Subscriber> {
@@ -26,29 +18,13 @@ export class Route<Subscriber> {
   }
 }
 
-interface Stop<Subscriber> {
-  readonly interest: Interest
-  readonly route: Route<Subscriber>
-}
-
-/** Interests that ask for the same columns, by what they ask for. */
-interface Signature<Subscriber> {
-  readonly equals: readonly Equality[]
-  readonly stops: Map<unknown, Stop<Subscriber>[]>
-}
-
-interface TableRoutes<Subscriber> {
-  readonly plain: Map<Route<Subscriber>, Stop<Subscriber>[]>
-  readonly signatures: Map<string, Signature<Subscriber>>
-}
-
 export class StreamRoutes<Subscriber> {
   /** What somebody wants, at any moment: for the follower of the hub. */
   readonly frames: FrameFilter
   readonly #routes = new Map<string, Route<Subscriber>>()
   readonly #open = new Set<Route<Subscriber>>()
-  readonly #tables = new Map<string, TableRoutes<Subscriber>>()
-  readonly #events = new Map<string, Set<Route<Subscriber>>>()
+  readonly #tables = new Map<string, RouteIndex<Interest, Route<Subscriber>>>()
+  readonly #events = new Map<string, RouteIndex<EventInterest, Route<Subscriber>>>()
   /** Routes that let something of the transaction under way through. */
   readonly #met: Route<Subscriber>[] = []
 
@@ -87,8 +63,8 @@ export class StreamRoutes<Subscriber> {
 
   /** Calls `deliver` for each distinct filter that lets something through, with what that is. */
   route(transaction: DecodedTransaction, deliver: (route: Route<Subscriber>, selection: DecodedTransaction) => void): void {
-    if (this.#tables.size > 0) for (const change of transaction.changes) this.#routeChange(change)
-    if (this.#events.size > 0) for (const event of transaction.events) this.#routeEvent(event)
+    if (this.#tables.size > 0) for (const change of transaction.changes) this.#tables.get(change.table)?.find(imageOf(change), change, this.#stopAtChange)
+    if (this.#events.size > 0) for (const event of transaction.events) this.#events.get(event.type)?.find(event.payload, event, this.#stopAtEvent)
     const met = this.#met
     for (let n = 0; n < met.length; n += 1) {
       const route = met[n]!
@@ -101,20 +77,8 @@ export class StreamRoutes<Subscriber> {
     for (const route of this.#open) deliver(route, transaction)
   }
 
-  #routeChange(change: DecodedChange): void {
-    const routes = this.#tables.get(change.table)
-    if (routes === undefined) return
-    for (const stops of routes.plain.values()) for (let n = 0; n < stops.length; n += 1) this.#stopAt(stops[n]!, change)
-    if (routes.signatures.size === 0) return
-    const row = imageOf(change)
-    for (const { equals, stops } of routes.signatures.values()) {
-      const found = stops.get(valuesOf(equals, row))
-      if (found !== undefined) for (let n = 0; n < found.length; n += 1) this.#stopAt(found[n]!, change)
-    }
-  }
-
-  #stopAt({ interest, route }: Stop<Subscriber>, change: DecodedChange): void {
-    if (!takesBesides(interest, change)) return
+  readonly #stopAtChange = ({ asks, route }: Stop<Interest, Route<Subscriber>>, change: DecodedChange): void => {
+    if (!takesBesides(asks, change)) return
     const { changes } = route
     // Two interests of a filter may want the same change.
     if (changes.length > 0 && changes[changes.length - 1] === change) return
@@ -122,13 +86,12 @@ export class StreamRoutes<Subscriber> {
     changes.push(change)
   }
 
-  #routeEvent(event: DecodedEvent): void {
-    const routes = this.#events.get(event.type)
-    if (routes === undefined) return
-    for (const route of routes) {
-      this.#meet(route)
-      route.events.push(event)
-    }
+  readonly #stopAtEvent = ({ asks, route }: Stop<EventInterest, Route<Subscriber>>, event: DecodedEvent): void => {
+    if (!holdsOf(asks, event.payload)) return
+    const { events } = route
+    if (events.length > 0 && events[events.length - 1] === event) return
+    this.#meet(route)
+    events.push(event)
   }
 
   #meet(route: Route<Subscriber>): void {
@@ -136,78 +99,31 @@ export class StreamRoutes<Subscriber> {
   }
 
   #lay(route: Route<Subscriber>): void {
-    const { interests, events, isOpen } = route.filter
+    const { interests, eventInterests, isOpen } = route.filter
     if (isOpen) this.#open.add(route)
-    for (const interest of interests) {
-      const { table, equals } = interest
-      let routes = this.#tables.get(table)
-      if (routes === undefined) this.#tables.set(table, (routes = { plain: new Map(), signatures: new Map() }))
-      if (equals.length === 0) {
-        routes.plain.set(route, [...(routes.plain.get(route) ?? []), { interest, route }])
-        continue
-      }
-      const name = signatureOf(equals)
-      let signature = routes.signatures.get(name)
-      if (signature === undefined) routes.signatures.set(name, (signature = { equals, stops: new Map() }))
-      const values = askedOf(equals)
-      const stops = signature.stops.get(values)
-      if (stops === undefined) signature.stops.set(values, [{ interest, route }])
-      else stops.push({ interest, route })
-    }
-    for (const event of events) {
-      const routes = this.#events.get(event)
-      if (routes === undefined) this.#events.set(event, new Set([route]))
-      else routes.add(route)
-    }
+    for (const interest of interests) indexOf(this.#tables, interest.table).lay(interest, route)
+    for (const interest of eventInterests) indexOf(this.#events, interest.event).lay(interest, route)
   }
 
   #takeUp(route: Route<Subscriber>): void {
+    const { interests, eventInterests } = route.filter
     this.#open.delete(route)
-    for (const { table, equals } of route.filter.interests) {
-      const routes = this.#tables.get(table)
-      if (routes === undefined) continue
-      routes.plain.delete(route)
-      const name = signatureOf(equals)
-      const signature = routes.signatures.get(name)
-      if (signature !== undefined && equals.length > 0) {
-        const values = askedOf(equals)
-        const left = (signature.stops.get(values) ?? []).filter((stop) => stop.route !== route)
-        if (left.length > 0) signature.stops.set(values, left)
-        else signature.stops.delete(values)
-        if (signature.stops.size === 0) routes.signatures.delete(name)
-      }
-      if (routes.plain.size === 0 && routes.signatures.size === 0) this.#tables.delete(table)
-    }
-    for (const event of route.filter.events) {
-      const routes = this.#events.get(event)
-      routes?.delete(route)
-      if (routes?.size === 0) this.#events.delete(event)
-    }
+    for (const interest of interests) takeUpIn(this.#tables, interest.table, interest, route)
+    for (const interest of eventInterests) takeUpIn(this.#events, interest.event, interest, route)
   }
 }
 
-const signatureOf = (equals: readonly Equality[]): string => equals.map(({ column, prefixLength }) => (prefixLength === undefined ? column : `${column}:${prefixLength}`)).join()
+type Indexes<Asks extends Interest | EventInterest, Subscriber> = Map<string, RouteIndex<Asks, Route<Subscriber>>>
 
-/** What interests of a signature are looked up by: the value itself where it is one, so that nothing is made for a change. */
-const askedOf = (equals: readonly Equality[]): unknown => (equals.length === 1 ? bare(equals[0]!.value) : equals.map(({ value }) => textOf(value)).join(''))
-
-function valuesOf(equals: readonly Equality[], row: PlainRow): unknown {
-  if (equals.length === 1) return bare(valueOf(equals[0]!, row))
-  let text = ''
-  for (let n = 0; n < equals.length; n += 1) text += textOf(valueOf(equals[n]!, row))
-  return text
+function indexOf<Asks extends Interest | EventInterest, Subscriber>(indexes: Indexes<Asks, Subscriber>, name: string): RouteIndex<Asks, Route<Subscriber>> {
+  let index = indexes.get(name)
+  if (index === undefined) indexes.set(name, (index = new RouteIndex()))
+  return index
 }
 
-function valueOf({ column, prefixLength }: Equality, row: PlainRow): unknown {
-  const value = row[column]
-  return prefixLength === undefined ? value : (value as string).slice(0, prefixLength)
-}
-
-const bare = (value: unknown): unknown => (value instanceof Uint8Array ? textOf(value) : value)
-
-/** Equal values have equal texts, and no text is the beginning of another one's. */
-function textOf(value: unknown): string {
-  if (typeof value === 'string') return `t${value.length}:${value}`
-  if (value instanceof Uint8Array) return `b${value.length}:${Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')}`
-  return `${typeof value === 'number' ? 'n' : typeof value}${String(value)};`
+function takeUpIn<Asks extends Interest | EventInterest, Subscriber>(indexes: Indexes<Asks, Subscriber>, name: string, asks: Asks, route: Route<Subscriber>): void {
+  const index = indexes.get(name)
+  if (index === undefined) return
+  index.takeUp(asks, route)
+  if (index.isEmpty) indexes.delete(name)
 }

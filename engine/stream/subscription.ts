@@ -25,6 +25,7 @@ import { endOfBatch, isBefore } from '../schema/handler-ids.js'
 import { Backlog } from './backlog.js'
 import type { DecodedTransaction } from './frame-decoder.js'
 import type { LogFollower, LogPlace } from './log-follower.js'
+import type { SchemaTrail } from './schema-trail.js'
 import type { SnapshotRows } from './snapshot-rows.js'
 import type { Selection, StreamFilter } from './stream-filter.js'
 
@@ -42,6 +43,8 @@ export interface SubscriptionOptions {
   readonly commits: number
   /** Rows that come first: `after` is then where these are from. */
   readonly snapshot: (() => SnapshotRows) | undefined
+  /** The schemas that it comes to, where somebody asks for them. */
+  readonly trail?: SchemaTrail | undefined
 }
 
 /** What a subscription asks of the hub. */
@@ -142,6 +145,11 @@ export class Subscription<Value> {
     return index === endOfBatch || this.#state === 'live' ? batch : batch - 1
   }
 
+  /** What `take` answers next. */
+  get first(): Value | undefined {
+    return this.#values[this.#next]
+  }
+
   take(): Value | undefined {
     const at = this.#next
     if (at === this.#values.length) return undefined
@@ -192,7 +200,7 @@ export class Subscription<Value> {
 
   /** An erasure has ended: what waits here was read before it, and is read again. What comes out of an open view is as that shows it. */
   reread(placeOf: (value: Value) => LogPlace): void {
-    const first = this.#values[this.#next]
+    const { first } = this
     if (first === undefined || this.isInSnapshot || this.#state === 'ended' || (this.#backlog !== undefined && this.#state === 'behind')) return
     const { batch, index } = placeOf(first)
     const wasLive = this.#state === 'live'
@@ -223,6 +231,8 @@ export class Subscription<Value> {
   async #step(): Promise<void> {
     if (this.isInSnapshot) return this.#readRows()
     const host = this.#host
+    const { trail } = this.#options
+    if (trail?.isBegun === false) return trail.begin(this.#seen.batch)
     if (!host.isClosed && this.#backlog?.isEmpty !== false && host.join(this, this.#isAtEnd)) return
     const follower = (this.#follower ??= host.open(this.#options, this.#seen))
     const before = this.#seen

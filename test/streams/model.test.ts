@@ -25,7 +25,7 @@ function stepOf(random: Random): Step {
   }
   if (draw === 6) return { do: 'delete', shelf, n }
   if (draw === 7) return random.chance(0.7) ? { do: 'label', id: random.pick(shelves), text: `${random.below(3)}` } : { do: 'unlabel', id: random.pick(shelves) }
-  return draw === 8 ? { do: 'moved', shelf, n } : { do: 'counted', count: random.below(3) }
+  return draw === 8 ? { do: 'moved', shelf, n } : { do: 'counted', count: random.below(3), note: random.chance(0.3) ? null : random.pick(shelves) }
 }
 
 async function load(db: Database, random: Random, calls: number): Promise<void> {
@@ -49,21 +49,24 @@ async function load(db: Database, random: Random, calls: number): Promise<void> 
 
 type AnyCommit = Commit
 type Change = AnyCommit['changes'][number]
+type Event = AnyCommit['events'][number]
 interface Filter {
   readonly options: object
   readonly change: (change: Change) => boolean
-  readonly event: (type: string) => boolean
+  readonly event: (event: Event) => boolean
 }
+const always = () => true
 const image = (change: Change): Record<string, unknown> => (change.after ?? change.before) as Record<string, unknown>
 const ofPart = (holds: (row: Record<string, unknown>, change: Change) => boolean) => (change: Change) => change.table === 'store.part' && holds(image(change), change)
 const differs = (change: Change, column: string) => change.kind !== 'update' || canon(change.before[column]) !== canon(change.after[column])
+const ofEvent = (type: string, holds: (payload: Record<string, unknown>) => boolean = always) => (event: Event) => event.type === type && holds(event.payload)
 const never = () => false
-const always = () => true
 
 function filterOf(random: Random): Filter {
   const shelf = random.pick(shelves)
   const n = random.below(4)
-  switch (random.below(13)) {
+  const { moved, counted } = store.events
+  switch (random.below(17)) {
     case 0: return { options: {}, change: always, event: always }
     case 1: return { options: { tables: [part] }, change: ofPart(always), event: never }
     case 2: return { options: { tables: [only(part, { key: [shelf, n] })] }, change: ofPart((row) => row['shelf'] === shelf && row['n'] === n), event: never }
@@ -73,18 +76,23 @@ function filterOf(random: Random): Filter {
     case 6: return { options: { tables: [only(part, { kinds: ['update'], columns: ['tags', 'raw', 'big'] })] }, change: ofPart((_, change) => change.kind === 'update' && ['tags', 'raw', 'big'].some((column) => differs(change, column))), event: never }
     case 7: return { options: { tables: [only(part, { where: (row) => and(eq(row.kind, 'gear'), or(gte(row.count, 2), isNull(row.note))) })] }, change: ofPart((row) => row['kind'] === 'gear' && ((row['count'] as number) >= 2 || row['note'] === null)), event: never }
     case 8: return { options: { tables: [only(part, { where: (row) => lt(row.weight, 1), kinds: ['insert', 'delete'] })] }, change: ofPart((row, change) => change.kind !== 'update' && row['weight'] !== null && (row['weight'] as number) < 1), event: never }
-    case 9: return { options: { tables: [only(part, { where: (row) => not(oneOf(row.shelf, ['a', 'b'])) })], events: [store.events.moved] }, change: ofPart((row) => !['a', 'b'].includes(row['shelf'] as string)), event: (type) => type === 'store.moved' }
+    case 9: return { options: { tables: [only(part, { where: (row) => not(oneOf(row.shelf, ['a', 'b'])) })], events: [store.events.moved] }, change: ofPart((row) => !['a', 'b'].includes(row['shelf'] as string)), event: ofEvent('store.moved') }
     // Two slices of one table: a change that both want comes once.
     case 10: return { options: { tables: [only(part, { key: [shelf, n] }), only(part, { where: (row) => eq(row.count, 1) })] }, change: ofPart((row) => (row['shelf'] === shelf && row['n'] === n) || row['count'] === 1), event: never }
-    case 11: return { options: { events: [store.events.counted] }, change: never, event: (type) => type === 'store.counted' }
-    default: return { options: { services: [other], events: [store.events.moved] }, change: (change) => change.table === 'other.thing', event: (type) => type === 'store.moved' }
+    case 11: return { options: { events: [store.events.counted] }, change: never, event: ofEvent('store.counted') }
+    case 12: return { options: { events: [only(counted, { where: (it) => eq(it.count, n) })] }, change: never, event: ofEvent('store.counted', (it) => it['count'] === n) }
+    case 13: return { options: { events: [only(counted, { where: (it) => or(isNull(it.note), gte(it.count, 2)) }), moved] }, change: never, event: (event) => event.type === 'store.moved' || ofEvent('store.counted', (it) => it['note'] === null || (it['count'] as number) >= 2)(event) }
+    // Two slices of one event, and rows besides: what both want comes once.
+    case 14: return { options: { tables: [only(part, { prefix: [shelf] })], events: [only(moved, { where: (it) => and(eq(it.shelf, shelf), lt(it.n, 2)) }), only(moved, { where: (it) => eq(it.n, n) })] }, change: ofPart((row) => row['shelf'] === shelf), event: ofEvent('store.moved', (it) => (it['shelf'] === shelf && (it['n'] as number) < 2) || it['n'] === n) }
+    case 15: return { options: { events: [only(counted, { where: (it) => not(eq(it.note, shelf)) }), counted] }, change: never, event: ofEvent('store.counted') }
+    default: return { options: { services: [other], events: [store.events.moved] }, change: (change) => change.table === 'other.thing', event: ofEvent('store.moved') }
   }
 }
 
 function naive(log: readonly AnyCommit[], { change, event }: Filter): AnyCommit[] {
   return log.flatMap((commit) => {
     const changes = commit.changes.filter(change)
-    const events = commit.events.filter(({ type }) => event(type))
+    const events = commit.events.filter(event)
     return changes.length + events.length === 0 ? [] : [{ ...commit, changes, events }]
   })
 }

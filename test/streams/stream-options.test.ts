@@ -1,10 +1,11 @@
 /** What a stream can be asked for, one thing at a time: slices, snapshots, shapes, policies, and what is refused. */
-import { type Commit, type Database, eq, gte, lt, only, SluiceError } from 'sluicedb'
+import { type Commit, type Database, eq, gte, isNull, lt, only, type OnlyWhere, SluiceError } from 'sluicedb'
 import { describe, expect, test } from 'vitest'
-import streamsApp, { count, fill, other, setThing, store } from '../support/apps/streams-app.js'
+import streamsApp, { count, type counted, fill, other, setThing, store, work } from '../support/apps/streams-app.js'
 import { newFolder, openFor, take, thrown, until, within } from '../support/fixture.js'
 
 const { part, label } = store.tables
+type Where = OnlyWhere<typeof counted>['where']
 const keysOf = (commits: readonly { readonly changes: readonly { readonly key: unknown }[] }[]) => commits.flatMap(({ changes }) => changes.map(({ key }) => String(key)))
 const countMany = async (db: Database, n: number): Promise<void> => {
   for (let call = 0; call < n; call += 1) await db.call(count, { shelf: `s${call % 4}`, n: 0 })
@@ -194,6 +195,22 @@ describe('slow subscribers', () => {
   })
 })
 
+test('slices of events: by their payload, in streams of commits and of events, live and from the log', async () => {
+  const db = await openFor(streamsApp)
+  const steps = Array.from({ length: 4 }, (_, count) => ({ do: 'counted' as const, count, note: count === 2 ? null : `n${count}` }))
+  const live = db.events(only(store.events.counted, { where: (it) => eq(it.count, 3) }))
+  const next = live[Symbol.asyncIterator]().next()
+  await db.call(work, { steps: [{ do: 'moved', shelf: 'a', n: 1 }] })
+  await db.call(work, { steps })
+  expect((await within(2_000, 'the live one', next)).value!.payload).toEqual({ count: 3, note: 'n3' })
+  await live.close()
+  const counts = async (where: Where) =>
+    (await take(db.changes({ from: 'beginning', events: [only(store.events.counted, { where })] }), 1))[0]!.events.map(({ payload }) => payload.count)
+  expect(await counts((it) => isNull(it.note))).toEqual([2])
+  expect(await counts((it) => gte(it.note, 'n1'))).toEqual([1, 3])
+  expect(await counts((it) => lt(it.count, 2))).toEqual([0, 1])
+})
+
 test('services: all their tables and events', async () => {
   const db = await openFor(streamsApp)
   const stream = db.changes({ services: [other] })
@@ -233,12 +250,24 @@ test('what is wrong is refused at the call', async () => {
     () => only(part, { kinds: [] }),
     () => only(part, { kinds: ['upsert'] as never }),
     () => only(part, { columns: ['nothing'] as never }),
+    () => only(store.events.moved, {} as never),
+    () => only(store.events.moved, { where: undefined } as never),
+    () => only(store.events.moved, { key: 'a' } as never),
+    () => only(store.events.moved, { where: (it: { shelf: never }) => eq(it.shelf, 'a'), kinds: ['insert'] } as never),
+    () => db.changes({ tables: [only(store.events.moved, { where: (it) => eq(it.n, 1) })] as never }),
+    () => db.changes({ events: [only(part, {})] as never }),
+    () => db.events(only(part, {}) as never),
+    () => db.events(part as never),
   ]
   for (const [n, run] of wrong.entries()) {
     const found = run.toString().includes('.each(') ? await (run() as Promise<void>).catch((error: unknown) => error) : thrown(run, 'INVALID_USE')
     expect(SluiceError.is(found, 'INVALID_USE'), `${n}: ${run.toString()}`).toBe(true)
   }
   thrown(() => only(part, { where: (() => true) as never }), 'INVALID_DEFINITION')
+  thrown(() => only(store.events.moved, { where: (() => true) as never }), 'INVALID_DEFINITION')
+  thrown(() => only(store.events.moved, { where: 'n = 1' as never }), 'INVALID_DEFINITION')
+  expect(String(thrown(() => only(store.events.moved, { where: (it) => eq((it as never as { m: typeof it.n }).m, 1) }), 'INVALID_DEFINITION'))).toContain('eq()')
+  expect(String(thrown(() => only(store.events.moved, { where: (it) => eq(it.n, 'a' as never) }), 'INVALID_DEFINITION'))).toContain('cannot be compared')
   for (const buffer of [1, 65_536]) await db.changes({ buffer }).close()
   expect(db.stats().streams.count).toBe(1) // each() of nothing has not ended its stream
 })

@@ -10,7 +10,9 @@ const part = table({
 })
 const label = table({ columns: { id: c.text(), text: c.text() }, key: ['id'] })
 
-export const store = service('store', { tables: { part, label }, events: { moved: { shelf: c.text(), n: c.int() }, counted: { count: c.int() } } })
+/** The columns of an event. */
+export const counted = { count: c.int(), note: c.text().nullable() }
+export const store = service('store', { tables: { part, label }, events: { moved: { shelf: c.text(), n: c.int() }, counted } })
 const other = service('other', { tables: { thing: table({ columns: { id: c.int(), value: c.int() }, key: ['id'] }) } })
 
 const row = { shelf: c.text(), n: c.int(), count: c.int(), weight: c.f64().nullable(), kind: c.enum(['bolt', 'nut', 'gear']), note: c.text().nullable(), tags: c.json<readonly string[]>(), raw: c.bytes().nullable(), big: c.bigint() }
@@ -25,7 +27,7 @@ export const work = store.procedure('work', { input: { steps: c.json<readonly St
     else if (step.do === 'label') tx.db.label.put({ id: step.id, text: step.text })
     else if (step.do === 'unlabel') tx.db.label.delete(step.id)
     else if (step.do === 'moved') tx.emit('moved', { shelf: step.shelf, n: step.n })
-    else tx.emit('counted', { count: step.count })
+    else tx.emit('counted', { count: step.count, note: step.note ?? null })
   }
 })
 export type Step =
@@ -34,7 +36,7 @@ export type Step =
   | { readonly do: 'label'; readonly id: string; readonly text: string }
   | { readonly do: 'unlabel'; readonly id: string }
   | { readonly do: 'moved'; readonly shelf: string; readonly n: number }
-  | { readonly do: 'counted'; readonly count: number }
+  | { readonly do: 'counted'; readonly count: number; readonly note?: string | null }
 
 export const setThing = other.procedure('set', { input: { id: c.int(), value: c.int() }, partition: (it) => it.id }, (tx, it) => {
   tx.db.thing.put(it)

@@ -9,7 +9,7 @@ import { seeds, withSeed } from '../support/random.js'
 import { customerOf } from './handler-orders.js'
 
 const child = fileURLToPath(new URL('./consumer-child.ts', import.meta.url))
-const kills = 3
+const kills = 2
 
 describe.each([0, 1])('workers %i', (workers) => {
   test.each(seeds(1))(`${kills} kills, seed %i`, { timeout: 120_000 }, async (seed) => {

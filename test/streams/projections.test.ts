@@ -8,7 +8,7 @@ import { seeds, withSeed } from '../support/random.js'
 import type { Database } from 'sluicedb'
 
 const child = fileURLToPath(new URL('../crash/projection-child.ts', import.meta.url))
-const kills = 3
+const kills = 2
 
 /** Rows of both projections, which must be the same, and the number of sales in them. */
 function compare(db: Database): number {

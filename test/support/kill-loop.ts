@@ -10,7 +10,7 @@ export async function killUnderLoad(child: string, args: readonly (string | numb
   program.onLine((line) => {
     if (line.startsWith('ack ')) acknowledged = Number(line.slice(4))
   })
-  await program.line(/^ack/)
+  await program.line(/^ack/, 60_000)
   await new Promise((resolve) => setTimeout(resolve, random.below(300)))
   expect(program.process.exitCode, program.errors.join('\n')).toBe(null)
   program.process.kill('SIGKILL')

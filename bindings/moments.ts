@@ -38,6 +38,8 @@ export class Moments {
     }
     const parts = positionParts(moment)
     if (parts === undefined) throw SluiceError.of('INVALID_USE', `${what} takes a Position or a Date, not ${shown(moment)}.`)
+    // Of a call that has recorded nothing, before anything was.
+    if (parts.batch < beforeAll) return { batch: beforeAll, index: 0, time: 0 }
     if (parts.batch > engine.durable) throw SluiceError.of('INVALID_USE', `${what} was asked for a position that this database has not reached.`)
     const known = engine.momentOf(parts.batch)
     return known.batch === parts.batch ? { batch: known.batch, index: Math.max(0, known.records - 1), time: known.time } : this.#endInFiles(parts)

@@ -10,8 +10,8 @@ import { areOfOneGeneration } from '../schema/row-shape.js'
 import { Store } from '../store/store.js'
 import { CheckpointSet, decodeSchema, LmdbCheckpointStore, LogReader } from '../../wal/index.js'
 import { type CheckpointMeta, decodeMeta, logCatalogOf } from './checkpoint-rows.js'
-import { type DatabaseFiles, logOf } from './log-follower.js'
-import { Replay } from './replay.js'
+import { type DatabaseFiles, logOf, oldestInLog } from './log-follower.js'
+import { Replay, replayBatch } from './replay.js'
 
 export interface PastOptions {
   /** With system tables. */
@@ -32,6 +32,7 @@ export async function openPast(options: PastOptions): Promise<Store> {
   const past = new Past(options)
   const after = await past.layCheckpoint(disk)
   if (after < options.batch) await past.replay(disk, after)
+  if (oldestInLog(disk) <= replayBatch) past.begin()
   return past.end()
 }
 
@@ -80,6 +81,11 @@ class Past {
     } finally {
       reader.close()
     }
+  }
+
+  /** Before the first commit there was nothing, and the log says so where it has its beginning. */
+  begin(): void {
+    if (this.#store === undefined) this.#schema(this.#options.catalog)
   }
 
   end(): Store {

@@ -2,14 +2,14 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import consumersApp, { order, shop } from '../support/apps/consumers-app.js'
-import { start } from '../support/child.js'
 import { byCustomer, drained, expectNoted, noteTwice, ordered } from '../support/consumer-orders.js'
 import { newFolder, openOnce } from '../support/fixture.js'
+import { killUnderLoad } from '../support/kill-loop.js'
 import { seeds, withSeed } from '../support/random.js'
 import { customerOf } from './handler-orders.js'
 
 const child = fileURLToPath(new URL('./consumer-child.ts', import.meta.url))
-const kills = 3
+const kills = 2
 
 describe.each([0, 1])('workers %i', (workers) => {
   test.each(seeds(1))(`${kills} kills, seed %i`, { timeout: 120_000 }, async (seed) => {
@@ -17,16 +17,7 @@ describe.each([0, 1])('workers %i', (workers) => {
       const path = await newFolder()
       let next = 0
       for (let round = 0; round < kills; round += 1) {
-        const program = start(['--import', 'tsx', child, path, String(workers), String(next)])
-        let acknowledged = next
-        program.onLine((line) => {
-          if (line.startsWith('ack ')) acknowledged = Number(line.slice(4))
-        })
-        await program.line(/^ack/)
-        await new Promise((resolve) => setTimeout(resolve, random.below(300)))
-        expect(program.process.exitCode, program.errors.join('\n')).toBe(null)
-        program.process.kill('SIGKILL')
-        await program.ended
+        const acknowledged = await killUnderLoad(child, [path, workers, next], random)
         next = await verify(path, acknowledged)
       }
       expect(next).toBeGreaterThan(kills * 8)

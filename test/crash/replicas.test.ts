@@ -2,8 +2,8 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import replicasApp, { board, catalog } from '../support/apps/replicas-app.js'
-import { start } from '../support/child.js'
 import { newFolder, openOnce, until } from '../support/fixture.js'
+import { killUnderLoad } from '../support/kill-loop.js'
 import { seeds, withSeed } from '../support/random.js'
 
 const child = fileURLToPath(new URL('./replica-child.ts', import.meta.url))
@@ -15,15 +15,7 @@ describe.each([0, 1])('workers %i', (workers) => {
       const path = await newFolder()
       let next = 0
       for (let round = 0; round < kills; round += 1) {
-        const program = start(['--import', 'tsx', child, path, String(workers), String(next)])
-        program.onLine((line) => {
-          if (line.startsWith('ack ')) next = Number(line.slice(4))
-        })
-        await program.line(/^ack/)
-        await new Promise((resolve) => setTimeout(resolve, random.below(300)))
-        expect(program.process.exitCode, program.errors.join('\n')).toBe(null)
-        program.process.kill('SIGKILL')
-        await program.ended
+        next = await killUnderLoad(child, [path, workers, next], random)
         // What was on its way has perhaps happened, so versions go on behind it.
         next += 16
         await verify(path, next)

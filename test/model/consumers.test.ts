@@ -1,7 +1,8 @@
 /**
  * Durable consumers against the simplest model there is: the orders of each customer in the order of the log, each noted once. On the way there
  * handlers fail at random, before their effect, behind it and in the middle, say not now and never, members join and leave, the consumer
- * is paused, keys are parked and told to go on, and the database is closed and opened again. A failure prints its seed.
+ * is closed, opened again and paused, keys are parked and told to go on, what is dead is discarded, and the database is closed and opened again. A
+ * failure prints its seed.
  */
 import { expect, test } from 'vitest'
 import type { Consumer, Database, Delivery } from 'sluicedb'
@@ -22,12 +23,14 @@ class Life {
   readonly #members: Consumer[] = []
   readonly #busy = new Set<string>()
   readonly #delivered: Set<number>
+  readonly #discarded: Set<number>
   #isCalm = false
 
-  constructor(db: Database, random: Random, delivered: Set<number>) {
+  constructor(db: Database, random: Random, delivered: Set<number>, discarded: Set<number>) {
     this.#db = db
     this.#random = random
     this.#delivered = delivered
+    this.#discarded = discarded
   }
 
   async join(): Promise<Consumer> {
@@ -42,6 +45,7 @@ class Life {
   async #handle(commit: { readonly events: readonly { readonly payload: unknown }[] }, delivery: Delivery): Promise<void> {
     const { customer, n } = orderOf(commit)
     expect(this.#busy.has(customer), `${customer} is with one member at a time`).toBe(false)
+    expect(this.#discarded.has(n), `${n} is discarded`).toBe(false)
     this.#busy.add(customer)
     this.#delivered.add(n)
     const fails = (): boolean => !this.#isCalm && this.#random.chance(0.12)
@@ -67,10 +71,17 @@ class Life {
       if (this.#random.chance(0.3)) await calls.at(-1)
       if (this.#random.chance(0.05)) await this.join()
       if (this.#random.chance(0.05) && this.#members.length > 1) await this.#members.splice(this.#random.below(this.#members.length), 1)[0]!.close()
+      if (this.#random.chance(0.03)) {
+        await Promise.all(this.#members.splice(0).map((member) => member.close()))
+        await this.join()
+      }
       const one = this.#random.pick(this.#members)
       if (this.#random.chance(0.03)) await one.pause()
       if (this.#random.chance(0.1)) await one.resume()
       if (this.#random.chance(0.1)) for (const { key } of one.parked({ state: 'parked', limit: 2 })) await one.unpark(key)
+      if (this.#random.chance(0.1)) {
+        for (const { position, commit } of one.parked({ state: 'dead', limit: 1 })) if ((await one.discard({ position })) === 1) this.#discarded.add(orderOf(commit!).n)
+      }
       if (this.#random.chance(0.02)) await this.#db.checkpoint()
     }
     await Promise.all(calls)
@@ -87,17 +98,17 @@ class Life {
 test.each(seeds(4))('each order is noted once, in order by customer, seed %i', { timeout: 120_000 }, async (seed) => {
   await withSeed(seed, async (random) => {
     const path = await newFolder()
-    const delivered = new Set<number>()
+    const [delivered, discarded] = [new Set<number>(), new Set<number>()]
     for (let life = 0; life < lives; life += 1) {
       const db = await openOnce(consumersApp, { path, partitions: 4, durability: 'os', outcomes: { window: 0 }, retention: { bytes: 0 } })
-      const running = new Life(db, random, delivered)
+      const running = new Life(db, random, delivered, discarded)
       await running.run(life * ordersPerLife)
       if (life === lives - 1) {
         await running.end()
         expect(expectNoted(db, isDead)).toBeGreaterThan(0)
         expect([...delivered].sort((a, b) => a - b)).toEqual(Array.from({ length: lives * ordersPerLife }, (_, n) => n))
         const dead = db.consumers.parked('model', { state: 'dead' })
-        expect(dead.map(({ commit }) => orderOf(commit!).n).sort((a, b) => a - b)).toEqual(Array.from({ length: lives * ordersPerLife }, (_, n) => n).filter(isDead))
+        expect(dead.map(({ commit }) => orderOf(commit!).n).sort((a, b) => a - b)).toEqual(Array.from({ length: lives * ordersPerLife }, (_, n) => n).filter((n) => isDead(n) && !discarded.has(n)))
         proveWhole(db)
       }
       await db.close() // in the middle of it

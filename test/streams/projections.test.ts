@@ -2,13 +2,13 @@
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import projectionsApp, { appOf, behind, giveBack, sell, within } from '../support/apps/projections-app.js'
-import { start } from '../support/child.js'
 import { newFolder, openFor, openOnce, proveWhole } from '../support/fixture.js'
+import { killUnderLoad } from '../support/kill-loop.js'
 import { seeds, withSeed } from '../support/random.js'
 import type { Database } from 'sluicedb'
 
 const child = fileURLToPath(new URL('../crash/projection-child.ts', import.meta.url))
-const kills = 3
+const kills = 2
 
 /** Rows of both projections, which must be the same, and the number of sales in them. */
 function compare(db: Database): number {
@@ -26,15 +26,7 @@ test.each(seeds(1))(`§8.15 (double effects): a crash between the effect of an e
     const path = await newFolder()
     let acknowledged = 0
     for (let round = 0; round < kills; round += 1) {
-      const program = start(['--import', 'tsx', child, path, String(acknowledged)])
-      program.onLine((line) => {
-        if (line.startsWith('ack ')) acknowledged = Number(line.slice(4))
-      })
-      await program.line(/^ack/)
-      await new Promise((resolve) => setTimeout(resolve, random.below(300)))
-      expect(program.process.exitCode, program.errors.join('\n')).toBe(null)
-      program.process.kill('SIGKILL')
-      await program.ended
+      acknowledged = await killUnderLoad(child, [path, acknowledged], random)
     }
     const db = await openOnce(projectionsApp, { path, durability: 'os' })
     try {

@@ -24,7 +24,7 @@ export async function drained(consumer: Consumer): Promise<void> {
   await until(async () => {
     for (const { key } of consumer.parked({ state: 'parked' })) await consumer.unpark(key)
     const { isBehind, parked } = consumer.inspect()
-    return !isBehind && parked === 0
+    return !isBehind && parked === 0 && consumer.parked({ state: 'released', limit: 1 }).length === 0 // and its row says so
   }, 'nothing is parked, and nothing is left in the log')
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { type Database, type OpenOptions, type Position, type RowVersion, SluiceError } from 'sluicedb'
 import { describe, expect, test } from 'vitest'
 import branchApp, { act, actIn, club } from '../support/apps/branch-app.js'
-import notesApp, { notes, write } from '../support/apps/notes-app.js'
+import notesApp, { erase, notes, write } from '../support/apps/notes-app.js'
 import { actOf } from '../support/branch-plans.js'
 import { newFolder, openFor, openOnce, refused, take, thrown, until } from '../support/fixture.js'
 import { type Random, seeds, withSeed } from '../support/random.js'
@@ -140,6 +140,25 @@ async function mustKnowStates(db: Database, model: Model, random: Random, disk: 
     }
   }
 }
+
+test.each([false, true])('before the first commit there was nothing, and the position of a call that has recorded nothing says so (seed 1386298940 of the aggregates), on disk: %s', async (isOnDisk) => {
+  const path = isOnDisk ? await newFolder() : undefined
+  const first = await openOnce(notesApp, { ...(path && { path }), history: { bytes: 2 ** 20 } })
+  const before = new Date(Date.now() - 60_000)
+  const start = first.stats().position
+  const { position: ofNothing } = await first.submit(erase, { owner: 'ann', id: 7 })
+  const { position } = await first.submit(write, { owner: 'ann', id: 1, text: 'x', tag: null })
+  const count = async (db: Database, moment: Position | Date): Promise<number> => {
+    using past = await db.asOf(moment)
+    return past.table(notes.tables.note).count()
+  }
+  const counts = async (db: Database) => [await count(db, start), await count(db, ofNothing), await count(db, before), await count(db, position)]
+  expect(await counts(first)).toEqual([0, 0, 0, 1])
+  await first.close()
+  if (path === undefined) return
+  const second = await openFor(notesApp, { path })
+  expect(await counts(second)).toEqual([0, 0, 0, 1])
+})
 
 describe('a history', () => {
   test('tells who made a version, and by which request', async () => {

@@ -25,7 +25,7 @@ import { assert } from '../engine/base/assert.js'
 import { SluiceError } from '../engine/base/errors.js'
 import { envelopeBytes, frameBytes, writeEnvelope, type ReadEnvelope } from './envelope.js'
 import { bytesOfPart, continues, type LogFrame, type LogPlace, type PartEnvelope, placeAfterHead, scanStep, SegmentWindow } from './frame-scanner.js'
-import { encodeSegmentHead, readSegmentHeadOf, segmentName } from './segment.js'
+import { encodeSegmentHead, listSegments, readSegmentHeadOf, segmentName } from './segment.js'
 import type { LogFile, LogStorage } from './storage.js'
 
 /** The new segment, as long as it is not in its place. */
@@ -46,7 +46,8 @@ interface Part {
 /** Answers how many bytes fewer it is; undefined where the segment is not whole up to the next one, and stays. */
 export function rewriteSegment(storage: LogStorage, segment: number, { rewrite, shouldStop }: SegmentRewrite): number | undefined {
   const head = readSegmentHeadOf(storage, segment)
-  const next = head && readSegmentHeadOf(storage, segment + 1, head.databaseId)
+  const isClosed = listSegments(storage).includes(segment + 1)
+  const next = head && isClosed ? readSegmentHeadOf(storage, segment + 1, head.databaseId) : undefined
   if (head === undefined || next === undefined) return undefined
   const databaseId = head.databaseId.slice()
   removeUnfinishedRewrite(storage)

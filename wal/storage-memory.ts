@@ -80,6 +80,7 @@ export class MemoryLogStorage implements LogStorage {
   }
 
   replace(from: string, to: string): void {
+    assert(isStorageName(to), 'R66: file names are ours')
     const image = this.#image(from)
     this.#step('replace', to, 0, 0)
     this.#names.delete(from)

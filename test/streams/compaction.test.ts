@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { app, column as c, service, table, type AnyChange, type Commit, type Database, type OpenOptions, type Position } from 'sluicedb'
 import { expect, test } from 'vitest'
 import { Salvage, restoreDatabase, Source, verifyDatabase, type VerifyReport } from '../../dist/engine/index.js'
+import { limits } from '../../engine/base/limits.js'
 import { newFolder, openFor, openOnce, refused, until } from '../support/fixture.js'
 
 const shop = service('shop', {
@@ -236,5 +237,7 @@ test('options that mean nothing are refused by name', async () => {
     [{ tables: [order], bytes: 1, keys: [] }, 'has no "keys"'],
     [null, 'is an object'],
   ] as const) expect((await stream(one)).message).toContain(says)
-  expect((await refused(openOnce(application, { retention: { compact: [cart] } }), 'INVALID_USE')).message).toContain('path')
+  const streams = (count: number): OpenOptions => ({ retention: { streams: Array.from({ length: count }, () => ({ events: [viewed], bytes: 0 })) } })
+  expect((await refused(openOnce(application, streams(limits.retentionStreamsMax + 1)), 'INVALID_USE')).message).toContain('at most 64 streams')
+  expect((await refused(openOnce(application, streams(limits.retentionStreamsMax)), 'INVALID_USE')).message).toContain('need a path')
 })

@@ -85,7 +85,7 @@ export function* recoverLog(storage: LogStorage, options: RecoveryOptions = {}):
     const why = `the log begins after batch ${head.previous}, and the frames after batch ${after} are asked for`
     throw logCorrupt({ segment: head.segment, offset: 0, batch: after, durableUpTo: head.previous, why })
   }
-  const compacted = compactedUpTo(storage)
+  const compacted = compactedUpTo(storage, head.segment) // segments before that end at or before `after`
   if (compacted > after) {
     const why = `the log is compacted up to batch ${compacted}, so it does not hold all that was written after batch ${after}`
     throw logCorrupt({ segment: head.segment, offset: 0, batch: after, durableUpTo: compacted, why })

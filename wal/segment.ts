@@ -89,11 +89,12 @@ export function readSegmentHeadOf(
 
 /**
  * The batch up to which the log has been compacted (segment-rewrite.ts): what it holds up to there is not all that was written. 0: it is
- * whole from its first segment on. The segments say it, so a copy of them says it too.
+ * whole, from its first segment on or from the one that is given. The segments say it, so a copy of them says it too.
  */
-export function compactedUpTo(storage: LogStorage): number {
+export function compactedUpTo(storage: LogStorage, from = 0): number {
   let upTo = 0
   for (const segment of listSegments(storage)) {
+    if (segment < from) continue
     try {
       upTo = Math.max(upTo, readSegmentHeadOf(storage, segment)?.compactedUpTo ?? 0)
     } catch (error) {

@@ -14,8 +14,7 @@
  *   Y1  A crash leaves the old segment or the new one, whole, and perhaps the file of another name, which counts for nobody and goes with
  *       the next opening or rewriting.
  *   Y2  What is not understood to its end is not touched: a damaged segment stays as it is, for who verifies and salvages.
- *   Y3  Nothing is written to a segment that has been put in place. Who has the old file open reads on in it to its end, and goes on
- *       in the next segment: both lead there.
+ *   Y3  Who has the old file open reads on in it to its end, and goes on in the next segment: both lead there.
  *
  * Why not in place, as an erasure does (log-rewrite.ts): bytes would not become fewer. And nobody is hurt by old bytes that are read for a
  * while longer, as they would be by those of a subject.

@@ -75,13 +75,11 @@ export interface CompactionReport {
 
 /** Looks at the log where that may be worth it, and takes away what leaves. Never throws for what a disk does: the log is whole either way. */
 export function compactLog(log: LogStorage, options: CompactionOptions): CompactionReport {
-  const nothing: CompactionReport = { segments: 0, bytes: 0, look: options.last, problem: undefined }
-  // Its journal names places in segments.
-  if (isErasureUnderWay(log)) return nothing
-  const { within, behind } = compactable(log, options)
-  if (behind[0] === undefined || !isDue(within, options)) return nothing
   const compactor = new LogCompactor(log, options)
   try {
+    // The journal of an erasure names places in segments.
+    const { within, behind } = isErasureUnderWay(log) ? { within: [], behind: [] } : compactable(log, options)
+    if (behind[0] === undefined || !isDue(within, options)) return { ...compactor.done, look: options.last, problem: undefined }
     compactor.run(within, behind)
     return { ...compactor.done, look: { batch: behind[0].head.previous, atMs: options.nowMs }, problem: undefined }
   } catch (error) {

@@ -27,6 +27,10 @@ const buy = shop.procedure('buy', { input: { id: c.int() } }, (tx, { id }) => {
   tx.db.order.put({ id, total: id })
   tx.emit('ordered', { id })
 })
+const both = shop.procedure('both', { input: { id: c.int(), note: c.text() } }, (tx, { id, note }) => {
+  tx.db.cart.put({ id, note, n: 0 })
+  tx.db.order.put({ id, total: 0 })
+})
 const view = shop.procedure('view', { input: { page: c.text() } }, (tx, { page }) => void tx.emit('viewed', { page }))
 const application = app(import.meta.url, [shop])
 const board = service('board', { replicas: { orders: replica(() => order, { columns: ['total'], strength: 'eventual' }) } })
@@ -182,6 +186,34 @@ test('a consumer that is behind holds compaction back, up to its bytes, and read
     await db.checkpoint() // its mark follows
     return db.stats().log.compactedBytes > 3_500_000
   }, 'it holds nothing any more')
+})
+
+test('a parked commit that is too long to be kept, and has lost something since, is told as gone and not delivered in part', async () => {
+  const path = await newFolder()
+  const keep = { compact: [cart] }
+  const parking = { tables: [cart, order], key: ({ changes }: { changes: readonly unknown[] }) => (changes.length === 2 ? 'two' : 'one'), redelivery: { limit: 1 } }
+  const db = await openOnce(application, options(path, keep))
+  const consumer = await db.consumer('parks', parking, ({ changes }) => {
+    if (changes.length === 2) throw new Error('not now')
+  })
+  await db.call(both, { id: 7, note: 'x'.repeat(1_200_000) })
+  await until(() => consumer.parked().length === 1, 'it is set aside')
+  await db.call(fill, { id: 7, note, n: 1 })
+  await fillLog(db)
+  await until(async () => {
+    await db.checkpoint()
+    return db.stats().log.compactedBytes > 1_200_000
+  }, 'its mark has passed')
+  await db.close()
+
+  const again = await openFor(application, options(path, keep))
+  let delivered = 0
+  let told: unknown
+  const same = await again.consumer('parks', { ...parking, onStop: (error) => void (told = error) }, ({ changes }) => void (delivered += changes.length === 2 ? 0 : changes.length))
+  await same.unpark('two')
+  await until(() => told !== undefined, 'it is told')
+  expect(told).toMatchObject({ code: 'HISTORY_GONE' })
+  expect(delivered).toBe(0)
 })
 
 test('a stream that reads a segment while it is replaced hands out every commit that is left, once, in order', async () => {

@@ -58,7 +58,8 @@ class Undoing {
   readonly #changes: readonly DecodedChange[]
   readonly #tables: ReadonlyMap<string, TableStore>
 
-  constructor(open: OpenEngine, { changes, lost }: DecodedTransaction) {
+  constructor(open: OpenEngine, { changes, lost, isCompacted }: DecodedTransaction) {
+    if (isCompacted) throw SluiceError.of('HISTORY_GONE', 'Retention has taken changes of that transaction out of the log (retention.compact, retention.streams): it cannot be undone whole.')
     if (lost > 0) throw SluiceError.of('INVALID_USE', `That transaction changed ${lost} rows of tables that the application has no more: it cannot be undone whole.`)
     this.#changes = changes
     this.#tables = new Map(open.engine.parts.store.tables.map((table) => [table.name, table]))

@@ -77,7 +77,8 @@ export interface QueueOptions {
 
 /**
  * Segments of the log leave, oldest first, when the older of the two checkpoints has passed them and they are older than `age`, or
- * the log is longer than `bytes`. Without either nothing leaves.
+ * the log is longer than `bytes`. Without either no segment leaves. With `compact` and `streams` what is in them becomes less: `asOf`,
+ * `history` and `fork` of a moment before that are `HISTORY_GONE`, and streams from before it hand out what is left.
  */
 export interface RetentionOptions {
   readonly age?: Duration | undefined
@@ -87,6 +88,19 @@ export interface RetentionOptions {
    * segment: `HISTORY_GONE` at its next read. Default: 1 GiB; `Infinity`: without a bound.
    */
   readonly consumerBytes?: number | undefined
+  /** Of these tables the log keeps the newest change of each key: the delete, where the row is gone. */
+  readonly compact?: readonly Table[] | undefined
+  /** Tables and events that are kept for less long than the log. */
+  readonly streams?: readonly StreamRetention[] | undefined
+}
+/** Changes of these tables and events of these types leave the log, commit by commit, oldest first. */
+export interface StreamRetention {
+  readonly tables?: readonly Table[] | undefined
+  readonly events?: readonly EventType[] | undefined
+  /** When they are older than this. */
+  readonly age?: Duration | undefined
+  /** When more bytes of them follow, as they stand in the log. */
+  readonly bytes?: number | undefined
 }
 
 export interface OpenProgress {

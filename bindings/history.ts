@@ -44,7 +44,7 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     this.#table = table.name
     this.#options = options
     this.#newest = { batch: open.engine.durable, index: indexMax }
-    this.#start = moments.oldestBatch
+    this.#start = Math.max(moments.oldestBatch, this.#compactedUpTo)
     const asked = positionParts(options.from)
     const isWhole = this.#start <= beforeAll || (asked !== undefined && asked.batch > this.#start)
     this.oldest = isWhole ? undefined : formatPosition(this.#start, indexMax)
@@ -58,9 +58,7 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     const { limit = Infinity, reverse = false } = this.#options
     const first = await this.#firstWanted()
     const last = await this.#lastWanted()
-    if (last.batch <= this.#start && this.oldest !== undefined) {
-      throw SluiceError.of('HISTORY_GONE', `Retention has removed that part of the log: what comes after position ${this.oldest} is left.`, { details: { oldest: this.oldest } })
-    }
+    if (last.batch <= this.#start && this.oldest !== undefined) throw gone(this.oldest)
     if (limit === 0) return
     let left = limit
     if (!reverse) {
@@ -150,7 +148,12 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
         this.#mustGoOn()
         const records: DecodedTransaction[] = []
         const before = follower.batch
-        if (!follower.readRing(limits.streamBufferCommitsMax, records)) await inPositions(follower.readFiles(limits.streamBufferCommitsMax, records))
+        if (!follower.readRing(limits.streamBufferCommitsMax, records)) {
+          await inPositions(follower.readFiles(limits.streamBufferCommitsMax, records))
+          // Files that were compacted meanwhile may have been read as they are now.
+          const compacted = this.#compactedUpTo
+          if (compacted > before) throw gone(formatPosition(compacted, indexMax))
+        }
         for (const record of records) {
           if (record.batch > last.batch || (record.batch === last.batch && record.index > last.index)) return
           const version = this.#versionIn(record)
@@ -176,11 +179,20 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     } as AnyVersion
   }
 
+  /** What the files hold up to there are not all versions. */
+  get #compactedUpTo(): number {
+    return this.#open.disk?.compactedUpTo() ?? 0
+  }
+
   #mustGoOn(): void {
     const { signal } = this.#options
     if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'Reading the history of a row was ended by its signal.', { cause: signal.reason })
     if (this.#open.engine.isClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database is closed: open() it again.')
   }
+}
+
+function gone(oldest: string): SluiceError {
+  return SluiceError.of('HISTORY_GONE', `Retention has removed that part of the log, or versions of rows from it: what comes after position ${oldest} is left.`, { details: { oldest } })
 }
 
 function checkOptions(options: HistoryOptions): void {

@@ -68,7 +68,7 @@ export type { CompensateOptions, ForkOptions, History, HistoryOptions, RowVersio
 export type { Duration, Signal, SignalLike } from './signal.js'
 export type {
   BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointResult, Database,
-  Durability, Fork, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, WhenFull,
+  Durability, Fork, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, StreamRetention, WhenFull,
 } from './database-types.js'
 
 export type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'

@@ -6,16 +6,17 @@
  */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { mustBeLoadable, openEngine, workerMark, type EngineOptions } from '../engine/index.js'
+import { mustBeLoadable, openEngine, type Program, workerMark, type EngineOptions } from '../engine/index.js'
 import { type App, programOf } from './app.js'
 import { SluiceDatabase } from './database.js'
 import type { Database, OpenOptions } from './database-types.js'
+import { durationMs } from './duration.js'
 import { failureListener } from './failure-listener.js'
+import { checkRetention } from './retention.js'
 import { ProjectionHost } from './sourcing/projection-host.js'
 import { shown } from './schema/definition.js'
 
 const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal', 'onHandlerError'])
-const retentionNames = new Set(['age', 'bytes', 'consumerBytes'])
 /** Tests open databases with a clock and a seed of their own. */
 const fixedOption = Symbol.for('sluicedb.fixed')
 
@@ -34,7 +35,7 @@ export async function open(application: App, options: OpenOptions = {}): Promise
     workerMark.noteOpened()
     throw SluiceError.of('APP_NOT_LOADED', `open() ran inside a partition worker, while it was loading ${workerMark.module}: put the application into a module of its own, without open().`)
   }
-  const checked = checkOptions(options, program.url)
+  const checked = checkOptions(options, program)
   if (checked.workers !== 'auto' && checked.workers > 0) mustBeLoadable(checked.module)
   const opened = await openEngine(program, checked)
   const projections = new ProjectionHost(opened, program)
@@ -48,7 +49,7 @@ export async function open(application: App, options: OpenOptions = {}): Promise
   return new SluiceDatabase(opened, program, projections) as unknown as Database
 }
 
-function checkOptions(options: OpenOptions, url: string): EngineOptions {
+function checkOptions(options: OpenOptions, program: Program): EngineOptions {
   if (typeof options !== 'object' || options === null) throw wrong(`The options of open() are an object, not ${shown(options)}.`)
   for (const name of Object.keys(options)) if (!optionNames.has(name)) throw wrong(`open() has no option "${name}"; it has ${[...optionNames].join(', ')}.`)
   const { path, workers = 0, queue = {}, partitions, durability, memory, outcomes, history, checkpoint, retention, onProgress, module, signal, onHandlerError } = options
@@ -65,10 +66,7 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
   if (durability !== undefined && !['fsync', 'os', 'memory'].includes(durability)) throw wrong(`The option durability is 'fsync', 'os' or 'memory', not ${shown(durability)}.`)
   if (path === undefined && durability !== undefined && durability !== 'memory') throw wrong(`Durability '${durability}' needs a path: without one the database is in memory only.`)
   if (checkpoint !== undefined && checkpoint.logBytes !== Infinity) whole('checkpoint.logBytes', checkpoint.logBytes, limits.checkpointLogBytesMin, Number.MAX_SAFE_INTEGER)
-  if (retention?.bytes !== undefined) whole('retention.bytes', retention.bytes, 0, Number.MAX_SAFE_INTEGER)
-  if (retention?.consumerBytes !== undefined && retention.consumerBytes !== Infinity) whole('retention.consumerBytes', retention.consumerBytes, 0, Number.MAX_SAFE_INTEGER, 'Infinity or ')
-  if (retention !== undefined && 'compact' in retention) throw wrong('The option retention.compact is not in this version of SluiceDB.')
-  for (const name of Object.keys(retention ?? {})) if (!retentionNames.has(name)) throw wrong(`The option retention has no "${name}"; it has ${[...retentionNames].join(', ')}.`)
+  const kept = checkRetention(program, retention)
   if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong(`The option onProgress is a function, not ${shown(onProgress)}.`)
   if (onHandlerError !== undefined && typeof onHandlerError !== 'function') throw wrong(`The option onHandlerError is a function, not ${shown(onHandlerError)}.`)
   if (path === undefined && (checkpoint ?? retention) !== undefined) throw wrong('Checkpoints and retention need a path: without one the newest frames in memory are the log.')
@@ -82,10 +80,10 @@ function checkOptions(options: OpenOptions, url: string): EngineOptions {
     historyBytes: history?.bytes ?? limits.historyHoldBytes,
     outcomeWindowMs: outcomes === undefined ? limits.outcomeWindowMsDefault : durationMs('outcomes.window', outcomes.window),
     checkpointLogBytes: checkpoint?.logBytes ?? limits.checkpointLogBytesDefault,
-    retention: { ageMs: retention?.age === undefined ? undefined : durationMs('retention.age', retention.age), bytes: retention?.bytes, consumerBytes: retention?.consumerBytes ?? limits.consumerLogBytesDefault },
+    retention: kept,
     onProgress,
     onHandlerFailure: failureListener(onHandlerError),
-    module: module === undefined ? url : moduleUrl(module),
+    module: module === undefined ? program.url : moduleUrl(module),
     signal,
     fixed: (options as Readonly<Record<symbol, EngineOptions['fixed']>>)[fixedOption],
   }
@@ -95,14 +93,6 @@ function whole(name: string, value: unknown, least: number, most: number, or = '
   if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
     throw wrong(`The option ${name} is ${or}a whole number from ${least} to ${most}, not ${shown(value)}.`)
   }
-}
-
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-function durationMs(name: string, duration: unknown): number {
-  if (typeof duration === 'number' && duration >= 0 && Number.isFinite(duration)) return duration
-  const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) : null
-  if (match === null) throw wrong(`The option ${name} is milliseconds or text such as '10m', not ${shown(duration)}.`)
-  return Number(match[1]) * unitMs[match[2]!]!
 }
 
 function moduleUrl(module: string | { readonly href: string }): string {

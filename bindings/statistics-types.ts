@@ -128,6 +128,8 @@ export interface DatabaseStats {
     readonly unwrittenBytes: number
     /** The disk is full: calls are refused until there is room. */
     readonly isDiskFull: boolean
+    /** Taken out of segments that stayed, by `retention.compact` and `retention.streams`, since the database was opened. */
+    readonly compactedBytes: number
   }
   /** Streams that are open now. */
   readonly streams: {

@@ -13,7 +13,7 @@ export interface OpenReaders {
   readonly snapshots: number
 }
 
-export function statsOf({ engine, durability, handlers, replicas, consumers }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
+export function statsOf({ engine, durability, keeper, handlers, replicas, consumers }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
   const { plan, statistics, store, control, requests } = engine.parts
   const count = statistics.count.bind(statistics)
   const stage = statistics.summary.bind(statistics)
@@ -61,6 +61,7 @@ export function statsOf({ engine, durability, handlers, replicas, consumers }: O
       syncs: count('syncs'),
       unwrittenBytes: ((control.load('frameHead') - control.load('frameWritten')) | 0) * wordBytes,
       isDiskFull: control.load('diskFull') !== 0,
+      compactedBytes: keeper?.compacted.bytes ?? 0,
     },
     streams: {
       count: streams.size,

@@ -28,6 +28,8 @@ export interface Commit<C = AnyChange, E = AnyEvent> {
   readonly events: readonly E[]
   /** An erasure has taken changes, events or the id of this commit away; the commit keeps its place. */
   readonly erased?: true
+  /** Retention has taken changes or events of this commit away (`retention.compact`, `retention.streams`): these are left. */
+  readonly compacted?: true
   /** This commit is the record of an erasure. */
   readonly erasure?: ErasureRecord
   /** Rows as they were at `position`, as inserts (`from: 'snapshot'`); the changes since then follow. */

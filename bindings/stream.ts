@@ -342,6 +342,7 @@ export function commitOf(selection: Selection): CommitView {
     requestId: isOne && selection.id?.startsWith(enginePrefix) !== true ? selection.id : undefined,
     changes,
     events: eventsOf(selection, position),
+    ...(selection.isCompacted && { compacted: true as const }),
     ...erasureIn(selection),
   }
   if (isOne) return commit

@@ -11,6 +11,7 @@ import type { AbortLike } from './admission.js'
 import { type Control, databaseState } from './shared/control.js'
 import type { CheckpointReport } from './stream/checkpointer.js'
 import type { ErasedFiles } from './stream/file-eraser.js'
+import type { CompactionLook, CompactionReport, CompactionRules } from './stream/log-compactor.js'
 import { replayBatch } from './stream/replay.js'
 import type { CheckpointJob, JobProgress } from './worker/checkpoint-main.js'
 import type { ThreadHost } from './worker/thread-host.js'
@@ -25,9 +26,11 @@ export interface KeeperOptions {
   readonly outcomeWindowMs: number
   readonly isUnsynced: boolean
   readonly logBytes: number
-  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number }
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number; readonly compaction?: CompactionRules | undefined }
   /** Who holds the log, and up to which batch each has read. */
   readonly consumers: () => readonly LogHold[]
+  /** Who begins anew where segments have left, but must not miss a change in those that are there. */
+  readonly followers: () => readonly LogHold[]
   /** Of the log behind the newest checkpoint, at open. */
   readonly logBytesAtOpen: number
 }
@@ -49,11 +52,18 @@ export class CheckpointKeeper {
   /** The end of the newest job: they run one after the other. */
   #last: Promise<unknown> = Promise.resolve()
   #stop: (() => void) | undefined
+  #look: CompactionLook | undefined
+  /** Taken out of segments that stayed, since the database was opened. */
+  #compacted = { segments: 0, bytes: 0 }
 
   constructor(options: KeeperOptions) {
     this.#options = options
     this.#grown = options.logBytesAtOpen
     this.#frameHead = options.control.load('frameHead')
+  }
+
+  get compacted(): { readonly segments: number; readonly bytes: number } {
+    return this.#compacted
   }
 
   /** Durable has moved: to be asked often, for the counter of the frame ring wraps. */
@@ -79,8 +89,17 @@ export class CheckpointKeeper {
   async #checkpoint(options: JobOptions, isAwaited: boolean): Promise<CheckpointReport> {
     return await this.#enqueue(options, async () => {
       this.#grown = 0
-      return await this.#run('checkpoint', '', options, isAwaited)
+      const report = await this.#run('checkpoint', '', options, isAwaited)
+      if (report.compaction !== undefined) this.#noteCompaction(report.compaction)
+      return report
     })
+  }
+
+  /** The log is whole whatever became of it; what was not done is done behind a later checkpoint. */
+  #noteCompaction({ look, segments, bytes, problem }: CompactionReport): void {
+    this.#look = look
+    this.#compacted = { segments: this.#compacted.segments + segments, bytes: this.#compacted.bytes + bytes }
+    if (problem !== undefined) warn('COMPACTION', `The log could not be compacted, so it stays longer than retention asks for: ${problem}`)
   }
 
   async backup(target: string, options: JobOptions): Promise<CheckpointReport> {
@@ -137,8 +156,10 @@ export class CheckpointKeeper {
     // Before the first frame of a database is in the files, its batch is that of replay.
     const newest = Math.min(control.durable, control.written)
     const upTo = newest > replayBatch ? newest : 0
-    const retention = { ...this.#options.retention, consumers: this.#options.consumers(), nowMs: environment.wallMs() }
-    const job = threads.startJob({ kind, directory, databaseId, upTo, outcomeWindowMs, isUnsynced, retention, target }, isAwaited, options.onProgress)
+    const { compaction: rules, ...whole } = this.#options.retention
+    const retention = { ...whole, consumers: this.#options.consumers(), nowMs: environment.wallMs() }
+    const compaction = rules && { rules, last: this.#look, consumers: [...retention.consumers, ...this.#options.followers()] }
+    const job = threads.startJob({ kind, directory, databaseId, upTo, outcomeWindowMs, isUnsynced, retention, compaction, target }, isAwaited, options.onProgress)
     this.#stop = job.stop
     options.signal?.addEventListener('abort', job.stop)
     try {

@@ -128,8 +128,9 @@ export class ConsumerHost {
   async #readAgain(filter: StreamFilter, place: HandlerCursor): Promise<DecodedTransaction | undefined> {
     const found = await this.#readOne(filter.frames, place)
     const taken = found && filter.select(found)
-    if (taken !== undefined) return taken
-    if ((await this.#readOne(allRecords, place))?.isErased === true) return undefined
+    if (taken !== undefined && !taken.isCompacted) return taken
+    const all = taken ?? (await this.#readOne(allRecords, place))
+    if (all?.isErased === true && !all.isCompacted) return undefined
     throw SluiceError.of('HISTORY_GONE', 'A parked commit is too long to be kept where it is parked, and has left the log, or is not of these tables and events any more: discard it.')
   }
 

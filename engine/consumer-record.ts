@@ -359,7 +359,7 @@ export const tableOf = (engine: Engine, name: string): TableStore => engine.part
 export function transactionOf(row: ParkedRow): DecodedTransaction | undefined {
   if (row.commit === null) return undefined
   const read = decodeCanonical(new ByteReader(row.commit)) as Pick<DecodedTransaction, 'procedure' | 'id' | 'changes' | 'events'>
-  return { ...read, batch: row.batch, index: row.index, time: row.time, outcome: 0, request: 0, value: undefined, isErased: false, lost: 0, bytes: row.commit.length }
+  return { ...read, batch: row.batch, index: row.index, time: row.time, outcome: 0, request: 0, value: undefined, isErased: false, isCompacted: false, lost: 0, bytes: row.commit.length }
 }
 
 function bytesOf(value: unknown): Uint8Array {

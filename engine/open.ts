@@ -23,6 +23,7 @@ import { recoverFiles, type RecoveredFiles } from './recover-files.js'
 import { databaseState } from './shared/control.js'
 import { CheckpointKeeper } from './checkpoint-keeper.js'
 import { Store, type StorePlan } from './store/store.js'
+import type { CompactionRules } from './stream/log-compactor.js'
 import type { RecoverProgress } from './stream/recover.js'
 import type { DatabaseFiles } from './stream/log-follower.js'
 import { replayBatch } from './stream/replay.js'
@@ -30,7 +31,7 @@ import { createPlan, EngineParts, withSystemTables } from './worker/engine-plan.
 import { isLoadable } from './worker/app-guard.js'
 import { chooseWorkers, type WorkerChoice } from './worker/worker-choice.js'
 import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
-import { databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, type LogHold, type LogTail, LogWriter, mustBeFinished, recoverLog, type Durability } from '../wal/index.js'
+import { compactedUpTo, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, type LogHold, type LogTail, LogWriter, mustBeFinished, recoverLog, type Durability } from '../wal/index.js'
 
 export interface EngineOptions {
   readonly path: string | undefined
@@ -46,7 +47,7 @@ export interface EngineOptions {
   readonly outcomeWindowMs: number
   /** Growth of the log after which a checkpoint is made; Infinity: never by itself. */
   readonly checkpointLogBytes: number
-  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number }
+  readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number; readonly compaction?: CompactionRules | undefined }
   readonly onProgress: ((progress: RecoverProgress | MigrationProgress) => void) | undefined
   /** The module that workers load. */
   readonly module: string
@@ -239,13 +240,14 @@ async function openLocked(
           logBytes: options.checkpointLogBytes,
           retention: options.retention,
           consumers: () => [...holders.values()].flatMap((held) => held()),
+          followers: () => (replicas?.states ?? []).map(({ name, reached }) => ({ name, batch: Math.max(0, reached), isUnbounded: true as const })),
           logBytesAtOpen: recovered!.logBytes,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
   const opened = engine
   if (keeper !== undefined) engine.follow(keeper)
   for (const news of untold) news(engine)
-  const disk: DatabaseFiles | undefined = directory === undefined ? undefined : { directory, databaseId }
+  const disk = directory === undefined ? undefined : filesOf(directory, databaseId, options)
   let closing: Promise<void> | undefined
   let replicas: ReplicaHost | undefined
   let eraser: Eraser
@@ -289,6 +291,13 @@ async function openLocked(
     origin: recovered === undefined || lastBatch === 0 ? undefined : { batch: lastBatch, index: Math.max(0, recovered.lastRecords - 1), time: recovered.lastNow },
     close: () => (closing ??= close()),
   }
+}
+
+/** Nobody else compacts the log while it is open: without rules it stays as it was found. */
+function filesOf(directory: string, databaseId: Uint8Array, { retention }: EngineOptions): DatabaseFiles {
+  const log = FileLogStorage.open(join(directory, 'log'))
+  const found = compactedUpTo(log)
+  return { directory, databaseId, compactedUpTo: retention.compaction === undefined ? () => found : () => compactedUpTo(log) }
 }
 
 /** The rows that a migration makes, in the store and in the log. A migration that fails leaves a log that ends where it ended. */

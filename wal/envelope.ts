@@ -5,7 +5,8 @@
  *          4  u16  format (1)
  *          6  u8   kind: 1 frame, 2 certificate, 3 schema, 4 segment
  *          7  u8   flags: 1 on a schema that begins, or goes on with, a group of frames (log-scan.ts);
- *                  2 on a frame whose body was rewritten by an erasure (log-rewrite.ts); else 0
+ *                  2 on a frame whose body was rewritten by an erasure (log-rewrite.ts);
+ *                  4 on a frame whose body was rewritten by a compaction (segment-rewrite.ts); else 0
  *          8  16   database id
  *         24  u32  segment    } its own place: an envelope that lies elsewhere is data, somebody's copy, not a frame
  *         28  u32  offset     }
@@ -15,9 +16,11 @@
  *         48  f64  previous: batch of the frame before it; equal to `batch` for the other kinds
  *         56  f64  durableUpTo: the newest batch known to be on disk when this was written
  *         64  u32  bodyCrc: of the body as it is
- *         68  u32  writtenCrc: of the body as it was first written (differs after an erasure)
+ *         68  u32  writtenCrc: of the body as it was first written (differs after an erasure or a compaction)
  *         72  u32  chain: crc32(writtenCrc, the chain before); the other kinds repeat the chain before
- *         76  48   zero
+ *         76  u32  zero
+ *         80  f64  of the head of a segment that was compacted: the newest batch in it; else zero
+ *         88  36   zero
  *        124  u32  headerCrc: crc32 of bytes 0 to 123
  *
  * A certificate and a segment head have no body. The chain covers frames only, so it is a digest of the history: the
@@ -46,6 +49,8 @@ export type EnvelopeKind = (typeof kinds)[number]
 
 const groupFlag = 1
 const erasedFlag = 2
+const compactedFlag = 4
+const compactedUpToAt = 80
 const headerCrcAt = 124
 const reservedAt = 76
 
@@ -63,8 +68,11 @@ export interface Envelope {
   readonly chain: number
   /** Of a schema. */
   readonly isOfGroup?: boolean
-  /** Of a frame: its body is not the one that was first written. */
+  /** Of a frame: its body is not the one that was first written, for an erasure or a compaction has rewritten it. */
   readonly isErased?: boolean
+  readonly isCompacted?: boolean
+  /** Of a segment that was compacted: the newest batch in it. 0, or undefined: it was not. */
+  readonly compactedUpTo?: number
 }
 
 export interface ReadEnvelope extends Omit<Envelope, 'kind'> {
@@ -79,7 +87,7 @@ export function writeEnvelope(target: Uint8Array, databaseId: Uint8Array, envelo
   view.setUint32(0, envelopeMagic, true)
   view.setUint16(4, envelopeFormat, true)
   view.setUint8(6, kinds.indexOf(envelope.kind) + 1)
-  view.setUint8(7, (envelope.isOfGroup === true ? groupFlag : 0) | (envelope.isErased === true ? erasedFlag : 0))
+  view.setUint8(7, (envelope.isOfGroup === true ? groupFlag : 0) | (envelope.isErased === true ? erasedFlag : 0) | (envelope.isCompacted === true ? compactedFlag : 0))
   target.set(databaseId, 8)
   view.setUint32(24, envelope.segment, true)
   view.setUint32(28, envelope.offset, true)
@@ -92,6 +100,7 @@ export function writeEnvelope(target: Uint8Array, databaseId: Uint8Array, envelo
   view.setUint32(68, envelope.writtenCrc, true)
   view.setUint32(72, envelope.chain, true)
   target.fill(0, reservedAt, headerCrcAt)
+  if (envelope.compactedUpTo !== undefined) view.setFloat64(compactedUpToAt, envelope.compactedUpTo, true)
   view.setUint32(headerCrcAt, crc32(target.subarray(0, headerCrcAt)), true)
 }
 
@@ -121,6 +130,8 @@ export function readEnvelope(bytes: Uint8Array, at: number, view: DataView = vie
     chain: view.getUint32(at + 72, true),
     isOfGroup: (view.getUint8(at + 7) & groupFlag) !== 0,
     isErased: (view.getUint8(at + 7) & erasedFlag) !== 0,
+    isCompacted: (view.getUint8(at + 7) & compactedFlag) !== 0,
+    compactedUpTo: kind === 'segment' ? view.getFloat64(at + compactedUpToAt, true) : 0,
   }
 }
 

@@ -165,6 +165,7 @@ export function withPatches(storage: LogStorage): LogStorage {
     list: () => storage.list(),
     create: (name) => storage.create(name),
     remove: (name) => storage.remove(name),
+    replace: (from, to) => storage.replace(from, to),
     syncDirectory: () => storage.syncDirectory(),
     open: (name, access) => {
       const found = storage.open(name, access)

@@ -8,7 +8,7 @@
  *   F4  a frame: `previous` is the batch before it, `batch` is greater, `chain` follows from the chain before it;
  *       another kind: `batch`, `previous` and `chain` repeat those before it (and a segment head is no such part);
  *   F5  the body lies inside the segment, its checksum is right, and zeros fill it up to a multiple of 8;
- *   F6  the body is the one that was first written, unless its envelope says that an erasure has rewritten it.
+ *   F6  the body is the one that was first written, unless its envelope says that an erasure or a compaction has rewritten it.
  *
  * An envelope that keeps F1 and F2 but for a newer format is neither a part nor damage: it is refused (`isAtHome`).
  */
@@ -107,7 +107,7 @@ function misfit(envelope: ReadEnvelope, place: LogPlace, databaseId: Uint8Array)
     const grows = envelope.batch > place.batch && Number.isSafeInteger(envelope.batch)
     if (envelope.previous !== place.batch || !grows) return `the frame follows batch ${envelope.previous}, not ${place.batch}`
     if (envelope.chain !== chainAfter(place.chain, envelope.writtenCrc)) return 'the frame is not of this chain'
-    if (envelope.bodyCrc !== envelope.writtenCrc && envelope.isErased !== true) return 'the body is not the one that was first written'
+    if (envelope.bodyCrc !== envelope.writtenCrc && envelope.isErased !== true && envelope.isCompacted !== true) return 'the body is not the one that was first written'
     return undefined
   }
   if (envelope.kind === 'segment' || envelope.kind === 'unknown') return 'a segment head inside a segment'

@@ -54,10 +54,11 @@ export { LogReader, type LogReaderOptions } from './log-reader.js'
 export { rewriteLog, type RewrittenSegment } from './log-rewrite.js'
 export { lastFrameBefore, type LogSearch, startsOf } from './log-times.js'
 export { LogWriter, type Durability, type FrameAt, type LogWriterOptions, type Preparation } from './log-writer.js'
-export { applyRetention, type LogHold, removable, type Removable, type RetentionRules, type Retired } from './retention.js'
+export { applyRetention, compactable, type HeldSegment, type LogHold, removable, type Removable, type RetentionRules, type Retired } from './retention.js'
 export { newestSchema } from './newest-schema.js'
 export { recoverLog, type KnownPlace, type LogTail, type RecoveryOptions } from './recovery.js'
-export { listSegments, readSegmentHeadOf, removeSegments, segmentName, syncSegments } from './segment.js'
+export { readSegment, rewriteSegment, type SegmentRewrite } from './segment-rewrite.js'
+export { compactedUpTo, listSegments, readSegmentHeadOf, removeSegments, segmentName, syncSegments } from './segment.js'
 export {
   FileLogStorage,
   freeBytes,

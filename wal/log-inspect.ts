@@ -37,6 +37,8 @@ export interface LogPart {
   readonly chain: number
   /** Of a frame: an erasure has rewritten its body. */
   readonly isErased: boolean
+  /** Of a frame: a compaction has. */
+  readonly isCompacted: boolean
   /** Empty for a segment and a certificate. */
   readonly body: Uint8Array
 }
@@ -241,9 +243,9 @@ function isBodyWhole(file: LogFile, { offset, bodyBytes, bodyCrc }: ReadEnvelope
 }
 
 function partOf(envelope: ReadEnvelope, body: Uint8Array): LogPart {
-  const { kind, segment, offset, batch, previous, durableUpTo, incarnation, chain, bodyBytes, isErased = false } = envelope
+  const { kind, segment, offset, batch, previous, durableUpTo, incarnation, chain, bodyBytes, isErased = false, isCompacted = false } = envelope
   const bytes = kind === 'segment' ? segmentHeadBytes : frameBytes(bodyBytes)
-  return { kind: kind as EnvelopeKind, segment, offset, bytes, batch, previous, durableUpTo, incarnation, chain, isErased, body }
+  return { kind: kind as EnvelopeKind, segment, offset, bytes, batch, previous, durableUpTo, incarnation, chain, isErased, isCompacted, body }
 }
 
 type Attempt<Value> = { readonly value: Value; readonly error?: undefined } | { readonly value?: undefined; readonly error: unknown }

@@ -28,7 +28,8 @@ import { logCorrupt, type LogDamage } from './damage.js'
 import type { LogFrame, LogPlace } from './frame-scanner.js'
 import { searchBehind, type Behind } from './log-behind.js'
 import { LogScan } from './log-scan.js'
-import { listSegments, readSegmentHeadOf, segmentName } from './segment.js'
+import { compactedUpTo, listSegments, readSegmentHeadOf, segmentName } from './segment.js'
+import { removeUnfinishedRewrite } from './segment-rewrite.js'
 import type { LogFile, LogStorage } from './storage.js'
 
 const copyChunkBytes = 4 * 1_024 * 1_024
@@ -84,6 +85,11 @@ export function* recoverLog(storage: LogStorage, options: RecoveryOptions = {}):
     const why = `the log begins after batch ${head.previous}, and the frames after batch ${after} are asked for`
     throw logCorrupt({ segment: head.segment, offset: 0, batch: after, durableUpTo: head.previous, why })
   }
+  const compacted = compactedUpTo(storage, head.segment) // segments before that end at or before `after`
+  if (compacted > after) {
+    const why = `the log is compacted up to batch ${compacted}, so it does not hold all that was written after batch ${after}`
+    throw logCorrupt({ segment: head.segment, offset: 0, batch: after, durableUpTo: compacted, why })
+  }
 
   const { from } = options
   const isKnown = from !== undefined && from.batch === after && segments.includes(from.segment) && isProved(storage, from, databaseId)
@@ -124,6 +130,7 @@ export function* recoverLog(storage: LogStorage, options: RecoveryOptions = {}):
     rewrittenBytes = repair(storage, uncertified.from, place, behind)
     verifyAgain(storage, databaseId, uncertified.from, place)
     removeBehind(storage, segments, place.segment, behind)
+    removeUnfinishedRewrite(storage)
   }
   return {
     ...place,

@@ -1,5 +1,6 @@
 /**
- * Which segments may leave the log (R60), and their leaving.
+ * Which segments may leave the log (R60), and their leaving. And which may be compacted (segment-rewrite.ts): the same consumers hold
+ * them in the same way.
  *
  *   the older checkpoint    nothing after it ever leaves: opening needs it (R59)
  *   age, bytes              what the user wants to keep; without either nothing leaves
@@ -53,22 +54,27 @@ export interface Retired extends Removable {
   readonly bytes: number
 }
 
-interface HeldSegment {
+/** A segment with a head. */
+export interface HeldSegment {
   readonly head: ReadEnvelope
+  readonly bytes: number
+}
+
+/** A consumer that is behind: the first segment that it needs, and how much of the log that holds. */
+interface Behind {
+  readonly name: string
+  readonly from: number
   readonly bytes: number
 }
 
 const firstFrameFetchBytes = 64 * 1_024
 
 export function removable(storage: LogStorage, rules: RetentionRules): Removable {
-  const { olderCheckpoint, consumerBytes, ageMs, bytes, nowMs } = rules
+  const { olderCheckpoint, ageMs, bytes, nowMs } = rules
   const nothing: Removable = { upTo: 0, expired: [] }
   if (ageMs === undefined && bytes === undefined) return nothing
   const segments = writtenSegments(storage)
-  const consumers = rules.consumers.map(({ name, batch, isUnbounded }) => {
-    const from = Math.max(0, segments.findLastIndex(({ head }) => head.previous <= batch))
-    return { name, from, bytes: isUnbounded === true ? 0 : bytesOf(segments.slice(from)) }
-  })
+  const consumers = consumersBehind(segments, rules)
 
   let left = bytesOf(segments)
   let upTo = 0
@@ -80,12 +86,31 @@ export function removable(storage: LogStorage, rules: RetentionRules): Removable
     const isTooOld = (): boolean => ageMs !== undefined && firstNow(storage, next) <= nowMs - ageMs
     if (!isTooMuch && !isTooOld()) break
     const behind = consumers.filter(({ from }) => from <= i)
-    if (behind.some((consumer) => consumer.bytes <= consumerBytes)) break
+    if (isHeld(behind, rules)) break
     for (const { name } of behind) expired.add(name)
     upTo = next.previous
     left -= segments[i]!.bytes
   }
   return upTo === 0 ? nothing : { upTo, expired: [...expired] }
+}
+
+/**
+ * The segments that nobody needs as they were written: whole before the older checkpoint, so opening does not read them, and passed by every
+ * consumer that is not further behind than its bytes. Oldest first, and all that are behind them.
+ */
+export function compactable(storage: LogStorage, rules: Pick<RetentionRules, 'olderCheckpoint' | 'consumers' | 'consumerBytes'>): {
+  readonly within: readonly HeldSegment[]
+  readonly behind: readonly HeldSegment[]
+} {
+  const segments = writtenSegments(storage)
+  const consumers = consumersBehind(segments, rules)
+  const isFree = (i: number): boolean => {
+    const next = segments[i + 1]?.head
+    return next !== undefined && next.previous <= rules.olderCheckpoint && !isHeld(consumers.filter(({ from }) => from <= i), rules)
+  }
+  let count = 0
+  while (isFree(count)) count += 1
+  return { within: segments.slice(0, count), behind: segments.slice(count) }
 }
 
 /** Removes what may leave. Whoever expired must be remembered before: after that there is no way back for it. */
@@ -100,6 +125,18 @@ export function applyRetention(
   const before = new Map(writtenSegments(storage).map(({ head, bytes }) => [head.segment, bytes]))
   const removed = removeSegments(storage, { upTo: found.upTo })
   return { ...found, removed, bytes: removed.reduce((sum, segment) => sum + (before.get(segment) ?? 0), 0) }
+}
+
+function consumersBehind(segments: readonly HeldSegment[], { consumers }: Pick<RetentionRules, 'consumers'>): Behind[] {
+  return consumers.map(({ name, batch, isUnbounded }) => {
+    const from = Math.max(0, segments.findLastIndex(({ head }) => head.previous <= batch))
+    return { name, from, bytes: isUnbounded === true ? 0 : bytesOf(segments.slice(from)) }
+  })
+}
+
+/** One of them may hold as much as it needs. */
+function isHeld(behind: readonly Behind[], { consumerBytes }: Pick<RetentionRules, 'consumerBytes'>): boolean {
+  return behind.some(({ bytes }) => bytes <= consumerBytes)
 }
 
 /** Those with a head: the one that is being prepared has none. */

@@ -19,7 +19,7 @@
  * Why zeros and not a reserved length (fallocate, truncate): the first write to a reserved block changes metadata.
  */
 import { limits } from '../engine/base/limits.js'
-import { isNoSpace } from './damage.js'
+import { isMissing, isNoSpace } from './damage.js'
 import {
   envelopeBytes,
   isAtHome,
@@ -85,6 +85,23 @@ export function readSegmentHeadOf(
   } finally {
     file.close()
   }
+}
+
+/**
+ * The batch up to which the log has been compacted (segment-rewrite.ts): what it holds up to there is not all that was written. 0: it is
+ * whole, from its first segment on or from the one that is given. The segments say it, so a copy of them says it too.
+ */
+export function compactedUpTo(storage: LogStorage, from = 0): number {
+  let upTo = 0
+  for (const segment of listSegments(storage)) {
+    if (segment < from) continue
+    try {
+      upTo = Math.max(upTo, readSegmentHeadOf(storage, segment)?.compactedUpTo ?? 0)
+    } catch (error) {
+      if (!isMissing(error)) throw error // retention was here
+    }
+  }
+  return upTo
 }
 
 /**

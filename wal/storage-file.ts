@@ -18,6 +18,7 @@ import {
   readdirSync,
   readSync,
   realpathSync,
+  renameSync,
   rmSync,
   statfsSync,
   unlinkSync,
@@ -93,6 +94,10 @@ export class FileLogStorage implements LogStorage {
 
   remove(name: string): void {
     unlinkSync(this.#path(name))
+  }
+
+  replace(from: string, to: string): void {
+    renameSync(this.#path(from), this.#path(to))
   }
 
   syncDirectory(): void {

@@ -3,7 +3,8 @@
  *
  * A crashable disk keeps two images of every file: what a reader sees, and what is on the platters. A write changes the
  * first and is remembered; a sync carries the remembered writes of that file over. `crash` gives the disk as it is
- * found afterwards: the platters, and of the writes that nobody synced a subset of sectors, chosen by the caller. A
+ * found afterwards: the platters, and of the writes that nobody synced a subset of sectors, chosen by the caller; of a file
+ * that was put in the place of another one, the one or the other. A
  * subset in order is every order: a sector that an older write reached last is one whose newer write was lost.
  *
  * A failed sync behaves as on Linux: what was to be written stays readable, counts as clean, and never reaches the
@@ -19,7 +20,7 @@ const sectorBytes = 512
 export interface StorageOperation {
   /** Counts all operations of this disk, from 0. */
   readonly index: number
-  readonly kind: 'create' | 'read' | 'write' | 'sync' | 'remove' | 'sync-directory'
+  readonly kind: 'create' | 'read' | 'write' | 'sync' | 'remove' | 'replace' | 'sync-directory'
   readonly name: string
   /** Of a read or a write: from which byte of the file, and how many. */
   readonly at: number
@@ -78,6 +79,14 @@ export class MemoryLogStorage implements LogStorage {
     this.#names.delete(name)
   }
 
+  replace(from: string, to: string): void {
+    assert(isStorageName(to), 'R66: file names are ours')
+    const image = this.#image(from)
+    this.#step('replace', to, 0, 0)
+    this.#names.delete(from)
+    this.#names.set(to, image)
+  }
+
   syncDirectory(): void {
     this.#step('sync-directory', '', 0, 0)
     if (this.#options.crashable === true) this.#durableNames = new Map(this.#names)
@@ -88,7 +97,7 @@ export class MemoryLogStorage implements LogStorage {
     return this.#image(name).visible()
   }
 
-  /** The disk after a power cut. `keeps` is asked for every unsynced sector, new file and removed file. */
+  /** The disk after a power cut. `keeps` is asked for every unsynced sector, new file, removed file and name that leads to another one. */
   crash(keeps: () => boolean, options: MemoryStorageOptions = this.#options): MemoryLogStorage {
     assert(this.#options.crashable === true, 'only a crashable disk remembers what it has not synced')
     const after = new MemoryLogStorage(options)

@@ -1,6 +1,6 @@
 /**
- * What the log asks of a disk: files by name in one folder, written at places, synced, removed. Nothing is renamed and
- * nothing is truncated, so these few operations are all that a simulated disk has to model.
+ * What the log asks of a disk: files by name in one folder, written at places, synced, removed, and put in the place of
+ * another one. Nothing is truncated, so these few operations are all that a simulated disk has to model.
  *
  * Two kinds of durability: `LogFile.sync` covers the bytes of a file, `LogStorage.syncDirectory` the fact that it
  * exists. The writing calls block, for the log thread has nothing else to do; `readAsync` is for cursors on main.
@@ -15,6 +15,8 @@ export interface LogStorage {
   /** Fails with `ENOENT` when there is none, and with `ELOOP` or `EINVAL` when it is no regular file. */
   open(name: string, access: 'read' | 'write'): LogFile
   remove(name: string): void
+  /** The file `from` has the name `to` from now on; whoever has the file open that had it before goes on reading that one. */
+  replace(from: string, to: string): void
   syncDirectory(): void
 }
 

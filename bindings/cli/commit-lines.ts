@@ -10,7 +10,7 @@ type Change = ListedCommit['changes'][number]
 /** One line for the commit, and one for each change and event. */
 export function commitText(commit: ListedCommit): string[] {
   const id = commit.id === undefined ? '' : `  id ${plain(commit.id)}`
-  const head = `${positionOf(commit)}  ${timeText(commit.time)}  ${plain(commit.procedure)}${id}  ${resultText(commit)}${commit.isErased ? '  (erased)' : ''}`
+  const head = `${positionOf(commit)}  ${timeText(commit.time)}  ${plain(commit.procedure)}${id}  ${resultText(commit)}${commit.isErased ? '  (erased)' : ''}${commit.isCompacted ? '  (compacted)' : ''}`
   const changes = commit.changes.map((change) => `  ${changeText(change)}`)
   const events = commit.events.map(({ type, payload }) => `  ! ${plain(type)}  ${fieldsText(payload)}`)
   return [head, ...changes, ...events]
@@ -47,6 +47,7 @@ export function commitJson(commit: ListedCommit): string {
     id: id ?? null,
     outcome: result,
     ...(commit.isErased && { erased: true }),
+    ...(commit.isCompacted && { compacted: true }),
     ...(answer !== undefined && answerJson(answer)),
     changes: changes.map(({ kind, table, key, before, after }) => ({
       kind,

@@ -1,6 +1,6 @@
 /** `sluice info`: what a directory holds, without reading all of it. */
 import { describeDatabase, type DatabaseDescription, Source } from '../../engine/index.js'
-import { formatPosition } from '../position.js'
+import { formatPosition, indexMax } from '../position.js'
 import type { Command, Terminal } from './command.js'
 import { timeText } from './moment.js'
 import { jsonLine } from '../value-json.js'
@@ -32,7 +32,7 @@ type Record = NonNullable<DatabaseDescription['log']['first']>
 const positionOf = (record: Record | undefined): string | null => (record === undefined ? null : formatPosition(record.batch, record.index))
 
 function shape({ path, format, databaseId, partitions, tables, events, procedures, log, checkpoints }: DatabaseDescription): object {
-  const { segments, bytes, first, last, tornBytes, damage } = log
+  const { segments, bytes, first, last, compactedUpTo, tornBytes, damage } = log
   return {
     path, format, databaseId, partitions,
     log: {
@@ -40,6 +40,7 @@ function shape({ path, format, databaseId, partitions, tables, events, procedure
       oldest: positionOf(first),
       newest: positionOf(last),
       newestTime: last === undefined ? null : timeText(last.time),
+      compactedUpTo: compactedUpTo === 0 ? null : formatPosition(compactedUpTo, indexMax),
       tornBytes,
       damage: damage ?? null,
     },
@@ -55,6 +56,7 @@ function print({ path, format, databaseId, partitions, tables, events, procedure
     out.line(`  oldest commit  ${positionOf(log.first)}  ${timeText(log.first.time)}`)
     out.line(`  newest commit  ${positionOf(log.last)}  ${timeText(log.last.time)}`)
   } else out.line('  no commits')
+  if (log.compactedUpTo > 0) out.line(`  compacted up to ${formatPosition(log.compactedUpTo, indexMax)}`)
   for (const { file, state, batch, rows, bytes } of checkpoints) {
     out.line(`checkpoint ${file}: ${state === 'unfinished' ? 'not finished' : `batch ${batch}, ${countText(rows, 'row or outcome', 'rows and outcomes')}, ${bytesText(bytes)}`}`)
   }

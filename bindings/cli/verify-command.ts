@@ -51,6 +51,7 @@ function print({ isWhole, findings, log, checkpoints, rows }: VerifyReport, { ou
     const more = log.erasedFrames > shownBatches ? ` and ${log.erasedFrames - shownBatches} more` : ''
     out.line(`            ${countText(log.erasedFrames, 'frame')} rewritten by ${countText(log.erasures, 'erasure')}, in place and in the chain: of batch ${first}${more}`)
   }
+  if (log.compactedUpTo > 0) out.line(`            compacted up to batch ${log.compactedUpTo}: ${countText(log.compactedFrames, 'frame')} hold less than was written, in the chain and at their batches`)
   if (log.isErasureUnderWay) out.line('            an erasure is under way: it goes on when the database is opened')
   if (log.tornBytes > 0) out.line(`            ${bytesText(log.tornBytes)} behind the last frame were never acknowledged: no damage, open() cuts them`)
   for (const { file, state, batch, rows: count, bytes, comparedWith } of checkpoints) {

@@ -221,6 +221,15 @@ export const limits = {
   erasureAnswersMax: 1_024,
   /** Bytes of a subject. */
   erasureSubjectBytesMax: 1 * KiB,
+
+  // retention within segments
+  /** `retention.streams`. */
+  retentionStreamsMax: 64,
+  /** A segment is written anew when so much of it leaves; the log is looked through when so much of it may be new. */
+  compactionShareMin: 0.25,
+  /** Of keys that are noted while the log is looked through: of what does not fit, older changes stay. */
+  compactionKeyBytes: 64 * MiB,
+
   // time travel
   /** Of memory for what the transactions of one fork touch. */
   forkBytes: 512 * MiB,

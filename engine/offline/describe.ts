@@ -22,6 +22,8 @@ export interface DatabaseDescription {
     /** The first commit and the last one. */
     readonly first: StatePlace | undefined
     readonly last: StatePlace | undefined
+    /** Retention has compacted the log up to this batch; 0: it has not. */
+    readonly compactedUpTo: number
     readonly tornBytes: number
     readonly damage: { readonly segment: number; readonly offset: number; readonly why: string } | undefined
   }
@@ -42,7 +44,7 @@ export function describeDatabase(source: Source): DatabaseDescription {
     first ??= { batch, index: 0, time: now }
     last = { batch, index: Math.max(0, transactionCount - 1), time: now }
   }
-  const { databaseId, segments, bytes, tornBytes, segment, offset, damage } = step.value
+  const { databaseId, segments, bytes, compactedUpTo, tornBytes, segment, offset, damage } = step.value
   return {
     path: source.path,
     format: 1,
@@ -51,7 +53,7 @@ export function describeDatabase(source: Source): DatabaseDescription {
     tables: catalog?.tables ?? [],
     events: catalog?.events ?? [],
     procedures: (catalog?.procedures ?? []).filter((name) => !name.startsWith('$')),
-    log: { segments, bytes, first, last, tornBytes, damage: damage && { segment, offset, why: damage.why } },
+    log: { segments, bytes, first, last, compactedUpTo, tornBytes, damage: damage && { segment, offset, why: damage.why } },
     checkpoints: OfflineCheckpoints.listed(source, databaseId),
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { LoggedCatalog } from '../schema/catalog.js'
 import {
-  decodeSchema, type DetachedFrames, inspectLog, type LogPart as InspectedPart, type LogStorage, type LogVerdict, listSegments,
+  compactedUpTo, decodeSchema, type DetachedFrames, inspectLog, type LogPart as InspectedPart, type LogStorage, type LogVerdict, listSegments,
   type MissingBatches, readSegmentHeadOf, segmentName,
 } from '../../wal/index.js'
 
@@ -16,6 +16,8 @@ export interface LogEnd {
   readonly databaseId: Uint8Array | undefined
   /** The first segment goes on behind this batch; 0 for a log from the beginning. */
   readonly after: number
+  /** What it holds up to there is not all that was written: retention has compacted it. 0: it is. */
+  readonly compactedUpTo: number
   /** The newest batch that is whole. */
   readonly batch: number
   readonly segment: number
@@ -46,7 +48,7 @@ export function* walkLog(log: LogStorage): Generator<LogPart, LogEnd, void> {
         const { verdict, segment, offset, batch, durableUpTo, why, bytesBehind } = found
         const isRefused = verdict === 'damaged' || verdict === 'newer'
         end = {
-          databaseId, after: after ?? 0, batch, segment, offset, segments: sizes.length, bytes, verdict,
+          databaseId, after: after ?? 0, compactedUpTo: compactedIn(log), batch, segment, offset, segments: sizes.length, bytes, verdict,
           tornBytes: verdict === 'torn' ? bytesBehind : 0,
           damage: isRefused ? { durableUpTo, why } : undefined,
         }
@@ -81,7 +83,17 @@ export function laterSegments(log: LogStorage, first: number): LogStorage {
     create: (name) => log.create(name),
     open: (name, access) => log.open(name, access),
     remove: (name) => log.remove(name),
+    replace: (from, to) => log.replace(from, to),
     syncDirectory: () => log.syncDirectory(),
+  }
+}
+
+/** Heads that cannot be read say nothing: the walk says why. */
+export function compactedIn(log: LogStorage): number {
+  try {
+    return compactedUpTo(log)
+  } catch {
+    return 0
   }
 }
 

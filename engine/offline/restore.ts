@@ -1,7 +1,8 @@
 /**
  * `sluice restore`: any moment that the files still know, as a database of its own.
  *
- * A moment is known when the log reaches up to it from its beginning, or from a whole checkpoint that is not newer.
+ * A moment is known when the log reaches up to it from its beginning, or from a whole checkpoint that is not newer. Where the log has been
+ * compacted, it begins behind that.
  */
 import { SluiceError } from '../base/errors.js'
 import { FrameBodyReader } from '../../wal/index.js'
@@ -77,7 +78,7 @@ function findMoment(source: Source, to: Moment | undefined, onProgress: OnProgre
 
 /** The place of the state, when the files reach it. */
 function reach({ first, last, end, goesOn }: Found, to: Moment | undefined, whole: readonly OfflineCheckpoint[]): StatePlace {
-  const { after } = end
+  const after = Math.max(end.after, end.compactedUpTo)
   if (to?.kind === 'position' && !goesOn && to.batch > Math.max(end.batch, ...whole.map((one) => one.batch))) {
     if (end.damage !== undefined) throw damaged(end)
     throw SluiceError.of('INVALID_USE', `The database has not reached that position: its log ends with batch ${end.batch}.`, { details: { batch: to.batch, newest: end.batch } })
@@ -91,7 +92,7 @@ function reach({ first, last, end, goesOn }: Found, to: Moment | undefined, whol
   if (base !== undefined) return placeOf(base)
   if (after === 0) throw historyGone('the first commit is later', first)
   const oldest = whole.filter((one) => one.batch >= after).sort((a, b) => a.batch - b.batch)[0]
-  throw historyGone('older segments of the log have left', oldest && placeOf(oldest))
+  throw historyGone('older segments of the log have left, or were compacted', oldest && placeOf(oldest))
 }
 
 /** How many records its last batch had is in a frame that has left: the position names the batch. */

@@ -1,7 +1,7 @@
 /**
  * `sluice salvage`: the best state that can still be read, and a list of what is lost. Nothing is written into the directory.
  *
- * A state is a beginning (nothing, where the log begins so; or a whole checkpoint) and every frame behind it up to the first bytes
+ * A state is a beginning (nothing, where the log begins so and has not been compacted; or a whole checkpoint) and every frame behind it up to the first bytes
  * that are no log. Damage that lies before the batch of a checkpoint costs history and no rows: the log is then read on from the
  * last segment that begins at or before that batch; or, where the damage lies in that very segment, the frames behind it are taken
  * as long as each follows the one before, beginning with the checkpoint's batch. The best state is the newest.
@@ -92,8 +92,11 @@ export class Salvage {
     }
     const { end, last, catalog } = walked
     const candidates: Candidate[] = []
-    if (end.after === 0 && last !== undefined && catalog !== undefined) candidates.push({ base: undefined, place: last, catalog, log: source.log, ranges: [], end })
-    for (const base of checkpoints.whole) candidates.push(candidateOf(source.log, base, end.databaseId ?? checkpoints.databaseId, onProgress))
+    const isFromStart = end.after === 0 && end.compactedUpTo === 0
+    if (isFromStart && last !== undefined && catalog !== undefined) candidates.push({ base: undefined, place: last, catalog, log: source.log, ranges: [], end })
+    for (const base of checkpoints.whole) {
+      if (base.batch >= end.compactedUpTo) candidates.push(candidateOf(source.log, base, end.databaseId ?? checkpoints.databaseId, onProgress))
+    }
     let best: Candidate | undefined
     for (const one of candidates) if (best === undefined || one.place.batch > best.place.batch) best = one
     if (best !== undefined && best.place.batch > end.batch && end.damage === undefined) {

@@ -19,7 +19,7 @@ import { FrameBodyReader } from '../../wal/index.js'
 import { type CheckpointState, OfflineCheckpoints } from './checkpoints.js'
 import { collectOutcomes, compareOutcomes, compareRows, type ComparedCheckpoint, outcomesOf, type Outcomes, rowsOf } from './compare-checkpoint.js'
 import { type Finding, Findings } from './finding.js'
-import { catalogIn, fileOfSegment, type LogEnd, type LogPart, walkLog } from './log-walk.js'
+import { catalogIn, compactedIn, fileOfSegment, type LogEnd, type LogPart, walkLog } from './log-walk.js'
 import { RebuiltStore } from './rebuilt-store.js'
 import type { Source } from './source.js'
 
@@ -28,6 +28,8 @@ export interface VerifiedLog {
   readonly bytes: number
   /** The log goes on behind this batch: 0, or older segments have left. */
   readonly after: number
+  /** Retention has compacted it up to this batch: what makes rows begins behind it. 0: it has not. */
+  readonly compactedUpTo: number
   readonly lastBatch: number
   readonly frames: number
   readonly commits: number
@@ -37,6 +39,8 @@ export interface VerifiedLog {
   /** Frames whose bodies an erasure has rewritten: how many, and the first of their batches. The chain is proved over the first bodies. */
   readonly erasedFrames: number
   readonly erasedBatches: readonly number[]
+  /** Frames from which a compaction has taken changes or events. */
+  readonly compactedFrames: number
   /** Records of erasures among the commits. */
   readonly erasures: number
   /** One was stopped, and goes on when the database is opened. */
@@ -108,14 +112,15 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
   let changes = 0
   let erasures = 0
   let erasedFrames = 0
+  let compactedFrames = 0
   const erasedBatches: number[] = []
   for (;;) {
     const step = parts.next()
     if (step.done === true) {
       const end = step.value
       addLogDamage(end, findings)
-      const { segments, bytes, after, batch: lastBatch, tornBytes } = end
-      return { log: { segments, bytes, after, lastBatch, frames, commits, changes, tornBytes, erasedFrames, erasedBatches, erasures, isErasureUnderWay: source.isErasureUnderWay }, end, catalog }
+      const { segments, bytes, after, compactedUpTo, batch: lastBatch, tornBytes } = end
+      return { log: { segments, bytes, after, compactedUpTo, lastBatch, frames, commits, changes, tornBytes, erasedFrames, erasedBatches, compactedFrames, erasures, isErasureUnderWay: source.isErasureUnderWay }, end, catalog }
     }
     const part = step.value
     onProgress('reading the log', part.share)
@@ -130,6 +135,7 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
       commits += counts.commits
       changes += counts.changes
       erasures += counts.erasures
+      if (part.isCompacted) compactedFrames += 1
       if (!part.isErased) continue
       erasedFrames += 1
       if (erasedBatches.length < erasedBatchesMax) erasedBatches.push(part.batch)
@@ -177,20 +183,30 @@ const placeOfPart = ({ segment, offset, batch }: LogPart): Pick<Finding, 'file' 
 function replayAndCompare(source: Source, pass: LogPass, opened: readonly ComparedCheckpoint[], compared: Map<string, string>, findings: Findings, onProgress: OnProgress): number | undefined {
   const oldestFirst = [...opened].sort((a, b) => a.batch - b.batch)
   for (const one of oldestFirst) for (const _ of rowsOf(one, findings)) continue // 2: every row is readable
-  const { after } = pass.log
+  const after = Math.max(pass.log.after, pass.log.compactedUpTo)
   const base = after === 0 ? undefined : oldestFirst.find((one) => one.batch >= after)
   const catalog = pass.catalog ?? (base && logCatalogOf(base.meta))
   if (catalog === undefined) return pass.log.frames === 0 && pass.end.damage === undefined ? 0 : undefined
   if (after > 0 && base === undefined) {
-    findings.add({ part: 'checkpoint', message: `the log begins after batch ${after}, and no whole checkpoint reaches that far` })
+    const what = after > pass.log.after ? 'has been compacted up to' : 'begins after'
+    findings.add({ part: 'checkpoint', message: `the log ${what} batch ${after}, and no whole checkpoint reaches that far` })
     return undefined
   }
+  const found = source.isInUse ? new Findings() : findings
+  let rows: number | undefined
   try {
-    return new Comparison(catalog, base, oldestFirst, compared, findings).run(source, pass, onProgress)
+    rows = new Comparison(catalog, base, oldestFirst, compared, found).run(source, pass, onProgress)
   } catch (error) {
-    findings.add({ part: 'rows', message: `the state cannot be made from the files: ${messageOf(error)}` })
+    found.add({ part: 'rows', message: `the state cannot be made from the files: ${messageOf(error)}` })
+  }
+  if (found === findings) return rows
+  if (compactedIn(source.log) > (base?.batch ?? 0)) {
+    // Segments were compacted while they were replayed: what came of that says nothing.
+    compared.clear()
     return undefined
   }
+  for (const one of found.list) findings.add(one)
+  return rows
 }
 
 class Comparison {

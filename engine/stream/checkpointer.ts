@@ -22,6 +22,7 @@ import type { LoggedCatalog } from '../schema/catalog.js'
 import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type KnownPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
 import type { ErasedFiles } from './file-eraser.js'
 import { ChangedRows } from './changed-rows.js'
+import type { CompactionReport } from './log-compactor.js'
 import { type CursorValue, handlerOfCursor, handlerOfEvent, isEngineId, type PassedIds, passedIds } from '../schema/handler-ids.js'
 import { decodeMeta, decodeOutcome, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
 
@@ -51,6 +52,8 @@ export interface CheckpointReport {
   readonly bytes: number
   /** Of an erasure, which runs where checkpoints do. */
   readonly erased?: ErasedFiles
+  /** Of the log, behind a checkpoint. */
+  readonly compaction?: CompactionReport
 }
 
 export async function bringForward(source: CheckpointSource, goal: CheckpointGoal): Promise<CheckpointReport> {

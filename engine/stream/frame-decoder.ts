@@ -18,7 +18,7 @@ import { compileRecordCodec, type RecordCodec } from '../schema/record-codec.js'
 import { areOfOneGeneration, reshaping } from '../schema/row-shape.js'
 import { layoutOf } from '../schema/row-layout.js'
 import type { PlainRow } from '../store/row-codec.js'
-import { erasedFlag } from '../txn/outcome.js'
+import { compactedFlag, erasedFlag } from '../txn/outcome.js'
 import { changeKind, changeWords, eventWords, type FrameBodyReader, transactionWords } from '../../wal/index.js'
 import { compileImageReader, type ImageReader } from './image-reader.js'
 import { type IsWanted, rowFilter, type WantedRow } from './row-filter.js'
@@ -47,6 +47,8 @@ export interface DecodedTransaction {
   readonly outcome: number
   /** An erasure has taken something of it away. */
   readonly isErased: boolean
+  /** Retention has: a compaction by key, or of a stream. */
+  readonly isCompacted: boolean
   /** Of calls with an id: what was asked (see request-hash.ts), and the recorded value. */
   readonly request: number
   readonly value: Uint8Array | undefined
@@ -186,8 +188,9 @@ export class FrameDecoder {
       time: body.now,
       procedure: this.#procedures[words[at + 1]!]!,
       id: idBytes === 0 ? undefined : Buffer.from(body.bytes.buffer, body.bytes.byteOffset + idAt, idBytes).toString('utf8'),
-      outcome: words[at + 2]! & ~erasedFlag,
+      outcome: words[at + 2]! & ~(erasedFlag | compactedFlag),
       isErased,
+      isCompacted: (words[at + 2]! & compactedFlag) !== 0,
       request: words[at + 3]! >>> 0,
       value: (filter.outcomes && idBytes > 0) || isErasure ? body.bytes.slice(base + words[at + 4]!, base + words[at + 4]! + words[at + 5]!) : undefined,
       bytes,

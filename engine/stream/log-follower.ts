@@ -22,6 +22,8 @@ export interface DatabaseFiles {
   readonly databaseId: Uint8Array
   /** Grows when files have been rewritten. */
   rewritten?: number
+  /** The log has been compacted up to this batch: it holds not all that was written up to there. 0: it has not. */
+  readonly compactedUpTo: () => number
 }
 
 export interface FollowerOptions {

@@ -31,9 +31,21 @@ export async function openPast(options: PastOptions): Promise<Store> {
   }
   const past = new Past(options)
   const after = await past.layCheckpoint(disk)
+  // Frames of before do not make the rows that there were.
+  if (after < disk.compactedUpTo()) throw compacted(checkpointsOf(disk))
   if (after < options.batch) await past.replay(disk, after)
   if (oldestInLog(disk) <= replayBatch) past.begin()
   return past.end()
+}
+
+const checkpointsOf = ({ directory, databaseId }: DatabaseFiles): CheckpointSet => CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')), { databaseId })
+
+/** `oldest`: the first batch behind the oldest moment that can be made. */
+function compacted(checkpoints: CheckpointSet): SluiceError {
+  const batches = checkpoints.candidates().map(({ batch }) => batch)
+  return SluiceError.of('HISTORY_GONE', 'Retention has compacted the log up to that moment (retention.compact, retention.streams): what is left does not make the rows of then.', {
+    details: batches.length === 0 ? {} : { oldest: Math.min(...batches) + 1 },
+  })
 }
 
 class Past {
@@ -47,8 +59,8 @@ class Past {
   }
 
   /** Answers the batch of the checkpoint; 0 when there is none that is old enough and whole. */
-  async layCheckpoint({ directory, databaseId }: DatabaseFiles): Promise<number> {
-    const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')), { databaseId })
+  async layCheckpoint(disk: DatabaseFiles): Promise<number> {
+    const checkpoints = checkpointsOf(disk)
     const found = checkpoints.candidates().find(({ name, batch }) => batch <= this.#options.batch && checkpoints.verify(name))
     if (found === undefined) return 0
     const checkpoint = checkpoints.read(found.name)

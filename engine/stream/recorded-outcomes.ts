@@ -1,6 +1,6 @@
 /** R57: the transactions of a frame are the contents of the outcome table. Who keeps them reads them here. */
 import { type FrameBodyReader, transactionField, transactionWords } from '../../wal/index.js'
-import { erasedFlag } from '../txn/outcome.js'
+import { compactedFlag, erasedFlag } from '../txn/outcome.js'
 import { isEngineId, keptForever } from '../schema/handler-ids.js'
 import type { OutcomeRow } from './checkpoint-rows.js'
 
@@ -21,7 +21,7 @@ export function forEachOutcome(body: FrameBodyReader, visit: (id: Uint8Array, ou
         time: isEngineId(id) ? keptForever : body.now,
         request: words[at + transactionField.resultHash]! >>> 0,
         place,
-        outcome: (words[at + transactionField.outcome]! & ~erasedFlag) >>> 0,
+        outcome: (words[at + transactionField.outcome]! & ~(erasedFlag | compactedFlag)) >>> 0,
         value: bytes.subarray(valueAt, valueAt + words[at + transactionField.resultBytes]!),
       })
     }

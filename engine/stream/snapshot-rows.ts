@@ -44,7 +44,7 @@ export class SnapshotRows {
     }
     if (changes.length === 0) return undefined
     return {
-      batch: view.batch, index, time, procedure: '', id: undefined, outcome: 0, request: 0, value: undefined, isErased: false, lost: 0, bytes: 0, changes, events: [], isSnapshot: true,
+      batch: view.batch, index, time, procedure: '', id: undefined, outcome: 0, request: 0, value: undefined, isErased: false, isCompacted: false, lost: 0, bytes: 0, changes, events: [], isSnapshot: true,
     }
   }
 

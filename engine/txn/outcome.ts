@@ -16,6 +16,8 @@ export const outcomeKindMask = 0xff
 export const repeatedFlag = 0x100
 /** In a frame: an erasure has taken something of the transaction away. */
 export const erasedFlag = 0x200
+/** In a frame: retention has taken changes or events of the transaction away (stream/log-compactor.ts). */
+export const compactedFlag = 0x400
 
 const messageLengthMax = 2_000
 const stackLengthMax = 4_000

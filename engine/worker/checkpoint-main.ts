@@ -15,6 +15,7 @@ import { copyDatabase } from '../offline/copy-database.js'
 import type { ErasurePlan } from '../schema/erasure-plan.js'
 import { bringForward, type CheckpointReport } from '../stream/checkpointer.js'
 import { eraseFiles } from '../stream/file-eraser.js'
+import { compactLog, type CompactionLook, type CompactionRules } from '../stream/log-compactor.js'
 import { applyRetention, CheckpointSet, ErasureJournal, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, realPath, type RetentionRules } from '../../wal/index.js'
 
 export interface CheckpointJob {
@@ -27,6 +28,8 @@ export interface CheckpointJob {
   readonly outcomeWindowMs: number
   readonly isUnsynced: boolean
   readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number; readonly nowMs: number; readonly consumers: RetentionRules['consumers'] }
+  /** Undefined: the log keeps whole segments, or none of them. */
+  readonly compaction: { readonly rules: CompactionRules; readonly last: CompactionLook | undefined; readonly consumers: RetentionRules['consumers'] } | undefined
   /** Of a backup. */
   readonly target: string
   /** See stop-flag.ts. */
@@ -67,8 +70,13 @@ async function run(): Promise<void> {
     }
   }
   const report = await bringForward({ log, checkpoints, databaseId }, { upTo, outcomeWindowMs, isUnsynced, shouldStop })
-  applyRetention(log, { olderCheckpoint: checkpoints.olderBatch(), ...retention })
-  send({ kind: 'ended', report })
+  const olderCheckpoint = checkpoints.olderBatch()
+  applyRetention(log, { olderCheckpoint, ...retention })
+  if (job.compaction === undefined) return send({ kind: 'ended', report })
+  const { consumerBytes, nowMs } = retention
+  const hasRoom = (bytes: number): boolean => freeBytes(directory) >= bytes + limits.segmentBytes // the next segment is the log's
+  const compaction = compactLog(log, { ...job.compaction, olderCheckpoint, consumerBytes, nowMs, upTo, shouldStop, hasRoom })
+  send({ kind: 'ended', report: { ...report, compaction } })
 }
 
 /** What the disk refused: the log goes on, and holds everything. */

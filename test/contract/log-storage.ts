@@ -81,6 +81,28 @@ export function logStorageContract(name: string, open: () => LogStorage): void {
       file.close()
     })
 
+    test('a file in the place of another one has its name; who has the other one open goes on reading it', () => {
+      const storage = open()
+      const old = storage.create('a.slog')
+      old.write([bytes('old')], 0)
+      const other = storage.create('b')
+      other.write([bytes('newer')], 0)
+      other.close()
+      storage.replace('b', 'a.slog')
+      storage.syncDirectory()
+      expect(storage.list()).toEqual(['a.slog'])
+      const target = new Uint8Array(5)
+      expect(old.read(target, 0)).toBe(3)
+      expect(text(target.subarray(0, 3))).toBe('old')
+      old.close()
+      const now = storage.open('a.slog', 'read')
+      expect(now.read(target, 0)).toBe(5)
+      expect(text(target)).toBe('newer')
+      now.close()
+      expect(() => storage.replace('b', 'a.slog')).toThrow(expect.objectContaining({ code: 'ENOENT' }))
+      for (const [from, to] of [['../a', 'b'], ['a.slog', 'c/d']] as const) expect(() => storage.replace(from, to)).toThrow()
+    })
+
     test('a handle for reading does not write, a closed one does nothing', () => {
       const storage = open()
       storage.create('a.slog').close()

@@ -10,7 +10,7 @@ let grown = true
 
 async function begun(today: number): Promise<SchemaTrail> {
   grown = true
-  const trail = new SchemaTrail({ disk: { directory: '', databaseId: new Uint8Array(16) }, today: catalog(today), lastBatch, hasGrown: () => grown, seeksMoment: true })
+  const trail = new SchemaTrail({ disk: { directory: '', databaseId: new Uint8Array(16), compactedUpTo: () => 0 }, today: catalog(today), lastBatch, hasGrown: () => grown, seeksMoment: true })
   await trail.begin(1)
   return trail
 }

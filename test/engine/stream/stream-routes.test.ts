@@ -8,7 +8,7 @@ const subscribers = 1_000
 
 function commitOf(payloads: readonly { readonly amount: number }[]): DecodedTransaction {
   const events = payloads.map((payload) => ({ type: 'bank.paid', payload }))
-  return { batch: 2, index: 0, time: 0, procedure: 'bank.pay', id: undefined, outcome: 0, isErased: false, request: 0, value: undefined, bytes: 0, changes: [], events, lost: 0 }
+  return { batch: 2, index: 0, time: 0, procedure: 'bank.pay', id: undefined, outcome: 0, isErased: false, isCompacted: false, request: 0, value: undefined, bytes: 0, changes: [], events, lost: 0 }
 }
 
 /** What each subscriber was handed. */

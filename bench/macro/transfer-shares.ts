@@ -23,7 +23,7 @@ export const transferShares: Benchmark = {
   name: 'transfer-shares',
   about: 'transfers, fsync: 0 to 100 % cross-partition, uniform and Zipf 0.99; one promise each and submitMany',
   async run(b) {
-    const workers = b.parameter('workers', 1, 1)
+    const workers = b.parameter('workers', 0, 1)
     const inFlight = b.parameter('inFlight', 64, 1_024)
     const chunk = b.parameter('chunk', 256, 4_096)
     const flightCount = b.parameter('transfers', 1_000, 200_000)

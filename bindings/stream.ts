@@ -153,7 +153,22 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   /** One at a time: the next one is taken when the promise of the one before has resolved. */
   async each(handle: (value: T) => unknown): Promise<void> {
     if (typeof handle !== 'function') throw SluiceError.of('INVALID_USE', 'each() takes a function: stream.each(async (commit) => { … }).')
-    for await (const value of this) await handle(value)
+    try {
+      for (;;) {
+        // What is there is handed out without a turn between two, as long as nobody asks for one.
+        let value = this.#requests.length === 0 ? this.#take() : undefined
+        if (value === undefined) {
+          const next = await this.next()
+          if (next.done === true) return
+          value = next.value
+        }
+        const pending = handle(value)
+        if (isThenable(pending)) await pending
+      }
+    } catch (error) {
+      this.#end(undefined)
+      throw error
+    }
   }
 
   /** Nothing is taken before it is asked for: what waits there is not counted as handed out. */
@@ -323,6 +338,8 @@ export class CommitStream<T> implements AsyncIterableIterator<T>, AsyncDisposabl
   }
 }
 
+const isThenable = (answer: unknown): boolean => typeof answer === 'object' && answer !== null && 'then' in answer
+
 const endedBefore = (): SluiceError => SluiceError.of('CANCELLED', 'The stream ended before it had caught up.')
 
 /** The end of a batch is after all of it. */
@@ -330,7 +347,7 @@ export const positionOf = ({ batch, index }: LogPlace): Position => formatPositi
 
 /** A commit as users see it. */
 export function commitOf(selection: Selection): CommitView {
-  const { batch, index, time, changes, merged } = selection
+  const { batch, index, time, changes, merged, isCompacted, isErased, value } = selection
   const position = formatPosition(batch, index)
   const isOne = merged === undefined && selection.isSnapshot !== true
   const commit = {
@@ -342,11 +359,11 @@ export function commitOf(selection: Selection): CommitView {
     requestId: isOne && selection.id?.startsWith(enginePrefix) !== true ? selection.id : undefined,
     changes,
     events: eventsOf(selection, position),
-    ...(selection.isCompacted && { compacted: true as const }),
-    ...erasureIn(selection),
   }
-  if (isOne) return commit
-  return merged === undefined ? { ...commit, snapshot: true } : ({ ...commit, merged } as CommitView)
+  if (isOne && !isCompacted && !isErased && value === undefined) return commit // nearly all: no copy
+  const whole = { ...commit, ...(isCompacted && { compacted: true as const }), ...erasureIn(selection) }
+  if (isOne) return whole
+  return merged === undefined ? { ...whole, snapshot: true } : ({ ...whole, merged } as CommitView)
 }
 
 const noEvents: readonly object[] = Object.freeze([])

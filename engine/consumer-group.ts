@@ -136,7 +136,7 @@ export class ConsumerGroup {
   get state(): ConsumerState {
     const { engine, name } = this.#parts
     const { deliveries, reached, stopped, follower } = this.#life
-    const isLate = deliveries.length > 0 || (stopped === undefined && follower.isBehind())
+    const isLate = deliveries.length > 0 || (stopped === undefined && (this.#pump.isLooking || follower.isBehind()))
     const [first] = deliveries
     return {
       name,

@@ -120,7 +120,7 @@ export class HandlerQueue {
   }
   get state(): HandlerState {
     const { name } = this
-    const isBehind = this.#deliveries.length > 0 || (this.#stopped === undefined && this.#follower.isBehind())
+    const isBehind = this.#deliveries.length > 0 || (this.#stopped === undefined && (this.#pump.isLooking || this.#follower.isBehind()))
     return { name, event: this.#source.event, handled: this.#handled, failed: this.#failed, retried: this.#retried, waiting: this.#deliveries.length, isBehind, cursor: this.#cursor, stopped: this.#stopped }
   }
 

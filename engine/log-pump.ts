@@ -32,6 +32,11 @@ export class LogPump implements Follower {
     return this.#isClosed
   }
 
+  /** What was read may not have been taken yet: who looks has not come to the end, wherever the follower is. */
+  get isLooking(): boolean {
+    return this.#isLooking
+  }
+
   start(): void {
     this.#engine.follow(this)
     this.advance()

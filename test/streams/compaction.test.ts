@@ -208,11 +208,10 @@ test('a parked commit that is too long to be kept, and has lost something since,
 
   const again = await openFor(application, options(path, keep))
   let delivered = 0
-  let told: unknown
-  const same = await again.consumer('parks', { ...parking, onStop: (error) => void (told = error) }, ({ changes }) => void (delivered += changes.length === 2 ? 0 : changes.length))
+  const same = await again.consumer('parks', parking, ({ changes }) => void (delivered += changes.length === 2 ? 0 : changes.length))
   await same.unpark('two')
-  await until(() => told !== undefined, 'it is told')
-  expect(told).toMatchObject({ code: 'HISTORY_GONE' })
+  await until(() => same.inspect().lastFailure !== undefined, 'it is told')
+  expect(same.inspect()).toMatchObject({ lastFailure: { code: 'HISTORY_GONE' }, stoppedBy: undefined, parked: 1 })
   expect(delivered).toBe(0)
 })
 

@@ -1,6 +1,8 @@
 /** The command, run in this process, and databases for it to look at. */
 import { cpSync, openSync, closeSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Database } from 'sluicedb'
 import { run } from '../../bindings/cli/run.js'
 import bankApp, { bank, closeAccount, deposit, openAccount, setNote, transfer } from '../support/apps/bank-app.js'
@@ -13,6 +15,13 @@ export interface Ended {
   readonly lines: readonly string[]
 }
 
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+/**
+ * Tools that make rows of files reserve 16 GiB, which has no guard (docs/decisions/0020-guarded-regions.md): two of them that nobody has collected
+ * keep the process from starting another, and tests do start some.
+ */
 export async function sluice(...args: readonly string[]): Promise<Ended> {
   const sink = () => {
     const texts: string[] = []
@@ -20,6 +29,7 @@ export async function sluice(...args: readonly string[]): Promise<Ended> {
   }
   const [out, err] = [sink(), sink()]
   const code = await run(args, out, err)
+  if (args[0] === 'verify' || args[0] === 'salvage') collect()
   const text = out.texts.join('')
   return { code, out: text, err: err.texts.join(''), lines: text.split('\n').filter((line) => line !== '') }
 }

@@ -130,8 +130,6 @@ export const neededAfter = ({ batch, index }: HandlerCursor): number => (index =
 /** Reads on, at most about `max` transactions. False: nothing came of it, for what is behind is not in the files yet; the next advance finds it. */
 export async function readOn(follower: LogFollower, max: number, into: DecodedTransaction[]): Promise<boolean> {
   const before = follower.batch
-  if (follower.readRing(max, into)) {
-    if (follower.isInFiles) follower.leaveFiles()
-  } else await follower.readFiles(max, into)
+  if (!follower.readRing(max, into)) await follower.readFiles(max, into)
   return into.length > 0 || follower.batch !== before
 }

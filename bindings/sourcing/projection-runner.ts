@@ -138,7 +138,6 @@ export class ProjectionRunner {
     const read: DecodedTransaction[] = []
     const isInRing = follower.readRing(limits.projectionItemsMax, read)
     if (!isInRing) await follower.readFiles(limits.projectionItemsMax, read)
-    else if (follower.isInFiles) follower.leaveFiles()
     for (const transaction of read) this.#take(transaction)
     // The newest batches may have recorded nothing, and then there is nothing of them to read.
     this.#read = isInRing && read.length < limits.projectionItemsMax ? Math.max(follower.batch, durable) : follower.batch

@@ -135,7 +135,10 @@ export class LogFollower {
     return this.#isInside ? this.#batch : this.#batch + 1
   }
 
-  /** Transactions from the ring, at most about `max`; undefined when they must be read from the files first. */
+  /**
+   * What is left of the frame that was read in part, and transactions from the ring, at most about `max`; false when they must be read from the files
+   * first. Where memory holds what comes next, files are left, and only there: who has more of a frame of theirs to hand out reads on in them.
+   */
   readRing(max: number, into: DecodedTransaction[]): boolean {
     const { frames, durable } = this.#options
     const upTo = durable()
@@ -145,6 +148,7 @@ export class LogFollower {
     while (into.length < max && this.#firstWanted <= upTo) {
       const counter = this.#counter ?? this.#findInRing()
       if (counter === undefined) return false
+      this.leaveFiles()
       const entry = frames.read(counter, frames.publishedHead)
       // F2 before anything of it is believed; and after 2^31 words the difference of two counters says nothing.
       const isNext = entry === undefined || entry.batch === this.#batch || (entry.batch >= this.#firstWanted && entry.previous <= this.#batch)
@@ -169,6 +173,7 @@ export class LogFollower {
       if (!this.#take(this.#decoder, body, entry.batch, max, into)) return true
     }
     this.#isAtEnd = this.#firstWanted > upTo
+    if (this.#isAtEnd) this.leaveFiles()
     return true
   }
 
@@ -236,7 +241,7 @@ export class LogFollower {
     this.#isInside = false
   }
 
-  /** The follower has caught up with the ring and needs no files until it falls behind again. */
+  /** It needs no files until it falls behind again. */
   leaveFiles(): void {
     this.#reader?.close()
     this.#reader = undefined

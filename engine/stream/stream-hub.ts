@@ -127,10 +127,8 @@ export class StreamHub<Value> implements SubscriptionHost<Value> {
     if (follower === undefined || this.#isReading) return
     this.#read.length = 0
     try {
-      if (follower.readRing(limits.streamTurnCommitsMax, this.#read)) {
-        if (follower.isInFiles) follower.leaveFiles()
-        this.#handOut(follower)
-      } else void this.#readFiles(follower)
+      if (follower.readRing(limits.streamTurnCommitsMax, this.#read)) this.#handOut(follower)
+      else void this.#readFiles(follower)
     } catch {
       this.#disband() // H3
     }

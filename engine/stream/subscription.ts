@@ -238,9 +238,7 @@ export class Subscription<Value> {
     const before = this.#seen
     this.#read.length = 0
     const most = this.#backlog === undefined ? Math.min(this.#options.commits, limits.streamBufferCommitsMax) : limits.streamBufferCommitsMax
-    if (follower.readRing(most, this.#read)) {
-      if (follower.isInFiles) follower.leaveFiles()
-    } else await follower.readFiles(most, this.#read)
+    if (!follower.readRing(most, this.#read)) await follower.readFiles(most, this.#read)
     if (this.#state === 'ended') return
     this.#seen = follower.place
     for (const transaction of this.#read) {

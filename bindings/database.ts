@@ -256,7 +256,8 @@ export class SluiceDatabase {
   }
 
   async asOf(moment: unknown): Promise<Snapshot> {
-    const { view, at } = await this.#time.viewAt('asOf()', moment)
+    const found = this.#time.viewAt('asOf()', moment)
+    const { view, at } = found instanceof Promise ? await found : found
     return this.#handle(view, at) as unknown as Snapshot
   }
   history(table: unknown, key: unknown, options?: unknown): RowHistory {
@@ -388,8 +389,7 @@ export class SluiceDatabase {
 }
 
 class SnapshotHandle implements Disposable {
-  readonly position: Position
-  readonly time: number
+  readonly #place: Moment
   readonly #view: SnapshotView
   readonly #queries: ViewQueries
   readonly #program: Program
@@ -398,13 +398,19 @@ class SnapshotHandle implements Disposable {
   readonly #source: ReadSource
 
   constructor(view: SnapshotView, place: Moment, queries: ViewQueries, program: Program, onClose: () => void) {
-    this.position = formatPosition(place.batch, place.index)
-    this.time = place.time
+    this.#place = place
     this.#view = view
     this.#queries = queries
     this.#program = program
     this.#onClose = onClose
     this.#source = { view: () => view, lease: () => ({ view, end: () => undefined }) }
+  }
+
+  get position(): Position {
+    return formatPosition(this.#place.batch, this.#place.index)
+  }
+  get time(): number {
+    return this.#place.time
   }
 
   table(table: object): AnyReader {

@@ -23,6 +23,11 @@ export interface Present {
   readonly checkOptions: (what: string, options: unknown) => void
 }
 
+interface ViewAt {
+  readonly view: SnapshotView
+  readonly at: Moment
+}
+
 export class TimeTravel {
   readonly moments: Moments
   readonly #present: Present
@@ -33,16 +38,23 @@ export class TimeTravel {
     this.moments = new Moments(present.open)
   }
 
-  /** A view of a moment, which the caller closes. */
-  async viewAt(what: string, moment: unknown): Promise<{ readonly view: SnapshotView; readonly at: Moment }> {
-    const { open } = this.#present
-    const { engine, firstBatch, keeper, disk, options, catalog } = open
-    engine.mustBeOpen()
+  /** A view of a moment, which the caller closes; at once where memory knows it. */
+  viewAt(what: string, moment: unknown): ViewAt | Promise<ViewAt> {
+    this.#present.open.engine.mustBeOpen()
     const found = this.moments.find(what, moment)
-    const at = found instanceof Promise ? await found : found
+    return found instanceof Promise ? found.then((at) => this.#viewOf(what, at)) : this.#viewOf(what, found)
+  }
+
+  #viewOf(what: string, at: Moment): ViewAt | Promise<ViewAt> {
+    const { engine, firstBatch } = this.#present.open
     if (at.batch > engine.durable) throw SluiceError.of('INVALID_USE', `${what} was asked for a position that this database has not reached.`)
     const view = at.batch >= firstBatch ? engine.openView(at.batch) : undefined
-    if (view !== undefined) return { view, at }
+    return view === undefined ? this.#readPast(at) : { view, at }
+  }
+
+  async #readPast(at: Moment): Promise<ViewAt> {
+    const { open } = this.#present
+    const { engine, keeper, disk, options, catalog } = open
     const { program, store } = engine.parts
     const past = { program, catalog, disk, memoryBytes: options.memoryBytes ?? store.region.words * 8, batch: at.batch }
     const read = (): Promise<Store> => openPast(past)

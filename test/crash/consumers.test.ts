@@ -1,29 +1,15 @@
 /** A durable consumer in a process that is killed under load: every effect once, in order by customer, none missing (row 22). */
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { expect } from 'vitest'
 import consumersApp, { order, shop } from '../support/apps/consumers-app.js'
 import { byCustomer, drained, expectNoted, noteTwice, ordered } from '../support/consumer-orders.js'
-import { newFolder, openOnce } from '../support/fixture.js'
-import { killUnderLoad } from '../support/kill-loop.js'
-import { seeds, withSeed } from '../support/random.js'
+import { openOnce } from '../support/fixture.js'
+import { describeKills } from '../support/kill-loop.js'
 import { customerOf } from './handler-orders.js'
 
 const child = fileURLToPath(new URL('./consumer-child.ts', import.meta.url))
-const kills = 2
 
-describe.each([0, 1])('workers %i', (workers) => {
-  test.each(seeds(1))(`${kills} kills, seed %i`, { timeout: 120_000 }, async (seed) => {
-    await withSeed(seed + workers, async (random) => {
-      const path = await newFolder()
-      let next = 0
-      for (let round = 0; round < kills; round += 1) {
-        const acknowledged = await killUnderLoad(child, [path, workers, next], random)
-        next = await verify(path, acknowledged)
-      }
-      expect(next).toBeGreaterThan(kills * 8)
-    })
-  })
-})
+describeKills(child, 2, verify)
 
 /** Lets the consumer come to its end and compares; answers the first number that no order has. */
 async function verify(path: string, acknowledged: number): Promise<number> {

@@ -3,32 +3,18 @@
  * missing, none twice, and each projection is the fold of the log (row 22; the issue of streams, "How it is proved").
  */
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { expect } from 'vitest'
 import type { Database } from 'sluicedb'
 import { order, post, shop } from '../support/apps/consumers-app.js'
 import followersApp, { behind, hashOf, noted, within } from '../support/apps/followers-app.js'
 import { byCustomer, drained, expectNoted, noteTwice, ordered } from '../support/consumer-orders.js'
-import { newFolder, openOnce, proveWhole } from '../support/fixture.js'
-import { killUnderLoad } from '../support/kill-loop.js'
-import { seeds, withSeed } from '../support/random.js'
+import { openOnce, proveWhole } from '../support/fixture.js'
+import { describeKills } from '../support/kill-loop.js'
 import { customerOf } from './handler-orders.js'
 
 const child = fileURLToPath(new URL('./followers-child.ts', import.meta.url))
-const kills = 2
 
-describe.each([0, 1])('workers %i', (workers) => {
-  test.each(seeds(1))(`${kills} kills, seed %i`, { timeout: 120_000 }, async (seed) => {
-    await withSeed(seed + workers, async (random) => {
-      const path = await newFolder()
-      let next = 0
-      for (let round = 0; round < kills; round += 1) {
-        const acknowledged = await killUnderLoad(child, [path, workers, next], random)
-        next = await verify(path, acknowledged)
-      }
-      expect(next).toBeGreaterThanOrEqual(kills * 8)
-    })
-  })
-})
+describeKills(child, 2, verify)
 
 /** Lets all come to their end and compares; answers the first number that no order has. */
 async function verify(path: string, acknowledged: number): Promise<number> {

@@ -1,29 +1,15 @@
 /** Handlers after the commit, in a process that is killed under load: every event handled once, in order by customer (R61). */
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { expect } from 'vitest'
 import handlersApp, { all, order, post, shop } from '../support/apps/handlers-app.js'
-import { newFolder, openOnce } from '../support/fixture.js'
-import { killUnderLoad } from '../support/kill-loop.js'
-import { seeds, withSeed } from '../support/random.js'
+import { openOnce } from '../support/fixture.js'
+import { describeKills } from '../support/kill-loop.js'
 import { settled } from '../support/settled.js'
 import { customerOf } from './handler-orders.js'
 
 const child = fileURLToPath(new URL('./handler-child.ts', import.meta.url))
-const kills = 3
 
-describe.each([0, 1])('workers %i', (workers) => {
-  test.each(seeds(1))(`${kills} kills, seed %i`, { timeout: 120_000 }, async (seed) => {
-    await withSeed(seed + workers, async (random) => {
-      const path = await newFolder()
-      let next = 0
-      for (let round = 0; round < kills; round += 1) {
-        const acknowledged = await killUnderLoad(child, [path, workers, next], random)
-        next = await verify(path, acknowledged)
-      }
-      expect(next).toBeGreaterThan(kills * 8)
-    })
-  })
-})
+describeKills(child, 3, verify)
 
 /** Lets the handlers end and compares; answers the first number that no order has. */
 async function verify(path: string, acknowledged: number): Promise<number> {

@@ -1,28 +1,16 @@
 /** Replicas that follow, in a process that is killed under load: they come up to what is durable, and show nothing that never was. */
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { expect } from 'vitest'
 import replicasApp, { board, catalog } from '../support/apps/replicas-app.js'
-import { newFolder, openOnce, until } from '../support/fixture.js'
-import { killUnderLoad } from '../support/kill-loop.js'
-import { seeds, withSeed } from '../support/random.js'
+import { openOnce, until } from '../support/fixture.js'
+import { describeKills } from '../support/kill-loop.js'
 
 const child = fileURLToPath(new URL('./replica-child.ts', import.meta.url))
-const kills = 3
 
-describe.each([0, 1])('workers %i', (workers) => {
-  test.each(seeds(1))(`${kills} kills, seed %i`, { timeout: 120_000 }, async (seed) => {
-    await withSeed(seed + workers, async (random) => {
-      const path = await newFolder()
-      let next = 0
-      for (let round = 0; round < kills; round += 1) {
-        next = await killUnderLoad(child, [path, workers, next], random)
-        // What was on its way has perhaps happened, so versions go on behind it.
-        next += 16
-        await verify(path, next)
-      }
-      expect(next).toBeGreaterThan(kills * 8)
-    })
-  })
+describeKills(child, 3, async (path, acknowledged) => {
+  const next = acknowledged + 16 // what was on its way has perhaps happened, so versions go on behind it
+  await verify(path, next)
+  return next
 })
 
 async function verify(path: string, next: number): Promise<void> {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { compiledApplications } from './test/support/compiled.js'
 
 /**
  * Tests of the public surface run against the build (`dist`), because workers can only load JavaScript: `npm test` builds first.
@@ -8,6 +9,7 @@ import { defineConfig } from 'vitest/config'
  * (npm run test:soak -- --flags).
  */
 export default defineConfig({
+  plugins: [compiledApplications],
   resolve: {
     alias: {
       'sluicedb/http': fileURLToPath(new URL('./dist/bindings/adapters/index.js', import.meta.url)),
@@ -18,6 +20,7 @@ export default defineConfig({
     },
   },
   test: {
+    globalSetup: './test/support/compiled.ts',
     include: ['test/**/*.test.ts'],
     exclude: ['test/faults/**', 'test/types/**', '**/node_modules/**'],
     pool: 'forks',

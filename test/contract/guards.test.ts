@@ -256,4 +256,9 @@ describe('vitest, this very file', () => {
   test('an app in a module of its own, with workers, works', { timeout: 30_000 }, async () => {
     await openFor(bankApp, { workers: 2 })
   })
+
+  test('and so it does when the workers have TypeScript to load', { timeout: 30_000 }, async () => {
+    const db = await openFor(bankApp, { workers: 1, module: new URL('../support/apps/bank-app.ts', import.meta.url) })
+    expect(db.stats().workers).toBe(1)
+  })
 })

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { app, service, type Database, type OpenProgress } from 'sluicedb'
 import { sluice } from '../cli/sluice.js'
 import { type ColumnPlan, evolved, type Evolved, type Plan, type TablePlan } from '../support/apps/evolving-app.js'
-import { packageRoot, start } from '../support/child.js'
+import { packageRoot, startCompiled } from '../support/child.js'
 import { newFolder, openOnce, refused, take } from '../support/fixture.js'
 
 type Row = Record<string, unknown>
@@ -161,7 +161,7 @@ test('killed anywhere in it, it has not begun: the application before opens, and
     const folder = await newFolder()
     cpSync(path, folder, { recursive: true })
     const killing = evolved(after(columns({ type: 'text' }), { 2: 'killed' }))
-    const died = start(['--import', 'tsx', child, folder, JSON.stringify(killing.plan)], { env: { KILL_AT: String(at) } })
+    const died = startCompiled(child, [folder, JSON.stringify(killing.plan)], { env: { KILL_AT: String(at) } })
     expect((await died.ended).signal, died.errors.join('\n')).toBe('SIGKILL')
     expect((await sluice('verify', folder)).out).toContain('whole')
     const back = evolved(before)

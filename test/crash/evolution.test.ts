@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { open, type Database } from 'sluicedb'
 import { sluice } from '../cli/sluice.js'
 import { type ColumnPlan, evolved, type Evolved, type Plan } from '../support/apps/evolving-app.js'
-import { start } from '../support/child.js'
+import { packageRoot, startCompiled } from '../support/child.js'
 import { newFolder, refused } from '../support/fixture.js'
 import { randomOf, type Random } from '../support/random.js'
 import type { EvolutionLife } from './evolution-child.js'
@@ -140,7 +140,7 @@ test('a database follows its application through random changes and deaths', { t
       const end = random.chance(0.5) ? 'kill' : 'close'
       const told: EvolutionLife = { path, plan: model.plan, changes, checkpointAfter: random.chance(0.4) ? random.below(changes.length) : -1, end }
       said.push(`${changes.length} changes, then ${end}`)
-      const child = start(['--import', 'tsx', 'test/crash/evolution-child.ts', JSON.stringify(told)])
+      const child = startCompiled(`${packageRoot}test/crash/evolution-child.ts`, [JSON.stringify(told)])
       const ended = await child.ended
       expect(end === 'kill' ? ended.signal : ended.code, child.errors.join('\n')).toBe(end === 'kill' ? 'SIGKILL' : 0)
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { SluiceError, type Database } from 'sluicedb'
 import listApp, { inParts, inWhole, lists } from '../support/apps/list-app.js'
-import { start } from '../support/child.js'
+import { startCompiled } from '../support/child.js'
 import { newFolder, openOnce, until, within } from '../support/fixture.js'
 import { anomalies, type Action, type Observed } from '../support/history.js'
 import { openInside } from '../support/inside.js'
@@ -77,7 +77,7 @@ describe.each([1, 2])('killed with workers %i', (workers) => {
       const path = await newFolder()
       const history = new History()
       for (let life = 0; life < kills; life += 1) {
-        const program = start(['--import', 'tsx', child, path, String(workers), String(history.highest + 1)])
+        const program = startCompiled(child, [path, workers, history.highest + 1])
         const failures: string[] = []
         program.onLine((line) => {
           const [what, number] = line.split(' ', 2) as [string, string]

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { SluiceError, type Database, type Durability } from 'sluicedb'
 import bankApp, { bank, deposit, transfer } from '../support/apps/bank-app.js'
-import { start } from '../support/child.js'
+import { startCompiled } from '../support/child.js'
 import { newFolder, openOnce, take } from '../support/fixture.js'
 import type { Random } from '../support/random.js'
 import { expectSame } from '../support/same.js'
@@ -60,17 +60,7 @@ async function liveAndDie(
   random: Random,
 ): Promise<void> {
   const last = known.events.at(-1)?.position ?? ''
-  const program = start([
-    '--import',
-    'tsx',
-    child,
-    path,
-    durability,
-    String(workers),
-    String(known.next),
-    last,
-    checkpoints ? 'checkpoints' : '',
-  ])
+  const program = startCompiled(child, [path, durability, workers, known.next, last, checkpoints ? 'checkpoints' : ''])
   let repeats = 0
   program.onLine((line) => {
     const [what, one, two] = line.split(' ') as [string, string, string]

@@ -16,7 +16,7 @@ import { stateOf } from '../../bench/workloads/tpcc/state.js'
 import { tallyOf } from '../../bench/workloads/tpcc/state-tally.js'
 import { expectedTally } from '../../bench/workloads/tpcc/tally.js'
 import { brokenOf, findingsOf, longPlan, rebuild, smallOptions, textOf } from '../bench/small-tpcc.js'
-import { start } from '../support/child.js'
+import { startCompiled } from '../support/child.js'
 import { newFolder, openOnce } from '../support/fixture.js'
 import { seeds, withSeed, type Random } from '../support/random.js'
 
@@ -33,7 +33,7 @@ const settings = [
 type Answered = Map<number, TpccOutcome>
 
 async function liveAndDie(path: string, { workers, checkpoints }: (typeof settings)[number], answered: Answered, first: number, random: Random): Promise<void> {
-  const program = start(['--import', 'tsx', child, path, String(workers), String(first), checkpoints ? 'checkpoints' : ''])
+  const program = startCompiled(child, [path, workers, first, checkpoints ? 'checkpoints' : ''])
   program.onLine((line) => {
     const [what, n] = line.split(' ') as [string, string]
     if (what === 'ack') answered.set(Number(n), 'committed')

@@ -7,7 +7,7 @@ import type { Database } from 'sluicedb'
 import { type IngestedMessage, ingest, type Ingester, type IngestOptions, publish } from 'sluicedb/nats'
 import { describe, expect, test } from 'vitest'
 import application, { look, park, sink, source, take } from '../support/apps/interop-app.js'
-import { start as startProgram } from '../support/child.js'
+import { startCompiled } from '../support/child.js'
 import { newFolder, openFor, openOnce, refused, take as first, until, within } from '../support/fixture.js'
 import { randomOf, seeds, withSeed } from '../support/random.js'
 import { JetStreamDouble, noFaults } from './jetstream-double.js'
@@ -318,7 +318,7 @@ test.each(realServers)('either side is killed again and again: $name', { timeout
   let sent = 0
   let next = 0
   for (let kill = 0; kill < kills; kill += 1) {
-    const program = startProgram(['--import', 'tsx', child, path, String(server.port), String(next)])
+    const program = startCompiled(child, [path, String(server.port), next])
     program.onLine((line) => {
       if (line.startsWith('called ')) next = Math.max(next, Number(line.slice('called '.length)) + 1)
     })

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { packageRoot, start } from '../support/child.js'
+import { packageRoot, startCompiled } from '../support/child.js'
 import { anomalies, type Observed } from '../support/history.js'
 import { randomOf, seeds } from '../support/random.js'
 import { flagSets } from '../support/v8-flags.js'
@@ -20,7 +20,7 @@ test('Node knows every flag', { timeout: 120_000 }, () => {
 
 test.each(seeds(2))('a history on two threads has no anomaly under them, seed %i', { timeout: 180_000 }, async (seed) => {
   const flags = randomOf(seed).pick(flagSets)
-  const program = start([...flags, '--import', 'tsx', child, String(calls)])
+  const program = startCompiled(child, [calls], { flags })
   const line = await program.line(/^history/, 150_000)
   const history = JSON.parse(line.slice('history '.length)) as Observed[]
   expect(history.length, flags.join(' ')).toBe(calls)

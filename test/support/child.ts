@@ -8,10 +8,10 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
+import { compiled } from './compiled.js'
 import { newFolder, within } from './fixture.js'
 
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
-export const tsxLoader = 'tsx'
 
 export interface Program {
   readonly process: ChildProcess
@@ -64,6 +64,15 @@ export function start(
       return within(ms, `a line like ${matches}, after:\n${[...lines, ...errors].join('\n')}`, arrival)
     },
   }
+}
+
+/** Starts a TypeScript program of the tests; `flags` are Node's. */
+export function startCompiled(
+  child: string,
+  args: readonly (string | number | boolean)[],
+  { flags = [], ...options }: { flags?: readonly string[]; env?: Readonly<Record<string, string>> } = {},
+): Program {
+  return start([...flags, fileURLToPath(compiled(child)), ...args.map(String)], options)
 }
 
 /** Starts, waits for the end, and answers with everything it said. */

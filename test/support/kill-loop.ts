@@ -1,6 +1,6 @@
 /** A program that says `ack n` when everything below n is acknowledged: started, let get under load, and killed at a moment that nobody chose. */
 import { describe, expect, test } from 'vitest'
-import { start } from './child.js'
+import { startCompiled } from './child.js'
 import { newFolder } from './fixture.js'
 import { type Random, seeds, withSeed } from './random.js'
 
@@ -20,7 +20,7 @@ export function describeKills(child: string, kills: number, verify: (path: strin
 
 /** Kills it once; answers the last number that it acknowledged. */
 export async function killUnderLoad(child: string, args: readonly (string | number)[], random: Random): Promise<number> {
-  const program = start(['--import', 'tsx', child, ...args.map(String)])
+  const program = startCompiled(child, args)
   let acknowledged = 0
   program.onLine((line) => {
     if (line.startsWith('ack ')) acknowledged = Number(line.slice(4))

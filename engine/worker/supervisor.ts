@@ -142,9 +142,8 @@ export class Supervisor {
     const code: ErrorCode = this.#killed.delete(worker) ? 'PROCEDURE_STUCK' : 'WORKER_LOST'
     const { place } = control.running(worker)
     control.noteRunning(worker, -1)
-    if (this.#isUnfinished() && place >= 0 && control.load('speculating') !== 0 && code !== 'PROCEDURE_STUCK') {
-      // It ran ahead of its turn, on a state that it may never meet. In order it will show what it is. Not so whoever was stuck:
-      // that depends on the clock either way (R37), and all the others would wait for the limit a second time.
+    if (this.#isUnfinished() && place >= 0 && control.load('speculating') !== 0) {
+      // It ran ahead of its turn, on a state that it may never meet. In order it will show what it is.
       record.mustRunInOrder = true
       return
     }

@@ -86,18 +86,17 @@ describe('a worker is lost', () => {
     {
       title: 'a worker hangs',
       injected: 'an endless loop, and an endless Atomics.wait, in a partition lane, in the cross-partition lane, in a stray, in two workers at once',
-      invariant: 'PROCEDURE_STUCK for the culprit; all others of its batch answer within the limit (5 s), 1 s and the start of a worker; later calls at once; nothing of the culprit is there',
+      invariant: 'PROCEDURE_STUCK for the culprit; all others of its batch answer within the limit (5 s), 1 s and the start of a worker, or twice that where there are two in a row, or where one was stuck ahead of its turn and then in it (decision 0015); later calls at once; nothing of the culprit is there',
       pr: 5,
       nightly: 100,
     },
     async (run) => {
-      let slowestMs = 0
+      const slowestMs: [number, number] = [0, 0]
       let afterMs = 0
       // Five databases start their workers at once here, at open as after the loss: what that takes is no fault of the watchdog.
       let startMs = 0
       const cases: readonly { workers: number; kind: Order['kind']; hows: readonly Death[]; speculation?: 'always' }[] = [
         { workers: 1, kind: 'write', hows: ['wait'] },
-        // Stuck ahead of its turn: once blamed only when it was stuck in order as well, after two limits.
         { workers: 2, kind: 'writeBoth', hows: ['wait'], speculation: 'always' },
         { workers: 2, kind: 'stray', hows: ['wait'] },
         { workers: 2, kind: 'write', hows: ['wait', 'wait'] },
@@ -118,9 +117,12 @@ describe('a worker is lost', () => {
               return { n: told.nextNumber(), kind, at, other: at + 1, fate: `${random.pick(['start', 'middle', 'end', 'handler'])} ${how}` }
             })
             for (const culprit of culprits) calls.splice(random.below(calls.length), 0, culprit)
-            const codes = await within(20_000, 'the watchdog', Promise.all(calls.map((order) => told.call(inside.db, order))))
+            const codes = await within(30_000, 'the watchdog', Promise.all(calls.map((order) => told.call(inside.db, order))))
             codes.forEach((code, n) => mustBe(code, culprits.includes(calls[n]!) ? 'PROCEDURE_STUCK' : 'ok', calls[n]!))
-            slowestMs = Math.max(slowestMs, told.slowestMs)
+            // Two culprits may meet in one batch or come one after the other, and one that runs ahead is asked again in order.
+            const times = kind === 'write' ? hows.length : 2
+            if (told.slowestMs > times * (limits.procedureMsMax + 1_000 + 2 * startMs)) throw new Error(`${kind}: a call waited ${told.slowestMs} ms for a worker that was stuck`)
+            slowestMs[times - 1] = Math.max(slowestMs[times - 1]!, told.slowestMs)
             told.slowestMs = 0
             await Promise.all(Array.from({ length: 12 }, () => told.call(inside.db, orderFrom(random, told))))
             afterMs = Math.max(afterMs, told.slowestMs)
@@ -129,10 +131,10 @@ describe('a worker is lost', () => {
             run.done()
           }),
         )
-        if (slowestMs > limits.procedureMsMax + 1_000 + 2 * startMs) throw new Error(`a call waited ${slowestMs} ms for a worker that was stuck`)
         if (afterMs > 1_000) throw new Error(`a call after the replacement took ${afterMs} ms`)
       }
-      run.figure('longest wait beside a stuck call', Math.round(slowestMs), 'ms')
+      run.figure('longest wait beside a stuck call', Math.round(slowestMs[0]), 'ms')
+      run.figure('beside two, or one that ran ahead', Math.round(slowestMs[1]), 'ms')
       run.figure('start of five databases at once, for comparison', Math.round(startMs), 'ms')
       run.figure('longest call right afterwards', Math.round(afterMs), 'ms')
     },

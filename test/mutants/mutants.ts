@@ -103,7 +103,7 @@ export const mutants: readonly Mutant[] = [
     { file: 'engine/store/store.ts', from: 'const bound = this.snapshots.oldestHeld(durable)', to: 'const bound = batch - 1' },
   ] },
   { name: 'the batch of a dead worker is not rolled back', killedBy: 'simulator', from: 1_000, seeds: 30, changes: one('engine/worker/supervisor.ts', 'if (isUnfinished) store.rollback()', '') },
-  { name: 'who dies ahead of his turn is blamed', killedBy: 'simulator', from: 1_010, changes: one('engine/worker/supervisor.ts', "if (this.#isUnfinished() && place >= 0 && control.load('speculating') !== 0 && code !== 'PROCEDURE_STUCK') {", 'if (false as boolean) {') },
+  { name: 'who dies ahead of his turn is blamed', killedBy: 'simulator', from: 1_010, changes: one('engine/worker/supervisor.ts', "if (this.#isUnfinished() && place >= 0 && control.load('speculating') !== 0) {", 'if (false as boolean) {') },
 
   // ── the log ─────────────────────────────────────────────────────────────────────────────────────────────
   { name: 'answers are given before their frame is durable', killedBy: 'simulator', from: 1_000, seeds: 30, changes: one('engine/shared/response-ring.ts', 'if (entry.needs > durable) break', '') },

@@ -17,7 +17,7 @@ import type { Plugin } from 'vitest/config'
 
 const repository = fileURLToPath(new URL('../..', import.meta.url))
 const folder = join(repository, '.compiled')
-const isApplication = /(?:[/-]app|\/bench\/workloads\/[\w-]+)\.ts$/
+const isApplication = (path: string): boolean => /^(?:test\/.+[/-]app|bench\/workloads\/.+)\.ts$/.test(relative(repository, path))
 
 /** The address of what became of a module of the repository. */
 export const compiled = (path: string): string => pathToFileURL(join(folder, relative(repository, path).replace(/\.ts$/, '.js'))).href
@@ -47,7 +47,7 @@ export const compiledApplications: Plugin = {
   name: 'compiled applications',
   enforce: 'pre',
   transform(code, id) {
-    if (!isApplication.test(id) || !id.startsWith(repository)) return undefined
+    if (!isApplication(id)) return undefined
     return { code: code.replaceAll('import.meta.url', JSON.stringify(compiled(id))), map: null }
   },
 }

@@ -252,7 +252,9 @@ export class SluiceDatabase {
   snapshot(): Snapshot {
     const { engine } = this.#open
     engine.mustBeOpen()
-    return this.#handle(engine.openView()!, this.#time.moments.endOf(engine.durable)) as unknown as Snapshot
+    // Of the view, and not of a moment later: who goes on from this position would miss what lies between.
+    const view = engine.openView()!
+    return this.#handle(view, this.#time.moments.endOf(view.batch)) as unknown as Snapshot
   }
 
   async asOf(moment: unknown): Promise<Snapshot> {

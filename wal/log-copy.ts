@@ -5,8 +5,8 @@
  * the last frame comes along. The bytes are the same at the same places; the rest of a file is zeros up to the length of
  * its original. Recovery of the copy therefore finds exactly the frames up to the batch, and nothing to cut.
  *
- * Beside a writer: everything up to a durable batch with a frame is in the files and changes no more, and the copy looks at
- * nothing behind it. Retention must wait meanwhile; if it does not, the copy ends with `HISTORY_GONE`. Memory is bounded by
+ * Beside a writer: everything up to a durable batch with a frame is in the files and changes no more, and of what is behind it the copy
+ * takes whole certificates and nothing else. Retention must wait meanwhile; if it does not, the copy ends with `HISTORY_GONE`. Memory is bounded by
  * the longest frame.
  *
  * The copy is of the same database id and the same incarnation as its original: two lives that go on from one frame are
@@ -62,11 +62,10 @@ export function copyLog(from: LogStorage, to: LogStorage, options: CopyLogOption
   const copy = new Copy(from, to, databaseId, options, lowest)
   try {
     let part = scan.place.batch < upTo ? scan.next() : undefined
-    while (part !== undefined && part.envelope.batch <= upTo) {
+    for (; part !== undefined && isWanted(part.envelope, scan.groupEnd, upTo); part = scan.next()) {
       copy.goTo(part.envelope.segment)
       copy.take(bytesOfPart(part), part.envelope.offset)
       copy.batch = part.envelope.batch
-      part = copy.batch < upTo ? scan.next() : undefined
     }
     if (part === undefined && scan.place.batch < upTo) mustEndThere(from, scan, databaseId, Math.min(upTo, knownDurable))
     copy.leave()
@@ -76,6 +75,15 @@ export function copyLog(from: LogStorage, to: LogStorage, options: CopyLogOption
     scan.close()
     copy.close()
   }
+}
+
+/**
+ * Parts up to the batch, and certificates behind it: a group counts by the one behind its last frame. A group that ends later is not
+ * there at all (log-scan.ts).
+ */
+function isWanted({ kind, batch, isOfGroup }: ReadEnvelope, groupEnd: number, upTo: number): boolean {
+  if (isOfGroup === true && groupEnd > upTo) return false
+  return batch < upTo || (batch === upTo && kind !== 'schema')
 }
 
 /** Undefined when there is no log yet: a first segment that was being made. */

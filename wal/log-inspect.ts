@@ -39,6 +39,8 @@ export interface LogPart {
   readonly isErased: boolean
   /** Of a frame: a compaction has. */
   readonly isCompacted: boolean
+  /** Of a schema that begins a group, frames that count together or not at all: its last batch. */
+  readonly groupEnd?: number
   /** Empty for a segment and a certificate. */
   readonly body: Uint8Array
 }
@@ -139,7 +141,7 @@ function* partsFrom(storage: LogStorage, head: ReadEnvelope): Generator<LogFindi
       const { envelope, body } = step.value
       yield* headsUpTo(storage, databaseId, seen, envelope.segment)
       seen = envelope.segment
-      yield partOf(envelope, body)
+      yield envelope.isOfGroup === true ? { ...partOf(envelope, body), groupEnd: scan.groupEnd } : partOf(envelope, body)
     }
   } finally {
     scan.close()

@@ -38,8 +38,8 @@ export class LogScan {
   #bytes: number
   /** It only looks for the end of a group. */
   #isAhead = false
-  /** What was found ahead to be on disk: a long group is looked through once. */
-  #knownWhole = 0
+  /** The last batch of the newest group whose beginning it has met: what was found ahead to be on disk. A long group is looked through once. */
+  groupEnd = 0
 
   /** `fetchBytes`: how much is read at a time, if the next part is not longer. */
   constructor(storage: LogStorage, databaseId: Uint8Array, from: LogPlace | ReadEnvelope, fetchBytes = fetchBytesDefault) {
@@ -81,12 +81,12 @@ export class LogScan {
 
   /** Some envelope knows that a frame of the group is on disk. */
   #isGroupWhole({ envelope, after }: Part): boolean {
-    if (this.#isAhead || envelope.batch < this.#knownWhole) return true
+    if (this.#isAhead || envelope.batch < this.groupEnd) return true
     const ahead = new LogScan(this.#storage, this.#databaseId, after)
     ahead.#isAhead = true
     try {
       while (ahead.certified <= envelope.batch && ahead.next() !== undefined);
-      this.#knownWhole = Math.max(this.#knownWhole, ahead.certified)
+      this.groupEnd = Math.max(this.groupEnd, ahead.certified)
       return ahead.certified > envelope.batch
     } finally {
       ahead.close()

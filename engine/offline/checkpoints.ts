@@ -36,20 +36,26 @@ export interface OfflineCheckpoint extends CheckpointState {
 
 export class OfflineCheckpoints {
   readonly #set: CheckpointSet | undefined
-  readonly #states: readonly CheckpointState[]
+  #states: readonly CheckpointState[] = []
   readonly #opened: OfflineCheckpoint[] = []
   #folder: TemporaryFolder | undefined
 
-  private constructor(set: CheckpointSet | undefined, unusable: string | undefined) {
+  private constructor(set: CheckpointSet | undefined) {
     this.#set = set
-    const others = othersOf(set) // before a candidate that turns out to be damaged becomes one of them
-    this.#states = unusable === undefined ? (set?.candidates() ?? []).map((one) => this.#prove(one)).concat(others) : [damagedFolder(unusable)]
   }
 
   /** Proves and opens all that are whole. To be closed. */
   static read(source: Source, databaseId: Uint8Array | undefined): OfflineCheckpoints {
     const { set, unusable } = setOf(source, databaseId)
-    return new OfflineCheckpoints(set, unusable)
+    const read = new OfflineCheckpoints(set)
+    const others = othersOf(set) // before a candidate that turns out to be damaged becomes one of them
+    try {
+      read.#states = unusable === undefined ? (set?.candidates() ?? []).map((one) => read.#prove(one)).concat(others) : [damagedFolder(unusable)]
+    } catch (error) {
+      void read.close() // the copies of those before the one that found no room
+      throw error
+    }
+    return read
   }
 
   /** What the manifests say, and nothing proved. */

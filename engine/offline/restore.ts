@@ -2,7 +2,7 @@
  * `sluice restore`: any moment that the files still know, as a database of its own.
  *
  * A moment is known when the log reaches up to it from its beginning, or from a whole checkpoint that is not newer. Where the log has been
- * compacted, it begins behind that.
+ * compacted, it begins behind that. In the middle of a migration there is no moment: it is there as a whole or not at all.
  */
 import { SluiceError } from '../base/errors.js'
 import { FrameBodyReader } from '../../wal/index.js'
@@ -62,17 +62,22 @@ function findMoment(source: Source, to: Moment | undefined, onProgress: OnProgre
   let first: StatePlace | undefined
   let last: StatePlace | undefined
   let goesOn = false
+  let migration: { readonly end: number; readonly before: StatePlace | undefined } | undefined
   const parts = walkLog(source.log)
   for (let step = parts.next(); ; step = parts.next()) {
     if (step.done === true) return { first, last, end: step.value, goesOn }
     const part = step.value
+    if (part.groupEnd !== undefined && part.groupEnd !== migration?.end) migration = { end: part.groupEnd, before: last }
     if (part.kind !== 'frame' || goesOn) continue
     onProgress('looking for the moment', part.share)
     const body = new FrameBodyReader(part.body)
     const here = { batch: part.batch, index: Math.max(0, body.transactionCount - 1), time: body.now }
     first ??= here
-    if (to !== undefined && isAfter(to, part.batch, body.now)) goesOn = true
-    else last = here
+    if (to === undefined || !isAfter(to, part.batch, body.now)) last = here
+    else {
+      goesOn = true
+      if (migration !== undefined && part.batch <= migration.end) last = migration.before
+    }
   }
 }
 

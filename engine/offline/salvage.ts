@@ -87,24 +87,29 @@ export class Salvage {
     const walked = walkTo(source.log, 0, onProgress)
     addDamage(walked.end, findings)
     const checkpoints = OfflineCheckpoints.read(source, walked.end.databaseId)
-    for (const { state, file, batch, why } of checkpoints.states) {
-      if (state === 'damaged') findings.add({ part: 'checkpoint', file, batch, message: why })
+    try {
+      for (const { state, file, batch, why } of checkpoints.states) {
+        if (state === 'damaged') findings.add({ part: 'checkpoint', file, batch, message: why })
+      }
+      const { end, last, catalog } = walked
+      const candidates: Candidate[] = []
+      const isFromStart = end.after === 0 && end.compactedUpTo === 0
+      if (isFromStart && last !== undefined && catalog !== undefined) candidates.push({ base: undefined, place: last, catalog, log: source.log, ranges: [], end })
+      for (const base of checkpoints.whole) {
+        if (base.batch >= end.compactedUpTo) candidates.push(candidateOf(source.log, base, end.databaseId ?? checkpoints.databaseId, onProgress))
+      }
+      let best: Candidate | undefined
+      for (const one of candidates) if (best === undefined || one.place.batch > best.place.batch) best = one
+      if (best !== undefined && best.place.batch > end.batch && end.damage === undefined) {
+        const { segment, offset, batch } = end
+        findings.add({ part: 'log', file: fileOfSegment(segment), segment, offset, batch, message: `the log ends before batch ${best.place.batch}, which a checkpoint holds` })
+      }
+      if (best?.end !== end && best !== undefined) addDamage(best.end, findings)
+      return new Salvage(source, checkpoints, best, end, findings)
+    } catch (error) {
+      void checkpoints.close()
+      throw error
     }
-    const { end, last, catalog } = walked
-    const candidates: Candidate[] = []
-    const isFromStart = end.after === 0 && end.compactedUpTo === 0
-    if (isFromStart && last !== undefined && catalog !== undefined) candidates.push({ base: undefined, place: last, catalog, log: source.log, ranges: [], end })
-    for (const base of checkpoints.whole) {
-      if (base.batch >= end.compactedUpTo) candidates.push(candidateOf(source.log, base, end.databaseId ?? checkpoints.databaseId, onProgress))
-    }
-    let best: Candidate | undefined
-    for (const one of candidates) if (best === undefined || one.place.batch > best.place.batch) best = one
-    if (best !== undefined && best.place.batch > end.batch && end.damage === undefined) {
-      const { segment, offset, batch } = end
-      findings.add({ part: 'log', file: fileOfSegment(segment), segment, offset, batch, message: `the log ends before batch ${best.place.batch}, which a checkpoint holds` })
-    }
-    if (best?.end !== end && best !== undefined) addDamage(best.end, findings)
-    return new Salvage(source, checkpoints, best, end, findings)
   }
 
   async close(): Promise<void> {

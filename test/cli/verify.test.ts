@@ -1,16 +1,16 @@
 /** `sluice verify`: what is whole is called whole, and every kind of damage is named with its place. */
-import { readdirSync, rmSync, truncateSync, appendFileSync, cpSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, truncateSync, appendFileSync, cpSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Findings } from '../../engine/offline/finding.js'
 import { catalogIn, walkLog } from '../../engine/offline/log-walk.js'
 import { RebuiltStore } from '../../engine/offline/rebuilt-store.js'
 import { Source } from '../../engine/offline/source.js'
 import { decodeMeta } from '../../engine/stream/checkpoint-rows.js'
-import { ChangeBuffer, CheckpointSet, LmdbCheckpointStore, rowWords } from '../../wal/index.js'
+import { ChangeBuffer, CheckpointSet, LmdbCheckpointStore, rowWords, TemporaryFolder } from '../../wal/index.js'
 import bankApp, { deposit } from '../support/apps/bank-app.js'
 import { packageRoot, start } from '../support/child.js'
-import { openFor, until } from '../support/fixture.js'
+import { newFolder, openFor, until } from '../support/fixture.js'
 import { copyOf, damage, makeBank, partsOf, sluice, sluiceJson } from './sluice.js'
 
 const log1 = 'log/0000000001.slog'
@@ -72,6 +72,29 @@ test('beside a database that writes and makes checkpoints, what is there at a mo
   }
   isOver = true
   await writing
+})
+
+test('copies of checkpoints leave the folder for temporary files, also when there is no room for all of them', async () => {
+  const { path } = await makeBank({ deposits: 9, checkpointEvery: 3 })
+  const target = join(await newFolder(), 'new')
+  const made = vi.spyOn(TemporaryFolder, 'make')
+  onTestFinished(() => made.mockRestore())
+  const { copyTo } = CheckpointSet.prototype
+  let copies = 0
+  const copying = vi.spyOn(CheckpointSet.prototype, 'copyTo').mockImplementation(function (this: CheckpointSet, ...args) {
+    copies += 1
+    if (copies === 2) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+    return copyTo.apply(this, args)
+  })
+  onTestFinished(() => copying.mockRestore())
+  for (const args of [['verify', path], ['salvage', path], ['restore', path, target]]) {
+    copies = 0
+    expect((await sluice(...args)).err, args[0]).toContain('ENOSPC')
+    expect(copies, args[0]).toBe(2)
+  }
+  const folders = made.mock.results.map(({ value }) => (value as TemporaryFolder).path)
+  expect(folders).toHaveLength(3)
+  expect(folders.filter((folder) => existsSync(folder))).toEqual([])
 })
 
 test('two rows with the same values in a unique index are found', async () => {

@@ -142,6 +142,36 @@ describe('a migration that fails changes nothing:', () => {
   })
 })
 
+// A migration counts by what is written behind it: copies that ended with it once left it out, and named a position that they did not reach.
+test('a backup and a restore that end with a migration have it, and a moment in the middle of one is the one before', { timeout: 60_000 }, async () => {
+  const path = await written(5_000)
+  const now = evolved(after(columns({ type: 'text' }), { 2: 'nAsText' }))
+  const settled = evolved({ ...after(columns({ type: 'text' }), {}), version: 2 })
+  const db = await openOnce(now.application, { path })
+  const [saved, restored, midway] = [join(await newFolder(), 'a'), join(await newFolder(), 'b'), join(await newFolder(), 'c')]
+  const { position } = await db.backup(saved)
+  await db.close()
+  expect((await sluice('restore', path, restored)).code).toBe(0)
+  for (const copy of [saved, restored]) {
+    expect((await sluice('verify', copy)).out).toContain('whole')
+    const again = await openOnce(settled.application, { path: copy })
+    expect(again.stats().position >= position).toBe(true)
+    expect(rowsOf(again, settled).every(({ n }) => typeof n === 'string')).toBe(true)
+    await again.close()
+  }
+
+  const { lines } = await sluice('log', path, '--json')
+  const migration = lines.map((line) => JSON.parse(line) as { position?: string; procedure?: string }).filter(({ procedure }) => procedure?.startsWith('$') === true)
+  const first = migration[0]!.position!
+  expect(first < position).toBe(true)
+  expect((await sluice('restore', path, midway, '--to', first)).code).toBe(0)
+  expect((await sluice('verify', midway)).out).toContain('whole')
+  const old = evolved(before)
+  const back = await openOnce(old.application, { path: midway })
+  expect(rowsOf(back, old).every(({ n }) => typeof n === 'number')).toBe(true)
+  await back.close()
+})
+
 test.each([
   [{ version: 0 }, /version of app\(\)/],
   [{ version: 1.5 }, /version of app\(\)/],

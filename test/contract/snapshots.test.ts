@@ -1,9 +1,10 @@
 /** Reading one moment: snapshots, the past, and how both fit to the stream. api.md, section 3. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { SluiceError, type Database, type OpenOptions, type Snapshot } from 'sluicedb'
 import bankApp, { bank, deposit, openAccount, setNote } from '../support/apps/bank-app.js'
 import oddApp, { odd, prepare, putSample } from '../support/apps/odd-app.js'
 import { newFolder, openFor, openOnce, refused, take } from '../support/fixture.js'
+import { openInside } from '../support/inside.js'
 import { canon, expectSame } from '../support/same.js'
 
 const hosts: readonly (readonly [string, boolean, OpenOptions])[] = [
@@ -178,4 +179,22 @@ test.each([false, true])('a database that was opened again is at the position an
   using after = second.snapshot()
   expect([after.position, after.time]).toEqual([before.position, before.time])
   expect(second.stats().position).toBe(before.position)
+})
+
+// It once asked again which batch is durable, after it had opened its view: who went on from there missed what had become durable in between.
+test('a snapshot that something becomes durable beside is where its rows are', async () => {
+  const { db, engine, close } = await openInside(bankApp)
+  await db.call(openAccount, { id: 'ann' })
+  const { position } = await db.submit(deposit, { to: 'ann', amount: 1, n: 1 })
+  const open = engine.openView.bind(engine)
+  vi.spyOn(engine, 'openView').mockImplementation(() => {
+    const view = open()
+    vi.spyOn(engine, 'durable', 'get').mockReturnValue(engine.durable + 1)
+    return view
+  })
+  const snapshot = db.snapshot()
+  vi.restoreAllMocks()
+  expect([entries(snapshot), snapshot.position]).toEqual([[1], position])
+  snapshot.close()
+  await close()
 })

@@ -1,6 +1,6 @@
 /** A group of frames counts together or not at all (W7, log-scan.ts): whatever the moment is at which its writer stops. */
 import { expect, test } from 'vitest'
-import { encodeSchema, listSegments, MemoryLogStorage, newestSchema } from '../../wal/index.js'
+import { copyLog, encodeSchema, listSegments, MemoryLogStorage, newestSchema } from '../../wal/index.js'
 import { inspectLog } from '../../wal/log-inspect.js'
 import { appendAll, databaseId, openWriter, recover, schema, seeded, type Written } from './log-fixture.js'
 
@@ -54,4 +54,33 @@ test('a group that was begun and has no frame is nothing', () => {
   expect(() => writer.endGroup()).toThrow('a group has a frame')
   writer.close()
   expect(batches(recover(storage).frames)).toEqual(batches(before))
+})
+
+// The certificate that makes a group count stands behind its last frame: a copy up to that frame once left it behind, and with it the group.
+test('a copy up to the end of a group has all of it, and one up to its middle nothing', () => {
+  for (let seed = 1; seed <= 20; seed += 1) {
+    const random = seeded(seed)
+    const lengths = (count: number): number[] => Array.from({ length: count }, () => 1 + Math.floor(random() * 5_000))
+    const storage = new MemoryLogStorage()
+    const writer = openWriter(storage, recover(storage).tail)
+    const before = appendAll(writer, lengths(1 + Math.floor(random() * 4)))
+    writer.beginGroup()
+    const group = appendAll(writer, lengths(3))
+    writer.explain(other)
+    group.push(...appendAll(writer, lengths(3)))
+    writer.endGroup()
+    const more = seed % 2 === 0 ? appendAll(writer, lengths(3)) : []
+    const all = [...before, ...group, ...more]
+    const inside = (batch: number): boolean => batch >= group[0]!.batch && batch < group.at(-1)!.batch
+    for (const { batch: upTo } of all) {
+      const copy = new MemoryLogStorage()
+      const copied = copyLog(storage, copy, { upTo, knownDurable: upTo })
+      const expected = inside(upTo) ? before : all.filter(({ batch }) => batch <= upTo)
+      const found = recover(copy)
+      expect(batches(found.frames), `seed ${seed}, up to ${upTo}`).toEqual(batches(expected))
+      expect([copied.batch, found.tail.cutBytes]).toEqual([expected.at(-1)!.batch, 0])
+      const later = appendAll(openWriter(copy, found.tail), [100, 9_000, 20])
+      expect(batches(recover(copy).frames)).toEqual(batches([...expected, ...later]))
+    }
+  }
 })

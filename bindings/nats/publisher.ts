@@ -148,6 +148,7 @@ export class StreamPublisher implements Publisher {
     const { jetstream, stream, filter, bridge, life } = this.#parts
     this.#sessions += 1
     this.#flying = []
+    this.#isIdle = false
     this.#failure = undefined
     const manager = await jetstream.jetstreamManager(false)
     const info = await manager.streams.info(stream)

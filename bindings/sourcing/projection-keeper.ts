@@ -45,6 +45,8 @@ export class ProjectionKeeper {
   /** Follows what is built. */
   #next: ProjectionRunner | undefined
   #building: Promise<void> | undefined
+  /** What is being built, while it is. */
+  #builds: Color | undefined
   /** Of the color that was read before. */
   #clearing: Promise<void> | undefined
   #error: SluiceError | undefined
@@ -109,13 +111,15 @@ export class ProjectionKeeper {
     const live = row.live === null ? undefined : row[row.live]!
     const error = this.#live?.error ?? this.#next?.error ?? this.#error
     const reached = this.#seen
+    // Once it is read it is the one that is live, whatever there still is to put away.
+    const isBeside = this.#building !== undefined && this.#builds !== row.live
     return {
       name: this.name,
-      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : this.#next !== undefined || this.#building !== undefined ? 'rebuilding' : 'live',
+      state: error !== undefined ? 'failed' : live === undefined || (live.cursor.batch <= beforeAll && this.#live?.isBehind === true) ? 'building' : isBeside ? 'rebuilding' : 'live',
       version: live?.version,
       position: reached === undefined ? undefined : positionOf(reached, engine),
       lag: live === undefined ? engine.momentOf(engine.durable).time : this.#lag(reached!, this.#live?.time ?? live.time),
-      next: this.#next === undefined ? undefined : { version: this.#next.version, position: positionOf(this.#next.reached, engine) },
+      next: this.#next === undefined || !isBeside ? undefined : { version: this.#next.version, position: positionOf(this.#next.reached, engine) },
       error,
     }
   }
@@ -199,6 +203,7 @@ export class ProjectionKeeper {
     const { version, isInline, keepsOld } = this.#projection
     const was = this.#read.live
     const color = goesOn ?? (was === 'blue' ? 'green' : 'blue')
+    this.#builds = color
     if (goesOn === undefined) {
       this.#mustReachBack()
       await this.#clearing

@@ -4,7 +4,7 @@
  */
 import type { Database } from 'sluicedb'
 import { fromBinaryMode, fromCloudEvents, fromDebezium } from 'sluicedb/envelopes'
-import { ingest, publish, type Publisher, type PublishOptions } from 'sluicedb/nats'
+import { ingest, type JetStreamLike, publish, type Publisher, type PublishOptions } from 'sluicedb/nats'
 import { describe, expect, test } from 'vitest'
 import application, { change, drop, quiet, sink, source, take } from '../support/apps/interop-app.js'
 import { newFolder, openFor, openOnce, refused, take as first, until, within } from '../support/fixture.js'
@@ -79,6 +79,29 @@ describe.each([double, ...realServers])('publishing to $name', ({ make }) => {
     const stored = await server.stored('OUT')
     expect(stored.filter(({ subject }) => subject === 'out.others').length).toBe(6)
     expect((await idsIn(server)).filter((id) => id !== '')).toEqual(await wantedIds(db, 30))
+  })
+
+  // Between two sessions it once said that it had caught up, for it had been idle at the end of the first.
+  test('it is behind as long as it has not met the server again', async () => {
+    const server = await make()
+    await server.makeStream('OUT')
+    const db = await openFor(application)
+    let open: () => void = () => undefined
+    let gate = Promise.resolve()
+    const client: JetStreamLike = Object.create(server.client, {
+      jetstreamManager: { value: async (check?: boolean) => (await gate, server.client.jetstreamManager(check)) },
+    })
+    await using publisher = await publish(db, { ...optionsFor(server), jetstream: client })
+    await db.call(change, { id: 0, text: 'before' })
+    await idle(publisher)
+    gate = new Promise((resolve) => (open = resolve))
+    await server.put('out.others', 'takes the next place')
+    await db.call(change, { id: 1, text: 'behind' })
+    await until(() => publisher.inspect().restarts === 1, 'it meets the server again')
+    expect(publisher.inspect()).toMatchObject({ isBehind: true, inFlight: 0 })
+    open()
+    await idle(publisher)
+    expect((await idsIn(server)).filter((id) => id !== '')).toEqual(await wantedIds(db, 2))
   })
 
   test('a stream that was deleted and made again is noticed', async () => {

@@ -76,6 +76,8 @@ export class ConsumerGroup {
   #life: ConsumerLife
   #lanes: ConsumerLanes
   #resetting: Promise<void> | undefined
+  /** Members that take nothing more, and whose handlers may run on for a while. */
+  readonly #leaving = new Set<ConsumerMember>()
   /** Calls of deliveries that are under way. */
   #calling = 0
 
@@ -132,6 +134,10 @@ export class ConsumerGroup {
   get size(): number {
     return this.#seats.count
   }
+  /** Nobody takes anything, and nobody has anything. */
+  get isLeft(): boolean {
+    return this.#seats.count === 0 && this.#leaving.size === 0
+  }
 
   get state(): ConsumerState {
     const { engine, name } = this.#parts
@@ -165,7 +171,13 @@ export class ConsumerGroup {
 
   /** Before its handlers end: what it gives back, and what waited for it, goes to others. */
   leave(member: ConsumerMember): void {
+    this.#leaving.add(member)
     this.#seats.leave(member)
+  }
+
+  /** Its handlers have ended, or their time has. */
+  hasLeft(member: ConsumerMember): void {
+    this.#leaving.delete(member)
   }
 
   // ── taking commits from the log ───────────────────────────────────────────────────────────────────────

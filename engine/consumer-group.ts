@@ -13,7 +13,7 @@ import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
 import type { CallAnswer, ConsumerDelivery, DeliveryError } from './consumer-delivery.js'
 import type { ConsumerErasure } from './consumer-erasure.js'
-import { keyOfCommit, type KeyFunction, oneKey, textOfKey } from './consumer-key.js'
+import { type ConsumerKey, keyOfCommit, type KeyFunction, noKeyOf, textOfKey } from './consumer-key.js'
 import { type ConsumerCounts, type ConsumerFailure, ConsumerLanes, type RetrySettings } from './consumer-lanes.js'
 import { batchesBetween, ConsumerLife } from './consumer-life.js'
 import { ConsumerRecord } from './consumer-record.js'
@@ -211,11 +211,12 @@ export class ConsumerGroup {
   #take(transaction: DecodedTransaction | undefined): void {
     if (transaction === undefined) return // its changes are not those that were asked for
     const { batch, index } = transaction
-    let key = oneKey
+    let key: ConsumerKey
     let failure: DeliveryError | undefined
     try {
       key = keyOfCommit(this.settings.keyOf, transaction)
     } catch (error) {
+      key = noKeyOf(transaction)
       failure = { code: codeOf(error), message: `The key of this commit could not be found: ${messageOf(error)}` }
     }
     this.#lanes.take({ epoch: this.#record.mark.epoch, batch, index }, transaction, key, failure)

@@ -88,10 +88,14 @@ export class ConsumerPort {
     return this.#members.size === 0
   }
 
-  async #leave(member: Member): Promise<void> {
+  #leave(member: Member): Promise<void> {
+    return (member.left ??= this.#leaveOnce(member))
+  }
+
+  async #leaveOnce(member: Member): Promise<void> {
     member.group!.leave(member) // nothing more is handed to it
     await member.end()
-    await this.#parts.open.consumers.leave(member.group!)
+    await this.#parts.open.consumers.leave(member.group!, member)
     this.#members.delete(member)
   }
 
@@ -103,8 +107,7 @@ export class ConsumerPort {
       if (member.isEnded) throw wrong(`This member of consumer "${name}" is closed: open it again.`)
       return member.group!
     }
-    let closed: Promise<void> | undefined
-    const close = (): Promise<void> => (closed ??= this.#leave(member))
+    const close = (): Promise<void> => this.#leave(member)
     return Object.freeze({
       name,
       get position(): Position {
@@ -175,6 +178,8 @@ class Member implements ConsumerMember {
   readonly name: string
   readonly concurrency: number
   group: ConsumerGroup | undefined
+  /** Whoever closes it, and however often. */
+  left: Promise<void> | undefined
   readonly #parts: ConsumerPortParts
   readonly #handler: Handler
   readonly #onStop: ((error: SluiceError) => void) | undefined

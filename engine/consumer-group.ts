@@ -13,7 +13,7 @@ import { limits } from './base/limits.js'
 import type { Engine } from './database.js'
 import type { CallAnswer, ConsumerDelivery, DeliveryError } from './consumer-delivery.js'
 import type { ConsumerErasure } from './consumer-erasure.js'
-import { keyOfCommit, type KeyFunction, oneKey, textOfKey } from './consumer-key.js'
+import { type ConsumerKey, keyOfCommit, type KeyFunction, noKeyOf, textOfKey } from './consumer-key.js'
 import { type ConsumerCounts, type ConsumerFailure, ConsumerLanes, type RetrySettings } from './consumer-lanes.js'
 import { batchesBetween, ConsumerLife } from './consumer-life.js'
 import { ConsumerRecord } from './consumer-record.js'
@@ -76,6 +76,8 @@ export class ConsumerGroup {
   #life: ConsumerLife
   #lanes: ConsumerLanes
   #resetting: Promise<void> | undefined
+  /** Members that take nothing more, and whose handlers may run on for a while. */
+  readonly #leaving = new Set<ConsumerMember>()
   /** Calls of deliveries that are under way. */
   #calling = 0
 
@@ -132,6 +134,10 @@ export class ConsumerGroup {
   get size(): number {
     return this.#seats.count
   }
+  /** Nobody takes anything, and nobody has anything. */
+  get isLeft(): boolean {
+    return this.#seats.count === 0 && this.#leaving.size === 0
+  }
 
   get state(): ConsumerState {
     const { engine, name } = this.#parts
@@ -165,7 +171,13 @@ export class ConsumerGroup {
 
   /** Before its handlers end: what it gives back, and what waited for it, goes to others. */
   leave(member: ConsumerMember): void {
+    this.#leaving.add(member)
     this.#seats.leave(member)
+  }
+
+  /** Its handlers have ended, or their time has. */
+  hasLeft(member: ConsumerMember): void {
+    this.#leaving.delete(member)
   }
 
   // ── taking commits from the log ───────────────────────────────────────────────────────────────────────
@@ -199,11 +211,12 @@ export class ConsumerGroup {
   #take(transaction: DecodedTransaction | undefined): void {
     if (transaction === undefined) return // its changes are not those that were asked for
     const { batch, index } = transaction
-    let key = oneKey
+    let key: ConsumerKey
     let failure: DeliveryError | undefined
     try {
       key = keyOfCommit(this.settings.keyOf, transaction)
     } catch (error) {
+      key = noKeyOf(transaction)
       failure = { code: codeOf(error), message: `The key of this commit could not be found: ${messageOf(error)}` }
     }
     this.#lanes.take({ epoch: this.#record.mark.epoch, batch, index }, transaction, key, failure)

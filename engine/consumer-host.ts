@@ -62,10 +62,11 @@ export class ConsumerHost {
     })
   }
 
-  /** A member has left, and its handlers have ended: the last one closes the consumer, and its mark is noted. */
-  async leave(group: ConsumerGroup): Promise<void> {
+  /** A member has left, and its handlers have ended: the last one, whoever began to leave first, closes the consumer, and its mark is noted. */
+  async leave(group: ConsumerGroup, member: ConsumerMember): Promise<void> {
     await this.#inTurn(group.name, async () => {
-      if (group.size > 0 || this.#groups.get(group.name)?.group !== group) return
+      group.hasLeft(member)
+      if (!group.isLeft || this.#groups.get(group.name)?.group !== group) return
       await group.close()
       this.#groups.delete(group.name)
       this.#marks.set(group.name, group.mark)

@@ -3,7 +3,7 @@
  *
  *    of a consumer without keys        ''                  all commits are of one key
  *    of values                         as handlers have it (handler-queue.ts)
- *    of a commit that has none         'none <its place>'  nothing stands behind it. So is one whose key was erased
+ *    of a commit that has none         'none <its place>'  nothing stands behind it. So is one whose key was erased, or could not be found
  */
 import { ByteReader } from './base/bytes.js'
 import { decodeCanonical } from './base/canonical.js'
@@ -24,13 +24,14 @@ export interface ConsumerKey {
 /** Undefined: all commits are of one key. It answers undefined for one that has none. */
 export type KeyFunction = ((transaction: DecodedTransaction) => unknown) | undefined
 
-/** Of a commit that nobody could say more about, too. */
-export const oneKey: ConsumerKey = { text: '', value: undefined }
+const oneKey: ConsumerKey = { text: '', value: undefined }
+/** It stands alone. */
+export const noKeyOf = (place: HandlerCursor): ConsumerKey => ({ text: textOfNone(place), value: undefined })
 
 export function keyOfCommit(keyOf: KeyFunction, transaction: DecodedTransaction): ConsumerKey {
   if (keyOf === undefined) return oneKey
   const value = keyOf(transaction)
-  if (value === undefined || value === null) return { text: textOfNone(transaction), value: undefined }
+  if (value === undefined || value === null) return noKeyOf(transaction)
   return { text: textOfKey(value), value }
 }
 

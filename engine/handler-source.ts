@@ -21,7 +21,10 @@ export interface HandlerSource {
   readonly event: string
   readonly codec: RecordCodec
   readonly filter: FrameFilter
-  /** Undefined at the places of events that were erased: numbers are counted with them. */
+  /**
+   * Undefined at the places of events that were erased, and of changes that need no look: numbers are counted with them, so that they are the same whenever the log
+   * is read, whatever stands by then.
+   */
   payloadsOf(transaction: DecodedTransaction): readonly (Payload | undefined)[]
   /** What is looked at one after the other; undefined: as the partition of the handler says. */
   keyOf?(payload: Payload): readonly unknown[]
@@ -44,8 +47,7 @@ function referenceSource(engine: Engine, { name, watches }: HandlerProgram, even
   const { child, parent, on } = reference
   const columns = on.map((column) => child.descriptor.columns[column]!.name)
   const valuesOf = (row: Payload): readonly unknown[] => columns.map((column) => row[column])
-  const written = ({ kind, before, after, key }: DecodedChange, batch: number): WatchedChange | undefined => {
-    if (kind === 'delete') return undefined
+  const written = ({ before, after, key }: DecodedChange, batch: number): WatchedChange | undefined => {
     const values = valuesOf(after!)
     if (values.includes(null) || (before !== undefined && isSame(values, valuesOf(before)))) return undefined
     return isThere(engine, parent, values, batch) ? undefined : { values, of: listOf(key) }
@@ -55,12 +57,10 @@ function referenceSource(engine: Engine, { name, watches }: HandlerProgram, even
     codec: watchCodec(name),
     filter: { tables: new Set([child.name, parent.name]), events: new Set(), outcomes: false },
     payloadsOf: ({ batch, changes }) =>
-      changes.flatMap((change) => {
-        const found: WatchedChange[] = []
-        const one = change.table === child.name ? written(change, batch) : undefined
-        if (one !== undefined) found.push(one)
-        if (change.table === parent.name && change.kind === 'delete') found.push({ values: listOf(change.key), of: null })
-        return found as unknown as readonly Payload[]
+      changes.map((change) => {
+        const { table, kind, key } = change
+        if (kind === 'delete') return (table === parent.name ? { values: listOf(key), of: null } : undefined) as Payload | undefined
+        return (table === child.name ? written(change, batch) : undefined) as Payload | undefined
       }),
     keyOf: ({ values }) => values as readonly unknown[],
   }

@@ -17,11 +17,11 @@ import { shown } from '../schema/definition.js'
 import type { ProjectionStatus } from './projection.js'
 import { LiveReader } from './projection-reader.js'
 import { ProjectionRunner } from './projection-runner.js'
-import { allItems, type Color, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
+import { allItems, type Color, endOf, isBefore, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
 
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1
-const beginning: ProjectionCursor = { batch: beforeAll, index: allItems, items: allItems }
+const beginning = endOf(beforeAll)
 const isAlone: SubmitOptions = { isAlone: true }
 
 interface Waiter {
@@ -212,7 +212,7 @@ export class ProjectionKeeper {
     }
     const runner = (this.#next = this.#follow(color))
     // Up to what is durable now, and once more: what is left then is little, however much is written meanwhile.
-    for (let times = 0; times < 2; times += 1) await this.#reaches(runner, this.#open.engine.durable)
+    for (let times = 0; times < 2; times += 1) await this.#reaches(runner, endOf(this.#open.engine.durable))
     if (isInline) {
       await runner.standStill()
       this.#mustBeWell(runner)
@@ -226,7 +226,7 @@ export class ProjectionKeeper {
       // What is read stands still for the last steps of the other one, so that there is an end to catching up.
       const live = this.#live
       await live?.standStill()
-      if (live !== undefined) await this.#reaches(runner, live.reached.batch)
+      if (live !== undefined) await this.#reaches(runner, live.reached)
       await runner.standStill()
       this.#mustBeWell(runner)
       await runner.noteReached({})
@@ -239,8 +239,8 @@ export class ProjectionKeeper {
     if (!keepsOld && was !== null) this.#clearing = this.#clear(was).catch(() => undefined) // else before that color is built again
   }
 
-  #reaches(runner: ProjectionRunner, batch: number): Promise<void> {
-    return this.#until(() => runner.error !== undefined || runner.reached.batch >= batch)
+  #reaches(runner: ProjectionRunner, place: ProjectionCursor): Promise<void> {
+    return this.#until(() => runner.error !== undefined || !isBefore(runner.reached, place))
   }
 
   async #turn(to: Color, options: SubmitOptions): Promise<void> {
@@ -307,7 +307,7 @@ export class ProjectionKeeper {
     if (row.live === null) return undefined
     const { cursor } = row[row.live]!
     const isWritten = this.#projection.isInline && isWrittenBy(row[row.live]!, this.#projection)
-    return isWritten ? { batch: this.#open.engine.durable, index: allItems, items: allItems } : cursor
+    return isWritten ? endOf(this.#open.engine.durable) : cursor
   }
 
   #lag({ batch }: ProjectionCursor, time: number): number {

@@ -10,7 +10,7 @@ import { isDiskFull, isTheEnd, SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { type DecodedTransaction, type Engine, type HandlerFailure, type LogFollower, LogPump, type ProjectionProgram, type SubmitOptions } from '../../engine/index.js'
 import { formatPosition } from '../position.js'
-import { allItems, type Color, type ColorState, type ProjectionCursor, type ProjectionItem, type StepInput } from './projection-service.js'
+import { allItems, type Color, type ColorState, endOf, type ProjectionCursor, type ProjectionItem, type StepInput } from './projection-service.js'
 
 export interface RunnerParts {
   readonly engine: Engine
@@ -216,5 +216,3 @@ export class ProjectionRunner {
     this.#follower.close()
   }
 }
-
-const endOf = (batch: number): ProjectionCursor => ({ batch, index: allItems, items: allItems })

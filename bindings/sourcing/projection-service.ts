@@ -37,6 +37,8 @@ export interface ProjectionCursor {
   readonly items: number
 }
 export const allItems = 2 ** 32 - 1
+/** Behind all of a batch. */
+export const endOf = (batch: number): ProjectionCursor => ({ batch, index: allItems, items: allItems })
 
 /** What is known of the tables of one color. */
 export interface ColorState {

@@ -47,7 +47,10 @@ export interface LaneRunnerParts {
   readonly fork?: ForkLanes | undefined
 }
 
-/** It says that nothing was decided: a repeat with the same id runs, as if this one had never been. */
+/**
+ * It says that nothing was decided: a repeat with the same id runs, as if this one had never been. Of a handler it is recorded: its event has ended with it, and must
+ * not begin again when it comes once more.
+ */
 const conflicted = outcomeOfCode('CONFLICT')
 
 const forkTable: MakeTable = (...made) => new ForkTable(...made)
@@ -62,6 +65,7 @@ export class LaneRunner {
   readonly #laneCostMax: number
   /** By procedure. */
   readonly #readsSnapshot: readonly boolean[]
+  readonly #isHandler: readonly boolean[]
   readonly #answers: AnswerBlocks
   /** While the cross-partition lane commits what was run ahead. */
   #ahead: SpeculatedLane | undefined
@@ -69,6 +73,8 @@ export class LaneRunner {
   constructor(parts: LaneRunnerParts) {
     this.#parts = parts
     this.#readsSnapshot = parts.program.procedures.map(({ descriptor }) => descriptor.isolation === 'snapshot')
+    const handlers = new Set(parts.program.handlers.map(({ name }) => name))
+    this.#isHandler = parts.program.procedures.map(({ descriptor }) => handlers.has(descriptor.name))
     this.transaction = new Transaction(parts.program, parts.store, parts.log, parts.fork === undefined ? makeServiceScope : makeForkScope)
     if (parts.fork !== undefined) attachToFork(this.transaction, parts.fork)
     this.#reader = new ByteReader(parts.requests.bytes)
@@ -246,7 +252,7 @@ export class LaneRunner {
   /** Records (R47) and answers. `long`: where a long value stands already. */
   #settle(slot: number, procedure: number, place: number, offset: number, idBytes: number, outcome: number, failure: SluiceError | undefined, long: number): void {
     const { log, responses, record, requests } = this.#parts
-    const hasId = idBytes > 0 && outcome !== conflicted
+    const hasId = idBytes > 0 && (outcome !== conflicted || this.#isHandler[procedure] === true)
     let index = -1
     if (hasId || (failure === undefined && (log.changesOfTransaction > 0 || log.eventsOfTransaction > 0))) {
       let value = this.#value

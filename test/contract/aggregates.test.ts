@@ -3,6 +3,7 @@ import { aggregate, app, column as c, service, type Database } from 'sluicedb'
 import { describe, expect, test } from 'vitest'
 import cartApp, { addTwice, append, creditUnless, history, rebuild, shop, stubborn, transfer } from '../support/apps/cart-app.js'
 import { newFolder, openFor, openOnce, proveWhole, refused, take, thrown, until } from '../support/fixture.js'
+import { settled } from '../support/settled.js'
 
 const { cart, account } = shop.aggregates
 const added = (product: string, quantity = 1) => ({ type: 'added' as const, payload: { product, quantity } })
@@ -223,4 +224,34 @@ test('the application as data has their tables, events and commands, and no serv
   expect(events.find(({ name }) => name === 'shop.cart.added')?.columns.map(({ name }) => name)).toEqual(['id', 'version', 'product', 'quantity'])
   expect(procedures.find(({ name }) => name === 'shop.cart.add')).toMatchObject({ service: 'shop', lane: 'partition' })
   expect(procedures.find(({ name }) => name === 'shop.cart.load')).toMatchObject({ readonly: true })
+})
+
+test('a handler behind the commit that met a conflict does not begin again when the database is opened again', async () => {
+  const path = await newFolder()
+  const sum = aggregate('sum', {
+    id: c.int(),
+    events: { counted: { n: c.int() } },
+    initial: () => ({ total: 0 }),
+    evolve: { counted: (state, { n }) => ({ total: state.total + n }) },
+    decide: { count: { input: { n: c.int() }, run: (_state, input) => ({ type: 'counted', payload: input }) } },
+  })
+  const sums = service('sums', { aggregates: { sum }, events: { wished: { n: c.int() } } })
+  const wish = sums.procedure('wish', { input: { n: c.int() } }, (tx, it) => tx.emit('wished', it))
+  sums.on(sums.events.wished, { name: 'fulfil' }, (tx, { payload }) => {
+    tx.aggregate.sum(1).append([{ type: 'counted', payload }], { expectedVersion: 1 })
+  })
+  const application = app(import.meta.url, [sums])
+  const told: string[] = []
+  const options = { path, durability: 'os' as const, onHandlerError: ({ error }: { error: { code: string } }) => void told.push(error.code) }
+  const load = (db: Database) => db.call(sums.aggregates.sum.load, { id: 1 })
+
+  const first = await openOnce(application, options)
+  await first.call(wish, { n: 10 })
+  await until(() => told.length === 1, 'it has failed')
+  await first.call(sums.aggregates.sum.count, { id: 1, n: 1 })
+  await first.close()
+  const second = await openFor(application, options)
+  await settled(second)
+  expect(await load(second)).toEqual({ version: 1, state: { total: 1 } })
+  expect(new Set(told)).toEqual(new Set(['CONFLICT']))
 })

@@ -2,13 +2,14 @@
 import { expect, test } from 'vitest'
 import type { Commit, Consumer, Database, Delivery } from 'sluicedb'
 import consumersApp, { note, order, post, shop } from '../support/apps/consumers-app.js'
-import { newFolder, openFor, openOnce, refused, until } from '../support/fixture.js'
+import { newFolder, openFor, openOnce, refused, until, within } from '../support/fixture.js'
 
 type Ordered = Commit<never, { payload: { customer: string; n: number } }>
 const events = [shop.events.ordered]
 const quick = { limit: 2, backoffMs: 1, backoffMsMax: 2 }
 const numbers = (db: Database, customer: string) => Array.from(db.table(post.tables.seen).scan({ prefix: [customer] }), (row) => row.n)
 const idle = (consumer: Consumer) => until(() => !consumer.inspect().isBehind, 'the consumer is at the end of the log')
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 const customerOf = (commit: Ordered) => commit.events[0]!.payload.customer
 const keyed = { events, from: 'beginning', key: customerOf, redelivery: quick } as const
 const noteIt = async (commit: Ordered, delivery: Delivery) => void (await delivery.call(note, commit.events[0]!.payload))
@@ -36,6 +37,75 @@ test('a handler that outlasts the closing of its consumer makes no call any more
   await until(() => outlasting !== undefined, 'the old handler goes on')
   await outlasting
   expect(numbers(db, 'ann')).toEqual([0])
+})
+
+/** Two members of a group, one of which has the one commit there is, until the gate opens. */
+async function busyAndIdle(db: Database) {
+  let open = (): void => undefined
+  const gate = new Promise<void>((resolve) => (open = resolve))
+  const handled: string[] = []
+  let busy = ''
+  let refuses = ''
+  const refuse = (name: string) => void (refuses = name)
+  const join = (name: string) =>
+    db.consumer('team', { ...keyed, group: true }, async (commit) => {
+      busy = name
+      await gate
+      if (name === refuses) throw new Error('not by me')
+      handled.push(`${name} ${customerOf(commit)}`)
+    })
+  const members = { one: await join('one'), two: await join('two') }
+  await orders(db, 'ann', 0, 1)
+  await until(() => busy !== '', 'it is with its handler')
+  const isOne = busy === 'one'
+  return { open, refuse, handled, join, busy: isOne ? members.one : members.two, idle: isOne ? members.two : members.one, name: busy }
+}
+
+test.each(['the idle one first', 'the idle one last', 'the database'])('what a handler has done within its time is done, whoever of its group is closed with it: %s', async (how) => {
+  const path = await newFolder()
+  const first = await openOnce(consumersApp, { path, durability: 'os' })
+  const team = await busyAndIdle(first)
+  const members = how === 'the idle one first' ? [team.idle, team.busy] : [team.busy, team.idle]
+  const closing = how === 'the database' ? [first.close()] : members.map((member) => member.close())
+  await sleep(20)
+  team.open()
+  await Promise.all(closing)
+  expect(team.handled).toEqual([`${team.name} ann`])
+  await first.close()
+  const second = await openFor(consumersApp, { path, durability: 'os' })
+  const delivered: string[] = []
+  const late = await second.consumer('team', keyed, (commit) => void delivered.push(customerOf(commit)))
+  await idle(late)
+  expect(delivered).toEqual([])
+})
+
+test.each([true, false])('who joins a group while one that leaves still has a commit is given that one only if it was not handled: %s, it was', async (wasHandled) => {
+  const db = await openFor(consumersApp)
+  const team = await busyAndIdle(db)
+  const closing = team.busy.close()
+  await team.idle.close()
+  const third = await team.join('three')
+  await orders(db, 'bob', 0, 1)
+  await sleep(20)
+  expect(third.inspect()).toMatchObject({ members: 1, inFlight: 2 })
+  if (!wasHandled) team.refuse(team.name)
+  team.open()
+  await closing
+  await idle(third)
+  expect(team.handled.sort()).toEqual([`${wasHandled ? team.name : 'three'} ann`, 'three bob'].sort())
+})
+
+test('a consumer that is being closed when the database is has ended when its handler has', async () => {
+  const db = await openFor(consumersApp)
+  let open = (): void => undefined
+  const gate = new Promise<void>((resolve) => (open = resolve))
+  const consumer = await db.consumer('twice', keyed, () => gate)
+  await orders(db, 'ann', 0, 1)
+  await until(() => consumer.inspect().inFlight === 1, 'it is with its handler')
+  const closing = [consumer.close(), db.close()]
+  await sleep(20)
+  open()
+  await within(2_000, 'closing', Promise.all(closing))
 })
 
 test('what was discarded does not come again, although the mark stood before it when the database was closed', async () => {

@@ -168,6 +168,37 @@ test('a commit that needs no order holds nobody up, and a key that cannot be fou
   expect(await consumer.discard({ position: consumer.parked()[0]!.position })).toBe(1)
 })
 
+test('a commit whose key cannot be found sets nobody free: one that was told to go on is with one handler at a time', async () => {
+  const db = await openFor(consumersApp)
+  let open = (): void => undefined
+  const gate = new Promise<void>((resolve) => (open = resolve))
+  const begun: number[] = []
+  const key = (commit: Commit<never, { payload: { n: number } }>) => {
+    if ([2, 5].includes(commit.events[0]!.payload.n)) throw new Error('no key for it')
+    return 'all others'
+  }
+  const consumer = await db.consumer('loose', { events, key }, async (commit) => {
+    const { n } = commit.events[0]!.payload
+    begun.push(n)
+    if (n === 2) await gate
+  })
+  await orders(db, 'ann', 0, 4)
+  await idle(consumer)
+  expect(await consumer.unpark({ position: consumer.parked()[0]!.position })).toBe(true)
+  await until(() => begun.includes(2), 'it is with its handler')
+  await orders(db, 'ann', 4, 6)
+  await until(() => consumer.parked({ state: 'dead' }).length === 1, 'the next one without a key is set aside')
+  await sleep(20)
+  expect(begun).toEqual([0, 1, 3, 2, 4])
+  expect(consumer.inspect().inFlight).toBe(1)
+  // Each of them stands alone: the second one does not wait for the first.
+  expect(await consumer.unpark({ position: consumer.parked({ state: 'dead' })[0]!.position })).toBe(true)
+  await until(() => begun.includes(5), 'it is handled')
+  open()
+  await until(() => consumer.parked().length === 0, 'both are done')
+  expect(begun).toEqual([0, 1, 3, 2, 4, 5])
+})
+
 test('members share the work of one name: no commit twice, one member for a key at a time, and who stays takes over', async () => {
   const db = await openFor(consumersApp)
   const busy = new Set<string>()

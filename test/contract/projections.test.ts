@@ -247,6 +247,31 @@ test('a transaction of more than a step takes is applied in two, and many rows o
   expect(sales(db, behind)).toEqual(sales(db, within))
 })
 
+test('what is read and what is built may both stand inside of one long transaction: neither is turned to before it has come as far', async () => {
+  const sold = projection('sold', { version: 1, tables: { sum: table({ columns: { id: c.int(), n: c.int() }, key: ['id'] }) } }).on(shop.events.sold, (tx, { payload }) => {
+    tx.db.sum.put({ id: 1, n: (tx.db.sum.get(1)?.n ?? 0) + payload.quantity })
+  })
+  const db = await openFor(app(import.meta.url, [shop, service('one', { projections: { sold } })]))
+  const handle = db.projection(sold)
+  const count = 4 * limits.projectionItemsMax
+  let written = 0
+  let isWriting = true
+  const write = async () => {
+    while (isWriting) {
+      const { position } = await db.submit(sellMany, { customer: 'ann', count })
+      written += count
+      await handle.reached(position)
+      expect(handle.tables.sum.get(1)!.n).toBe(written)
+    }
+  }
+  const rebuild = async () => {
+    for (let times = 0; times < 3; times += 1) await handle.rebuild() // each takes twice as long as all before
+    isWriting = false
+  }
+  await Promise.all([write(), rebuild()])
+  expect(handle.status()).toMatchObject({ state: 'live', error: undefined })
+})
+
 test('a log that has lost its beginning cannot be built from', async () => {
   const db = await openFor(projectionsApp)
   await sellSome(db, 3)

@@ -1,8 +1,8 @@
 /** References of strength `eventual`: nothing waits for them, and what does not hold is told behind the commit, once. */
-import { describe as describeApp, referenceViolated, type Database } from 'sluicedb'
+import { app, column as c, describe as describeApp, referenceViolated, service, table, type Database } from 'sluicedb'
 import { describe, expect, test } from 'vitest'
 import eventualApp, { cancel, desk, mail, order, send, touch } from '../support/apps/eventual-app.js'
-import { newFolder, openFor } from '../support/fixture.js'
+import { newFolder, openFor, openOnce, until } from '../support/fixture.js'
 
 const watch = 'mail.parcel.$order'
 /** Everything that was durable has been looked at. */
@@ -66,6 +66,42 @@ describe.each([0, 2])('with %i workers', (workers) => {
     await settled(again)
     expect(complaints(again)).toEqual(before)
   })
+})
+
+test('of two rows of one commit that refer to nothing, the second is told, although the first has found its parent when the log is read again', async () => {
+  const path = await newFolder()
+  const nowhere = 1_000_000
+  const shop = service('shop', { tables: { order: table({ columns: { id: c.int() }, key: ['id'] }) } })
+  const mail = service('mail', {
+    tables: { parcel: table({ columns: { id: c.int(), order: c.int().references(() => shop.tables.order, { strength: 'eventual' }) }, key: ['id'] }) },
+  })
+  const desk = service('desk', { tables: { complaint: table({ columns: { parcel: c.int(), times: c.int() }, key: ['parcel'] }) } })
+  const place = shop.procedure('place', { input: { from: c.int(), to: c.int() } }, (tx, { from, to }) => {
+    for (let id = from; id < to; id += 1) tx.db.order.insert({ id })
+  })
+  const sendTwo = mail.procedure('sendTwo', { input: { id: c.int() } }, (tx, { id }) => {
+    tx.db.parcel.insert({ id: 2 * id, order: id })
+    tx.db.parcel.insert({ id: 2 * id + 1, order: nowhere })
+  })
+  desk.on(() => referenceViolated, { name: 'complain', atomic: true }, (tx, { payload }) => {
+    const parcel = payload.key as number
+    tx.db.complaint.put({ parcel, times: (tx.db.complaint.get(parcel)?.times ?? 0) + 1 })
+  })
+  const application = app(import.meta.url, [shop, mail, desk])
+  const pairs = 400
+  const toldOf = (db: Database) => Array.from(db.table(desk.tables.complaint)).filter(({ parcel }) => parcel % 2 === 1)
+
+  const first = await openOnce(application, { path, durability: 'os', workers: 0, partitions: 4 })
+  await Promise.all(Array.from({ length: pairs }, (_, id) => first.call(sendTwo, { id })))
+  // Each order is looked at for itself; all that refer to the same one wait for each other.
+  await until(() => first.stats().handlers[0]!.handled >= pairs, 'the first of each commit was looked at')
+  await first.call(place, { from: 0, to: pairs })
+  await first.close()
+  const second = await openFor(application, { path, durability: 'os', workers: 0, partitions: 4 })
+  await settled(second)
+  const told = toldOf(second)
+  expect(told).toHaveLength(pairs)
+  expect(told.filter(({ times }) => times !== 1)).toEqual([])
 })
 
 test('describe() tells the strength; nothing of it takes a call to the cross-partition lane', () => {

@@ -176,7 +176,9 @@ export class StreamPublisher implements Publisher {
     }
     if (isSame && state.last_seq >= this.#mark.sequence) return
     if (isSame && !goesOn) throw gone(`The stream "${stream}" ends with message ${state.last_seq}, and had acknowledged message ${this.#mark.sequence}: the server has lost messages.`, { stream, sequence: state.last_seq })
-    await this.#note({ created, sequence: isSame || this.#mark.created !== '' ? 0 : state.last_seq })
+    const mark: Mark = { created, sequence: isSame || this.#mark.created !== '' ? 0 : state.last_seq }
+    await this.#note(mark)
+    this.#mark = mark
   }
 
   /** The last message of ours behind the cursor, as its position and number (B2). */
@@ -321,7 +323,6 @@ export class StreamPublisher implements Publisher {
     this.#sinceNote = 0
     try {
       await this.#cursor.move(to, JSON.stringify([mark.created, mark.sequence]))
-      if (mark.created !== this.#mark.created || mark.sequence > this.#mark.sequence) this.#mark = mark
       this.#noted = to
     } finally {
       this.#isNoting = false

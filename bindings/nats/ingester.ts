@@ -8,7 +8,8 @@
  *   I1  The cursor is in the database: a place in the stream before every message whose call has no durable outcome. Each session begins
  *       there, with a consumer made anew, so it does not matter what the server remembers of acknowledgements.
  *   I2  The call of a message has an id of the engine's, of stream and sequence, which lives until the cursor has passed it (R61): a
- *       message that comes again finds its outcome.
+ *       message that comes again finds its outcome. One that committed is final. One that is known to have been refused has changed nothing,
+ *       and what refused it may have been mended since: the call is made again, under the next id.
  *   I3  Of one key at most one call is in flight, and the next begins when its outcome is known: order per key; without keys, of all.
  *   I4  A message is acknowledged when its outcome is durable. A gap in the numbers of deliveries means that some were lost on their way:
  *       a new session begins at the cursor.
@@ -47,7 +48,10 @@ interface Taken {
   readonly message: IngestedMessage
   readonly raw: MessageLike
   readonly key: string
+  /** In the id of its call: one more than outcomes under ids before it, which were refusals. */
   attempt: number
+  /** Of calls that were made in this session. */
+  refusals: number
   pauses: number
   isDone: boolean
 }
@@ -227,7 +231,7 @@ export class StreamIngester implements Ingester {
     } catch {
       // `input` has it too, and says what is wrong with it.
     }
-    const taken: Taken = { message, raw, key, attempt: 1, pauses: 0, isDone: false }
+    const taken: Taken = { message, raw, key, attempt: 1, refusals: 0, pauses: 0, isDone: false }
     this.#taken.push(taken)
     const waiting = this.#keys.get(key)
     if (waiting !== undefined) waiting.push(taken) // I3
@@ -262,25 +266,32 @@ export class StreamIngester implements Ingester {
         else this.#handled += 1
         this.#done(taken)
       }),
-      failed: (_index: number, error: SluiceError) => settled(() => this.#failed(taken, error)),
+      failed: (_index: number, error: SluiceError, repeated = false) => settled(() => this.#failed(taken, error, repeated)),
     }
     try {
       bridge.open.engine.submit(procedure, input, caller, 0, { id, isOwn: true, whenFull: 'wait' })
     } catch (error) {
-      settled(() => this.#failed(taken, SluiceError.is(error) ? error : SluiceError.of('INVALID_INPUT', `The input of message ${message.sequence} cannot be read: see cause.`, { cause: error, details: detailsOf(message) })))
+      settled(() => this.#failed(taken, SluiceError.is(error) ? error : SluiceError.of('INVALID_INPUT', `The input of message ${message.sequence} cannot be read: see cause.`, { cause: error, details: detailsOf(message) }), false))
     }
   }
 
-  #failed(taken: Taken, error: SluiceError): void {
-    if (isTheEnd(error) || error.code === 'WORKER_LOST') return this.#fail(error)
+  #failed(taken: Taken, error: SluiceError, repeated: boolean): void {
+    const isReused = error.code === 'ID_REUSED'
     // The call was made before, with what `input` answered then: its effect stands.
-    if (error.code === 'ID_REUSED') {
+    if (isReused && error.details['committed'] === true) {
       this.#repeated += 1
       return this.#done(taken)
     }
-    if (error.retryable || isDiskFull(error)) return this.#again(taken)
-    if (taken.attempt >= this.#parts.attemptsMax) return this.#refuse(taken, error)
-    taken.attempt += 1 // the outcome of this one may be recorded
+    if (repeated || isReused) {
+      if (taken.attempt >= limits.natsRefusalsMax) return this.#refuse(taken, error)
+      taken.attempt += 1 // only now: what is under a later id was made when this outcome was recorded
+      return this.#handIn(taken)
+    }
+    if (isTheEnd(error) || error.code === 'WORKER_LOST') return this.#fail(error)
+    // A call never conflicts with others, only with what it expects itself (an aggregate's version): that is a refusal.
+    if ((error.retryable && error.code !== 'CONFLICT') || isDiskFull(error)) return this.#again(taken)
+    taken.refusals += 1
+    if (taken.refusals >= this.#parts.attemptsMax) return this.#refuse(taken, error)
     this.#again(taken)
   }
 
@@ -311,6 +322,7 @@ export class StreamIngester implements Ingester {
         this.#refused += 1
         this.#inFlight -= 1
         this.#done(taken)
+        this.#noteSoon() // until it is noted, one that comes again is tried again
         this.#wake()
       },
       (cause: unknown) => {

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url'
 import type { Database } from 'sluicedb'
 import { type IngestedMessage, ingest, type Ingester, type IngestOptions, publish } from 'sluicedb/nats'
 import { describe, expect, test } from 'vitest'
-import application, { look, park, sink, source, take } from '../support/apps/interop-app.js'
+import cartApp, { shop } from '../support/apps/cart-app.js'
+import application, { look, park, sink, source, take, takeParked } from '../support/apps/interop-app.js'
 import { startCompiled } from '../support/child.js'
 import { newFolder, openFor, openOnce, refused, take as first, until, within } from '../support/fixture.js'
 import { randomOf, seeds, withSeed } from '../support/random.js'
@@ -214,6 +215,70 @@ describe('messages that are refused', () => {
     expect((await refused(ingester.ended, 'INVALID_INPUT')).details).toMatchObject({ stream: 'IN', subject: 'in.orders', sequence: 3 })
     await ingester.close()
     expect([taken(db), ingester.inspect().skipped]).toEqual([['2 text 2'], 1])
+  })
+
+  /** It was known by its id, whatever `input` answered now, and passed over without a word: no effect, and nobody was told. */
+  test('are made again once `input` was mended', async () => {
+    const { db, server, ingester } = await start(['text 1', 'poison'], { attempts: 1 })
+    await refused(ingester.ended, 'ABORTED')
+    await ingester.close()
+    const input = (message: IngestedMessage) => ({ sequence: message.sequence, text: message.sequence === 2 ? 'mended' : textOf(message) })
+    await using next = await ingest(db, optionsFor(server, { attempts: 1, input }))
+    await reached(next, 2)
+    expect(taken(db)).toEqual(['1 text 1', '2 mended'])
+    expect(next.inspect()).toMatchObject({ handled: 1, repeated: 0, refused: 0 })
+  })
+
+  /** The refusals of before were answered again, and counted as attempts: no call was ever made. */
+  test('are made again once the procedure would take them, and attempts are those of this session', async () => {
+    const options = { procedure: takeParked as never, attempts: 2 }
+    const { db, server, ingester } = await start(['text 1'], options)
+    expect((await refused(ingester.ended, 'ABORTED')).reason).toBe('NOT_YET')
+    await ingester.close()
+    const again = await ingest(db, optionsFor(server, options))
+    expect((await refused(again.ended, 'ABORTED')).reason).toBe('NOT_YET')
+    expect(again.inspect()).toMatchObject({ retried: 1, sequence: 0 })
+    await again.close()
+    await db.call(park, { sequence: 1, reason: 'NOT_YET' })
+    await using next = await ingest(db, optionsFor(server, { ...options, attempts: 1 }))
+    await reached(next, 1)
+    expect(taken(db)).toEqual(['1 text 1'])
+    expect(next.inspect()).toMatchObject({ handled: 1, retried: 0 })
+  })
+
+  test('but what has committed stays as it is, whatever `input` answers later', async () => {
+    const server = doubleServer(new JetStreamDouble(3))
+    await server.makeStream('IN')
+    await put(server, 1, 2)
+    const path = await newFolder()
+    const db = await openOnce(application, { path })
+    const one = await ingest(db, optionsFor(server))
+    await reached(one, 2)
+    // It ends before its cursor is noted, so that both come again.
+    await db.close()
+    await one.close()
+    const again = await openFor(application, { path })
+    await using two = await ingest(again, optionsFor(server, { input: ({ sequence }) => ({ sequence, text: 'other' }) }))
+    await reached(two, 2)
+    expect(taken(again)).toEqual(wanted(2))
+    expect(two.inspect()).toMatchObject({ handled: 0, refused: 0 })
+  })
+
+  /** CONFLICT is retryable, for others than a call: the same call was made for ever, and everything stood behind it. */
+  test('among them one that expects another version of an aggregate', async () => {
+    const server = doubleServer(new JetStreamDouble(3))
+    await server.makeStream('IN')
+    await server.put('in.orders', 'tea')
+    const db = await openFor(cartApp)
+    const options = { name: 'in', jetstream: server.client, stream: 'IN', procedure: shop.aggregates.cart.add, attempts: 2 }
+    const one = await ingest(db, { ...options, input: (message) => ({ id: 'ann', product: textOf(message), expectedVersion: 7 }) })
+    const error = await within(5_000, 'it stops', refused(one.ended, 'CONFLICT'))
+    expect(error.details).toMatchObject({ expected: 7, actual: 0 })
+    expect(one.inspect()).toMatchObject({ status: 'stopped', retried: 1, sequence: 0 })
+    await one.close()
+    await using two = await ingest(db, { ...options, input: (message) => ({ id: 'ann', product: textOf(message), expectedVersion: 0 }) })
+    await reached(two, 1)
+    expect(await db.call(shop.aggregates.cart.load, { id: 'ann' })).toMatchObject({ version: 1, state: { lines: { tea: 1 } } })
   })
 
   test('a failure of onRefused stops it before the message', async () => {

@@ -15,6 +15,8 @@
  *       a new session begins at the cursor.
  *   I5  Sequences mean something in one stream only. The mark of the cursor is the stream (when it was made) and what is added to its
  *       sequences, so that places of a stream that was made again come behind all of the one before.
+ *   I6  What the filter leaves out is passed without a delivery. It is the stream that says what the filter takes next: what the consumer has
+ *       delivered may not have arrived.
  */
 import { endOfBatch, eventId } from '../../engine/index.js'
 import { isDiskFull, isTheEnd, SluiceError } from '../../engine/base/errors.js'
@@ -23,7 +25,7 @@ import { BridgeCursor, type BridgeParts } from '../bridge.js'
 import type { BridgeLife } from './bridge-life.js'
 import type { IngestedMessage, Ingester, IngesterState } from './bridge-types.js'
 import type { JetStreamLike, ManagerLike, MessageLike, MessagesLike, StreamInfoLike } from './jetstream-types.js'
-import { gone, ingestPrefix } from './publisher.js'
+import { gone, ingestPrefix, messageAt } from './publisher.js'
 import { isServerError } from './server-error.js'
 
 export interface IngesterParts {
@@ -79,6 +81,7 @@ export class StreamIngester implements Ingester {
   #keys = new Map<string, Taken[]>()
   #pauses = new Set<() => void>()
   #messages: MessagesLike | undefined
+  #manager: ManagerLike | undefined
   #failure: unknown
   #wake: () => void = () => undefined
   #isNoting = false
@@ -149,16 +152,19 @@ export class StreamIngester implements Ingester {
     const manager = await jetstream.jetstreamManager(false)
     const info = await manager.streams.info(stream)
     await this.#meet(info)
+    await this.#passOthers(manager, info)
     const consumer = `sluice_${name}`
     await this.#makeConsumer(manager, consumer, info)
     if (life.signal.aborted) return
     const messages = await (await jetstream.consumers.get(stream, consumer)).consume({ max_messages: aheadMax, expires: limits.natsPullMs, abort_on_missing_resource: true })
     this.#messages = messages
+    this.#manager = manager
     try {
       if (!life.signal.aborted) await this.#take(messages)
       if (this.#failure === undefined && !life.signal.aborted) throw new Error(`the consumer "${consumer}" of the stream "${stream}" has ended`)
     } finally {
       this.#messages = undefined
+      this.#manager = undefined
       await Promise.resolve(messages.close()).catch(() => undefined)
       await this.#landed()
     }
@@ -188,6 +194,18 @@ export class StreamIngester implements Ingester {
       if (!goesOn && retention === 'limits') throw gone(`The stream "${stream}" begins with message ${state.first_seq}, and this database has ingested up to ${this.#reached}: what was in between was removed.`, { stream, sequence: state.first_seq })
       await this.#note(state.first_seq - 1, this.#mark)
     }
+  }
+
+  /** Moves on to the end of the stream as `info` has it, or to what the filter takes next (I6). */
+  async #passOthers(manager: ManagerLike, { created, state }: StreamInfoLike): Promise<void> {
+    const { stream, filter } = this.#parts
+    const mark = this.#mark!
+    const from = this.#reached
+    if (filter === undefined || created !== mark.created || state.last_seq <= from) return
+    const next = await messageAt(manager, stream, from + 1, filter)
+    this.#lastSequence = Math.max(this.#lastSequence, state.last_seq)
+    if (this.#taken.length > 0 || this.#mark !== mark || this.#reached !== from) return
+    this.#reached = Math.min(state.last_seq, (next?.seq ?? Infinity) - 1)
   }
 
   async #makeConsumer(manager: ManagerLike, consumer: string, { config }: StreamInfoLike): Promise<void> {
@@ -379,7 +397,7 @@ export class StreamIngester implements Ingester {
     let count = 0
     while (count < this.#taken.length && this.#taken[count]!.isDone) count += 1
     if (count === 0) return
-    this.#reached = this.#taken[count - 1]!.message.sequence
+    this.#reached = Math.max(this.#reached, this.#taken[count - 1]!.message.sequence)
     this.#taken.splice(0, count)
     this.#sinceNote += count
     if (this.#sinceNote >= limits.natsCursorMessages) this.#noteSoon()
@@ -408,9 +426,16 @@ export class StreamIngester implements Ingester {
     this.#stopTimer = bridge.open.engine.environment.later(limits.natsCursorMs, () => {
       if (bridge.open.engine.isClosed) return life.stop()
       if (life.signal.aborted) return
+      this.#look()
       this.#noteSoon()
       this.#tick()
     })
+  }
+
+  #look(): void {
+    const manager = this.#manager
+    if (manager === undefined || this.#parts.filter === undefined || this.#taken.length > 0) return
+    manager.streams.info(this.#parts.stream).then((info) => this.#passOthers(manager, info)).catch(() => undefined) // another time
   }
 
   async #end(): Promise<void> {

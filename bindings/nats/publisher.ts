@@ -367,9 +367,10 @@ function markOf(text: string | undefined): Mark {
   return { created, sequence }
 }
 
-async function messageAt(manager: ManagerLike, stream: string, seq: number) {
+/** With a filter: the first one of it that is there or behind. */
+export async function messageAt(manager: ManagerLike, stream: string, seq: number, filter?: string) {
   try {
-    return (await manager.streams.getMessage(stream, { seq })) ?? undefined
+    return (await manager.streams.getMessage(stream, { seq, ...(filter !== undefined && { next_by_subj: filter }) })) ?? undefined
   } catch (error) {
     if (isServerError(error, 'messageNotFound')) return undefined
     throw error

@@ -63,8 +63,8 @@ interface Mark {
   readonly base: number
 }
 
-/** Between the places of a stream and of the one that was made after it: more than can be ahead of a cursor. */
-const basesApart = 2 * limits.natsAheadMax
+/** Between the places of a stream and of the one that was made after it: more than a call can be ahead of a cursor, for what the filter leaves out counts. */
+const basesApart = 2 ** 36
 const nanosecondsPerMs = 1_000_000
 const decoder = new TextDecoder('utf-8', { fatal: true })
 

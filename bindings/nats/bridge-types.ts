@@ -54,7 +54,7 @@ export interface IngesterState {
   readonly status: BridgeStatus
   /** Every message up to this sequence is done, durably. */
   readonly sequence: number
-  /** Messages between it and the end of the stream, at the last look. */
+  /** Messages between it and the end of the stream, at the last look; for a moment also those that the filter leaves out. */
   readonly lag: number
   readonly handled: number
   /** Calls whose outcome was known from before. */

@@ -30,7 +30,10 @@ export interface IngestOptions<I, O = unknown> {
   readonly input: (message: IngestedMessage) => NoInfer<I> | undefined
   /** Messages of one key follow one another, others are beside each other. Default: all follow one another, in the order of the stream. */
   readonly key?: ((message: IngestedMessage) => string) | undefined
-  /** How often a call is made that is refused (an abort, a constraint, an error of the procedure). Default: 5. */
+  /**
+   * How often a call is made that is refused (an abort, a constraint, a version that an aggregate does not have, an error of the procedure); an ingestion
+   * that begins again counts anew. Default: 5.
+   */
   readonly attempts?: number | undefined
   /**
    * Takes a message whose call was refused for good; when it resolves the message is done. It may be told twice. Default: none, and the

@@ -8,12 +8,15 @@
  *   I1  The cursor is in the database: a place in the stream before every message whose call has no durable outcome. Each session begins
  *       there, with a consumer made anew, so it does not matter what the server remembers of acknowledgements.
  *   I2  The call of a message has an id of the engine's, of stream and sequence, which lives until the cursor has passed it (R61): a
- *       message that comes again finds its outcome.
+ *       message that comes again finds its outcome. One that committed is final. One that is known to have been refused has changed nothing,
+ *       and what refused it may have been mended since: the call is made again, under the next id.
  *   I3  Of one key at most one call is in flight, and the next begins when its outcome is known: order per key; without keys, of all.
  *   I4  A message is acknowledged when its outcome is durable. A gap in the numbers of deliveries means that some were lost on their way:
  *       a new session begins at the cursor.
  *   I5  Sequences mean something in one stream only. The mark of the cursor is the stream (when it was made) and what is added to its
  *       sequences, so that places of a stream that was made again come behind all of the one before.
+ *   I6  What the filter leaves out is passed without a delivery. It is the stream that says what the filter takes next: what the consumer has
+ *       delivered may not have arrived.
  */
 import { endOfBatch, eventId } from '../../engine/index.js'
 import { isDiskFull, isTheEnd, SluiceError } from '../../engine/base/errors.js'
@@ -22,7 +25,7 @@ import { BridgeCursor, type BridgeParts } from '../bridge.js'
 import type { BridgeLife } from './bridge-life.js'
 import type { IngestedMessage, Ingester, IngesterState } from './bridge-types.js'
 import type { JetStreamLike, ManagerLike, MessageLike, MessagesLike, StreamInfoLike } from './jetstream-types.js'
-import { gone, ingestPrefix } from './publisher.js'
+import { gone, ingestPrefix, messageAt } from './publisher.js'
 import { isServerError } from './server-error.js'
 
 export interface IngesterParts {
@@ -47,7 +50,10 @@ interface Taken {
   readonly message: IngestedMessage
   readonly raw: MessageLike
   readonly key: string
+  /** In the id of its call: one more than outcomes under ids before it, which were refusals. */
   attempt: number
+  /** Of calls that were made in this session. */
+  refusals: number
   pauses: number
   isDone: boolean
 }
@@ -57,8 +63,8 @@ interface Mark {
   readonly base: number
 }
 
-/** Between the places of a stream and of the one that was made after it: more than can be ahead of a cursor. */
-const basesApart = 2 * limits.natsAheadMax
+/** Between the places of a stream and of the one that was made after it: more than a call can be ahead of a cursor, for what the filter leaves out counts. */
+const basesApart = 2 ** 36
 const nanosecondsPerMs = 1_000_000
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -75,6 +81,7 @@ export class StreamIngester implements Ingester {
   #keys = new Map<string, Taken[]>()
   #pauses = new Set<() => void>()
   #messages: MessagesLike | undefined
+  #manager: ManagerLike | undefined
   #failure: unknown
   #wake: () => void = () => undefined
   #isNoting = false
@@ -145,16 +152,19 @@ export class StreamIngester implements Ingester {
     const manager = await jetstream.jetstreamManager(false)
     const info = await manager.streams.info(stream)
     await this.#meet(info)
+    await this.#passOthers(manager, info)
     const consumer = `sluice_${name}`
     await this.#makeConsumer(manager, consumer, info)
     if (life.signal.aborted) return
     const messages = await (await jetstream.consumers.get(stream, consumer)).consume({ max_messages: aheadMax, expires: limits.natsPullMs, abort_on_missing_resource: true })
     this.#messages = messages
+    this.#manager = manager
     try {
       if (!life.signal.aborted) await this.#take(messages)
       if (this.#failure === undefined && !life.signal.aborted) throw new Error(`the consumer "${consumer}" of the stream "${stream}" has ended`)
     } finally {
       this.#messages = undefined
+      this.#manager = undefined
       await Promise.resolve(messages.close()).catch(() => undefined)
       await this.#landed()
     }
@@ -184,6 +194,18 @@ export class StreamIngester implements Ingester {
       if (!goesOn && retention === 'limits') throw gone(`The stream "${stream}" begins with message ${state.first_seq}, and this database has ingested up to ${this.#reached}: what was in between was removed.`, { stream, sequence: state.first_seq })
       await this.#note(state.first_seq - 1, this.#mark)
     }
+  }
+
+  /** Moves on to the end of the stream as `info` has it, or to what the filter takes next (I6). */
+  async #passOthers(manager: ManagerLike, { created, state }: StreamInfoLike): Promise<void> {
+    const { stream, filter } = this.#parts
+    const mark = this.#mark!
+    const from = this.#reached
+    if (filter === undefined || created !== mark.created || state.last_seq <= from) return
+    const next = await messageAt(manager, stream, from + 1, filter)
+    this.#lastSequence = Math.max(this.#lastSequence, state.last_seq)
+    if (this.#taken.length > 0 || this.#mark !== mark || this.#reached !== from) return
+    this.#reached = Math.min(state.last_seq, (next?.seq ?? Infinity) - 1)
   }
 
   async #makeConsumer(manager: ManagerLike, consumer: string, { config }: StreamInfoLike): Promise<void> {
@@ -227,7 +249,7 @@ export class StreamIngester implements Ingester {
     } catch {
       // `input` has it too, and says what is wrong with it.
     }
-    const taken: Taken = { message, raw, key, attempt: 1, pauses: 0, isDone: false }
+    const taken: Taken = { message, raw, key, attempt: 1, refusals: 0, pauses: 0, isDone: false }
     this.#taken.push(taken)
     const waiting = this.#keys.get(key)
     if (waiting !== undefined) waiting.push(taken) // I3
@@ -262,25 +284,32 @@ export class StreamIngester implements Ingester {
         else this.#handled += 1
         this.#done(taken)
       }),
-      failed: (_index: number, error: SluiceError) => settled(() => this.#failed(taken, error)),
+      failed: (_index: number, error: SluiceError, repeated = false) => settled(() => this.#failed(taken, error, repeated)),
     }
     try {
       bridge.open.engine.submit(procedure, input, caller, 0, { id, isOwn: true, whenFull: 'wait' })
     } catch (error) {
-      settled(() => this.#failed(taken, SluiceError.is(error) ? error : SluiceError.of('INVALID_INPUT', `The input of message ${message.sequence} cannot be read: see cause.`, { cause: error, details: detailsOf(message) })))
+      settled(() => this.#failed(taken, SluiceError.is(error) ? error : SluiceError.of('INVALID_INPUT', `The input of message ${message.sequence} cannot be read: see cause.`, { cause: error, details: detailsOf(message) }), false))
     }
   }
 
-  #failed(taken: Taken, error: SluiceError): void {
-    if (isTheEnd(error) || error.code === 'WORKER_LOST') return this.#fail(error)
+  #failed(taken: Taken, error: SluiceError, repeated: boolean): void {
+    const isReused = error.code === 'ID_REUSED'
     // The call was made before, with what `input` answered then: its effect stands.
-    if (error.code === 'ID_REUSED') {
+    if (isReused && error.details['committed'] === true) {
       this.#repeated += 1
       return this.#done(taken)
     }
-    if (error.retryable || isDiskFull(error)) return this.#again(taken)
-    if (taken.attempt >= this.#parts.attemptsMax) return this.#refuse(taken, error)
-    taken.attempt += 1 // the outcome of this one may be recorded
+    if (repeated || isReused) {
+      if (taken.attempt >= limits.natsRefusalsMax) return this.#refuse(taken, error)
+      taken.attempt += 1 // only now: what is under a later id was made when this outcome was recorded
+      return this.#handIn(taken)
+    }
+    if (isTheEnd(error) || error.code === 'WORKER_LOST') return this.#fail(error)
+    // A call never conflicts with others, only with what it expects itself (an aggregate's version): that is a refusal.
+    if ((error.retryable && error.code !== 'CONFLICT') || isDiskFull(error)) return this.#again(taken)
+    taken.refusals += 1
+    if (taken.refusals >= this.#parts.attemptsMax) return this.#refuse(taken, error)
     this.#again(taken)
   }
 
@@ -311,6 +340,7 @@ export class StreamIngester implements Ingester {
         this.#refused += 1
         this.#inFlight -= 1
         this.#done(taken)
+        this.#noteSoon() // until it is noted, one that comes again is tried again
         this.#wake()
       },
       (cause: unknown) => {
@@ -367,7 +397,7 @@ export class StreamIngester implements Ingester {
     let count = 0
     while (count < this.#taken.length && this.#taken[count]!.isDone) count += 1
     if (count === 0) return
-    this.#reached = this.#taken[count - 1]!.message.sequence
+    this.#reached = Math.max(this.#reached, this.#taken[count - 1]!.message.sequence)
     this.#taken.splice(0, count)
     this.#sinceNote += count
     if (this.#sinceNote >= limits.natsCursorMessages) this.#noteSoon()
@@ -396,9 +426,16 @@ export class StreamIngester implements Ingester {
     this.#stopTimer = bridge.open.engine.environment.later(limits.natsCursorMs, () => {
       if (bridge.open.engine.isClosed) return life.stop()
       if (life.signal.aborted) return
+      this.#look()
       this.#noteSoon()
       this.#tick()
     })
+  }
+
+  #look(): void {
+    const manager = this.#manager
+    if (manager === undefined || this.#parts.filter === undefined || this.#taken.length > 0) return
+    manager.streams.info(this.#parts.stream).then((info) => this.#passOthers(manager, info)).catch(() => undefined) // another time
   }
 
   async #end(): Promise<void> {

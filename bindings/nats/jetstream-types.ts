@@ -30,7 +30,7 @@ export interface StoredMessageLike {
 export interface ManagerLike {
   readonly streams: {
     info(stream: string): Promise<StreamInfoLike>
-    getMessage(stream: string, query: { readonly seq: number }): Promise<StoredMessageLike | null>
+    getMessage(stream: string, query: { readonly seq: number; readonly next_by_subj?: string }): Promise<StoredMessageLike | null>
   }
   readonly consumers: {
     add(stream: string, config: object): Promise<unknown>

@@ -177,7 +177,9 @@ export class StreamPublisher implements Publisher {
     }
     if (isSame && state.last_seq >= this.#mark.sequence) return
     if (isSame && !goesOn) throw gone(`The stream "${stream}" ends with message ${state.last_seq}, and had acknowledged message ${this.#mark.sequence}: the server has lost messages.`, { stream, sequence: state.last_seq })
-    await this.#note({ created, sequence: isSame || this.#mark.created !== '' ? 0 : state.last_seq })
+    const mark: Mark = { created, sequence: isSame || this.#mark.created !== '' ? 0 : state.last_seq }
+    await this.#note(mark)
+    this.#mark = mark
   }
 
   /** The last message of ours behind the cursor, as its position and number (B2). */
@@ -322,7 +324,6 @@ export class StreamPublisher implements Publisher {
     this.#sinceNote = 0
     try {
       await this.#cursor.move(to, JSON.stringify([mark.created, mark.sequence]))
-      if (mark.created !== this.#mark.created || mark.sequence > this.#mark.sequence) this.#mark = mark
       this.#noted = to
     } finally {
       this.#isNoting = false
@@ -367,9 +368,10 @@ function markOf(text: string | undefined): Mark {
   return { created, sequence }
 }
 
-async function messageAt(manager: ManagerLike, stream: string, seq: number) {
+/** With a filter: the first one of it that is there or behind. */
+export async function messageAt(manager: ManagerLike, stream: string, seq: number, filter?: string) {
   try {
-    return (await manager.streams.getMessage(stream, { seq })) ?? undefined
+    return (await manager.streams.getMessage(stream, { seq, ...(filter !== undefined && { next_by_subj: filter }) })) ?? undefined
   } catch (error) {
     if (isServerError(error, 'messageNotFound')) return undefined
     throw error

@@ -295,6 +295,8 @@ export const limits = {
   /** How often a message is tried whose call is refused. */
   natsAttemptsDefault: 5,
   natsAttemptsMax: 1_000,
+  /** Refusals of the call of one message that are recorded, over all sessions; then the recorded one is final. */
+  natsRefusalsMax: 65_536,
 
   // watching
   procedureMsMax: 5_000,

@@ -13,13 +13,14 @@ import { ByteWriter } from '../base/bytes.js'
 import { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { Program } from '../schema/descriptor.js'
+import { enginePrefix } from '../schema/handler-ids.js'
 import { type BatchRecord, requestFlag } from '../shared/batch-record.js'
 import type { Control } from '../shared/control.js'
 import { requestHeaderBytes, type RequestRing, unplaced } from '../shared/request-ring.js'
 import type { ResponseRing } from '../shared/response-ring.js'
 import type { Statistics } from '../shared/statistics.js'
 import type { Store } from '../store/store.js'
-import { encodeError, lateError, outcomeOfCode, repeatedFlag } from '../txn/outcome.js'
+import { committed, encodeError, lateError, outcomeKindMask, outcomeOfCode, repeatedFlag } from '../txn/outcome.js'
 import { requestHashOf } from '../txn/request-hash.js'
 import { BrokenBatch } from '../txn/transaction.js'
 import { OutcomeTable } from './outcome-table.js'
@@ -389,7 +390,7 @@ export class Sequencer {
     const error = isLate
       ? lateError()
       : found !== undefined
-        ? SluiceError.of('ID_REUSED', `The id "${id}" was used for another request than this call of "${name}": give every request an id of its own.`, { details: { id } })
+        ? SluiceError.of('ID_REUSED', `The id "${id}" was used for another request than this call of "${name}": give every request an id of its own.`, { details: detailsOfReuse(id, found.outcome) })
         : SluiceError.of('OVERLOADED', `There is no room to remember the outcome of another call with an id (at most ${limits.outcomesMax} are kept, as far as memory goes): try again later, or open with a shorter outcomes.window.`)
     this.#value.reset()
     encodeError(error, this.#value, true)
@@ -433,6 +434,9 @@ export class Sequencer {
     for (let n = 0; n < taken; n += 1) if (record.flag(n) !== requestFlag.putOff) this.#parts.requests.markDone(record.offset(n))
   }
 }
+
+/** Of an id of the engine's its owner must know whether there is an effect that stands. */
+const detailsOfReuse = (id: string, outcome: number): Readonly<Record<string, unknown>> => (id.startsWith(enginePrefix) ? { id, committed: (outcome & outcomeKindMask) === committed } : { id })
 
 const noLanes = new Int32Array(0)
 /** Words for the outcome rows of one batch, so that the seal never runs out of space. */

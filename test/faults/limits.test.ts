@@ -238,6 +238,7 @@ const elsewhere: Partial<Record<Limit, string>> = {
   natsPullMs: 'a time, not a bound of data',
   natsAttemptsDefault: 'a default: attempts of ingest()',
   natsAttemptsMax: 'test/interop/ingest.test.ts: options that mean nothing',
+  natsRefusalsMax: 'how often one call is refused and tried again in one life of a message: too often for here',
   procedureMsMax: 'row 16',
   lookEveryMs: 'row 16',
   idleTurnsMax: 'test/contract/open-close.test.ts: idle, no CPU',

@@ -183,10 +183,11 @@ export class JetStreamDouble {
           const { created, retention, first, last } = this.#named(name)
           return { created, config: { retention }, state: { first_seq: first, last_seq: last } }
         }),
-        getMessage: (name, { seq }) => this.#request((): StoredMessageLike => {
-          const found = this.#named(name).messages.get(seq)
+        getMessage: (name, { seq, next_by_subj }) => this.#request((): StoredMessageLike => {
+          const { messages } = this.#named(name)
+          const found = next_by_subj === undefined ? messages.get(seq) : [...messages.values()].find((message) => message.seq >= seq && isWanted(message, next_by_subj))
           if (found === undefined) throw new ServerError(10_037, 'no message found')
-          return { seq, header: found.headers }
+          return { seq: found.seq, header: found.headers }
         }),
       },
       consumers: {

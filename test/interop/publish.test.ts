@@ -197,6 +197,27 @@ describe('whatever gets lost', () => {
     expect(await idsIn(doubleServer(server))).toEqual(await wantedIds(db, 1))
   })
 
+  /** The mark that the server had lost stayed in memory, so that nothing before it was read back. */
+  test('a server that has lost messages, and is told to go on, is read back from its new end', async () => {
+    const server = new JetStreamDouble(13)
+    server.makeStream('OUT')
+    const db = await openFor(application)
+    await using publisher = await publish(db, optionsFor(doubleServer(server), { whenGone: 'goOn' }))
+    for (let id = 1; id <= 5; id += 1) await db.call(quiet, { id })
+    await idle(publisher)
+    const stream = server.streams.get('OUT')!
+    for (const sequence of [3, 4, 5]) stream.messages.delete(sequence)
+    stream.last = 2
+    server.faults = { ...noFaults, lostAck: 1 }
+    server.restart()
+    for (let id = 6; id <= 7; id += 1) await db.call(quiet, { id })
+    await until(() => stream.last > 2, 'something is stored')
+    server.faults = noFaults
+    await idle(publisher)
+    const ids = await wantedIds(db, 7)
+    expect(await idsIn(doubleServer(server))).toEqual([...ids.slice(0, 2), ...ids.slice(5)])
+  })
+
   test('an older copy of the database does not publish what the stream is ahead of', async () => {
     const server = new JetStreamDouble(5)
     server.makeStream('OUT')

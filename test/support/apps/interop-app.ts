@@ -30,6 +30,11 @@ export const take = sink.procedure('take', { input: { key: c.text().default(''),
   tx.db.taken.insert({ key, n, sequence, text })
   tx.emit('took', { sequence })
 })
+/** Not before somebody has parked its message. */
+export const takeParked = sink.procedure('takeParked', { input: { sequence: c.int(), text: c.text() } }, (tx, { sequence, text }) => {
+  if (!tx.db.refused.has(sequence)) throw tx.abort('NOT_YET')
+  tx.call(take, { key: '', sequence, text })
+})
 export const park = sink.procedure('park', { input: { sequence: c.int(), reason: c.text() }, partition: (it) => it.sequence }, (tx, it) => void tx.db.refused.insert(it))
 export const look = sink.procedure('look', { readonly: true }, (tx) => ({ count: tx.db.taken.count() }))
 

@@ -131,7 +131,7 @@ describe.each([double, ...realServers])('ingesting from $name', ({ make }) => {
 describe('whatever gets lost', () => {
   const faults = { lostMessage: 0, lostAck: 0.1, lateMessage: 0, lostDelivery: 0.03, redelivery: 0.1, failedRequest: 0.05, delayMs: 2 }
 
-  test.each(seeds(2))('each effect is there once and in order: deliveries and acknowledgements lost, redeliveries, restarts of either side, seed %i', (seed) =>
+  test.each(seeds(2))('each effect is there once and in order: deliveries and acknowledgements lost, redeliveries, refusals, restarts of either side, seed %i', (seed) =>
     withSeed(seed, async (random) => {
       const server = new JetStreamDouble(seed)
       server.makeStream('IN', random.pick(['limits', 'workqueue']))
@@ -140,8 +140,10 @@ describe('whatever gets lost', () => {
       const all: string[][] = [[], [], []]
       const byKey = random.chance(0.5)
       const filter = random.pick([undefined, 'in.orders'])
+      // What is refused now and then is another call each time.
+      const refusals = random.pick([0, 0.2])
       const keyOf = ({ sequence }: IngestedMessage): string => (byKey ? String(sequence % 3) : '')
-      const options = optionsFor(doubleServer(server), { filter, key: keyOf, maxInFlight: random.pick([1, 8, 64]), input: (message) => ({ key: keyOf(message), sequence: message.sequence, text: textOf(message) }) })
+      const options = optionsFor(doubleServer(server), { filter, key: keyOf, maxInFlight: random.pick([1, 8, 64]), attempts: 100, input: (message) => ({ key: keyOf(message), sequence: message.sequence, text: random.chance(refusals) ? 'poison' : textOf(message) }) })
       for (let round = 0; round < 3; round += 1) {
         const db = await openOnce(application, { path, durability: 'os' })
         server.faults = faults

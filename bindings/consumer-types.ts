@@ -51,7 +51,7 @@ export interface Delivery {
   /**
    * A call whose effect happens once, whatever becomes of this delivery: it carries the id consumer, position, and which call of the
    * delivery it is. So a handler that runs again makes the same calls in the same order, and is answered with what was recorded; what
-   * was refused is tried again. Another input than before is `ID_REUSED`.
+   * was refused is tried again. Another input than that of a call that has committed is `ID_REUSED`.
    */
   call<I, O>(procedure: Procedure<I, O>, ...rest: CallWith<I, never>): Promise<O>
   /** As `call`, with the position and the durability. */

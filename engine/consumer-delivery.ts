@@ -88,7 +88,10 @@ export class ConsumerDelivery {
         const tried = this.#next[call] ?? 1
         const settled = await this.#submit(procedure, input, callId(this.consumer, this.place, call, tried))
         if ('answer' in settled) return settled.answer
-        if (!settled.repeated || settled.error.code === 'ID_REUSED' || tried >= limits.consumerRefusalsMax) throw settled.error
+        const { error, repeated } = settled
+        // What was refused before has had no effect, so the handler may have something else in mind by now.
+        const wasRefused = error.code === 'ID_REUSED' ? error.details['committed'] === false : repeated
+        if (!wasRefused || tried >= limits.consumerRefusalsMax) throw error
         this.#next[call] = tried + 1
       }
     } finally {

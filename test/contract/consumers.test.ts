@@ -1,6 +1,6 @@
 /** Durable consumers: order by key, redelivery, parking, effects once, groups, pause, reset, deleting. docs/consumers.md. */
 import { describe, expect, test } from 'vitest'
-import { type Commit, type Consumer, type Database, type Delivery, type OpenOptions, Position } from 'sluicedb'
+import { type Commit, type Consumer, type Database, type Delivery, type OpenOptions, Position, SluiceError } from 'sluicedb'
 import consumersApp, { countOf, note, order, post, shop } from '../support/apps/consumers-app.js'
 import { newFolder, openFor, openOnce, refused, until, within } from '../support/fixture.js'
 
@@ -98,6 +98,26 @@ describe.each(hosts)('%s', (_, options) => {
     expect(numbers(db, 'ann')).toEqual([7])
     expect(numbers(db, 'other')).toEqual([7])
     expect(consumer.inspect()).toMatchObject({ handled: 1, redelivered: 4 })
+  })
+
+  // A handler that was mended once met its own refusal of before as ID_REUSED, for good.
+  test('after a refusal a handler may ask for something else, and after a commit it may not', async () => {
+    const db = await openFor(consumersApp, options)
+    const codes: string[] = []
+    const consumer = await db.consumer('mended', { events, redelivery: { limit: 10, backoffMs: 1, backoffMsMax: 1 } }, async (commit, delivery) => {
+      const { customer, n } = commit.events[0]!.payload
+      const by = ['gated', 'mended', 'changed'][delivery.attempt - 1] ?? 'mended'
+      await delivery.call(note, { customer, n, by }).catch((error: unknown) => {
+        codes.push(SluiceError.is(error) ? error.code : String(error))
+        throw error
+      })
+      if (delivery.attempt < 4) throw new Error('again')
+    })
+    await db.call(order, { customer: 'ann', n: 7 })
+    await idle(consumer)
+    expect(codes).toEqual(['ABORTED', 'ID_REUSED'])
+    expect([...db.table(post.tables.seen)].map(({ n, by }) => [n, by])).toEqual([[7, 'mended']])
+    expect(consumer.inspect()).toMatchObject({ handled: 1, redelivered: 3 })
   })
 })
 

@@ -213,7 +213,7 @@ class Making {
     this.#frames = frames
     this.#old = old
     this.#database = oldDatabase(old)
-    this.#steps = (program.migrations ?? []).filter(({ version }) => version > (change.before.version ?? 1))
+    this.#steps = change.steps
     const names = new Set(this.#steps.flatMap(({ tables }) => [...tables.keys()]))
     this.#tables = store.tables.filter((table) => names.has(table.name))
     this.bytesInAll = old.tables.reduce((bytes, table) => bytes + this.#timesRead(table.name) * old.count(table) * bytesOf(table), 0)

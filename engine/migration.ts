@@ -12,6 +12,8 @@
  * application's functions leads from the one to the other. A process that dies in the middle leaves the end of a log that nobody was
  * told about, which the next opening cuts: then the migration has not begun.
  *
+ * Replicas that are others now, or gone, lose their rows in the same way, and nothing is made of these: followers copy them anew (replica-follower.ts).
+ *
  * References from tables that are made, or to them, are proved behind the last row: the rows come table by table, and may refer to later ones.
  *
  * Everything on the thread that opens, one frame at a time, over the store that will be served. Rows of before are read from a store
@@ -82,7 +84,7 @@ export async function migrate(options: MigrationOptions): Promise<number> {
   const making = new Making(program, change, old, store, after)
   for (let goesOn = true; goesOn; ) {
     goesOn = making.step()
-    options.onProgress?.({ phase: 'migration', bytes: making.bytesRead, bytesInAll: making.bytesInAll })
+    if (making.bytesInAll > 0) options.onProgress?.({ phase: 'migration', bytes: making.bytesRead, bytesInAll: making.bytesInAll })
     await options.pause()
   }
   proveReferences(store, change)

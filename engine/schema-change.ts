@@ -3,7 +3,7 @@
  *
  *   same      today's catalog is the log's: nothing here costs anything
  *   changed   what is safe is taken over; what is new and strict is proved on every row that is stored; what needs a migration has
- *             one, which comes next (migration.ts)
+ *             one, which comes next (migration.ts), and takes away the rows of replicas that are to be copied again
  *   refused   SCHEMA_MISMATCH, with every difference, or the first rows that break what is new. Nothing was written
  *
  * The log says what is new itself: the next frame is preceded by the catalog of today (wal/log-writer.ts), at the boundary of a batch. An
@@ -39,7 +39,7 @@ export interface SchemaChange {
   /** The application makes rows of some tables: these. */
   readonly made: ReadonlySet<string>
   readonly migrates: boolean
-  /** Those of its tables that have rows already: they are made anew, or go. */
+  /** Those of its tables that have rows already, and replicas that are others or gone: they are made anew, or go. */
   readonly rewritten: ReadonlySet<string>
 }
 
@@ -64,10 +64,11 @@ export function changeTo(program: Program, before: LoggedCatalog, partitions: nu
   const stays = new Set(program.tables.map(({ descriptor }) => descriptor.name))
   const refused = differences.filter(({ need, table = '' }) => need === 'return' || (need === 'migration' && (stays.has(table) ? !migrated.has(table) : migrated.get(table) !== 'drop')))
   if (refused.length > 0) throw mismatch(differences, refused)
-  const rewritten = new Set([...migrated.keys()].filter((name) => before.tables.some((table) => table.name === name)))
+  const copies = tablesThatNeed('copying', differences)
+  const rewritten = new Set([...migrated.keys(), ...copies].filter((name) => before.tables.some((table) => table.name === name)))
   const toProve = new Set([...tablesThatNeed('proof', differences.filter(({ reference }) => reference === undefined))].filter((name) => !rewritten.has(name)))
   const newReferences = new Set(differences.flatMap(({ table, reference }) => (table === undefined || reference === undefined ? [] : [referenceId(table, reference)])))
-  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, newReferences, steps, made: new Set(migrated.keys()), migrates: migrated.size > 0, rewritten }
+  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, newReferences, steps, made: new Set(migrated.keys()), migrates: migrated.size > 0 || copies.size > 0, rewritten }
 }
 
 /** The migrations from the log's version to the application's. What is dropped by the name of a projection or an aggregate is each of its tables. */
@@ -90,7 +91,7 @@ function stepsBehind(before: LoggedCatalog, { migrations = [] }: Program): reado
 const migratedBy = (steps: readonly Migration[]): ReadonlyMap<string, TableMigration | 'drop'> => new Map(steps.flatMap(({ tables }) => [...tables]))
 
 function mismatch(differences: readonly SchemaDifference[], refused: readonly SchemaDifference[]): SluiceError {
-  const lines = [...new Set(differences.filter((one) => one.need !== 'nothing').map(lineOf))]
+  const lines = [...new Set(differences.filter(({ need }) => need !== 'nothing' && need !== 'copying').map(lineOf))]
   const needsMigration = refused.some((one) => one.need === 'migration')
   const todo = needsMigration
     ? 'Declare what becomes of the rows, app(import.meta.url, [...], { version, migrations }), or change the application back.'

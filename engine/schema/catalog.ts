@@ -15,7 +15,7 @@
 import { ByteReader, ByteWriter } from '../base/bytes.js'
 import { decodeCanonical, encodeCanonical } from '../base/canonical.js'
 import { cursorName, type ColumnDescriptor, type ColumnRules, type ColumnType, type EventProgram, type EventUpcast, type IndexCondition, markName, parkName, type Program, type RecordDescriptor, replicateName, type TableProgram, transactName } from './descriptor.js'
-import { hasCopies } from './replica-tables.js'
+import { copiedReplicas, hasCopies } from './replica-tables.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
 export interface LoggedColumn {
@@ -69,6 +69,8 @@ export interface LoggedTable {
   readonly references?: readonly LoggedReference[]
   /** Undefined: 0. */
   readonly generation?: number
+  /** Its rows are copies of this table's, kept by the engine. Undefined: they are the application's, or the log is older than this. */
+  readonly copyOf?: string
 }
 export interface LoggedEvent {
   readonly name: string
@@ -154,6 +156,7 @@ function loggedTable({ descriptor: table, rowChecks = [], references = [], ...ru
   const generation = was !== undefined ? generationOf(was) + (isRewritten ? 1 : 0) : retired === undefined ? 0 : retired + 1
   const older = isRewritten ? undefined : was
   const kept = references.filter(({ strength }) => strength !== 'eventual')
+  const replica = copiedReplicas(program).find(({ descriptor }) => descriptor.name === table.name)
   return {
     name: table.name,
     key: names(table.key),
@@ -172,6 +175,7 @@ function loggedTable({ descriptor: table, rowChecks = [], references = [], ...ru
     ...(rowChecks.length > 0 && { checks: rowChecks.map((check) => check.name) }),
     ...(kept.length > 0 && { references: kept.map(({ name, on, to }) => ({ name, on: names(on), to: program.tables[to]!.descriptor.name })) }),
     ...(generation > 0 && { generation }),
+    ...(replica && { copyOf: program.tables[replica.source]!.descriptor.name }),
   }
 }
 

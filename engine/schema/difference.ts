@@ -3,6 +3,7 @@
  *
  *   nothing     every row fits, in whatever layout it was written: the next catalog in the log says what is new
  *   proof       rows may break what is new: they are looked at before anything is opened (engine/schema-change.ts)
+ *   copying     rows of a replica, which is kept by the log: they go, and are copied once more from its source if it is still there
  *   migration   no rule says what becomes of the rows: the application must
  *   return      cannot be had at all: the application has to go back
  *
@@ -14,7 +15,7 @@ import { everyEventOf, type LoggedCatalog, type LoggedColumn, type LoggedEvent, 
 import { isBeginningOf } from './row-shape.js'
 import { ownTablePrefix } from './sequence-table.js'
 
-export type Need = 'nothing' | 'proof' | 'migration' | 'return'
+export type Need = 'nothing' | 'proof' | 'copying' | 'migration' | 'return'
 
 /** What is said to who opens, and is no news to who reads (relaxation.ts). */
 export const tableGone = 'in the database, not in the application'
@@ -52,8 +53,11 @@ export function differencesOf(log: LoggedCatalog, now: LoggedCatalog): readonly 
   for (const table of log.tables) {
     if (table.name.startsWith(ownTablePrefix)) continue // every store has it
     const next = tables.get(table.name)
-    if (next === undefined) found.push({ need: 'migration', table: table.name, what: table.name, change: tableGone, ...wholeThatIsGone(table.name, names, tables) })
-    else found.push(...ofTable(table, next, log.hasRules === true))
+    if (next === undefined) found.push({ need: table.copyOf === undefined ? 'migration' : 'copying', table: table.name, what: table.name, change: tableGone, ...wholeThatIsGone(table.name, names, tables) })
+    else {
+      const isCopy = table.copyOf !== undefined && next.copyOf !== undefined
+      found.push(...ofTable(table, next, log.hasRules === true).map((one) => (isCopy && one.need !== 'nothing' ? { ...one, need: 'copying' as const } : one)))
+    }
   }
   for (const table of now.tables) {
     if (!names.has(table.name) && !table.name.startsWith(ownTablePrefix)) found.push({ need: 'nothing', table: table.name, what: table.name, change: 'new' })
@@ -198,6 +202,7 @@ export function lineOf({ need, table, what, change, whole }: SchemaDifference): 
   const todo: Readonly<Record<Need, string>> = {
     nothing: 'is taken over by itself',
     proof: 'is taken over if every row obeys it',
+    copying: 'is copied again by itself',
     migration: change === tableGone ? `needs a migration: '${whole ?? table}': 'drop'` : `needs a migration of "${table}"`,
     return: 'cannot be changed: change the application back',
   }

@@ -150,6 +150,34 @@ test('closed while it is filled, it goes on with it; and back again is forth aga
   })
 })
 
+test('given up anywhere in it, all of the old rows are there or none, and the application of before goes on', { timeout: 60_000 }, async () => {
+  const [narrow, wide] = [made({ shown: ['name'] }), made({ shown: ['name', 'price'] })]
+  const path = await written(narrow)
+  const stood: boolean[] = []
+  for (let looks = 0; ; looks += 1) {
+    let left = looks
+    const signal = { get aborted() { return (left -= 1) < 0 }, reason: 'enough', addEventListener: () => undefined, removeEventListener: () => undefined }
+    const opened = await openOnce(wide.application, { path, durability: 'os', signal: signal as never }).catch((error: unknown) => void expect(error).toMatchObject({ code: 'CANCELLED' }))
+    if (opened !== undefined) {
+      await settled(opened)
+      mustBeAlike(opened, wide)
+      await opened.close()
+      break
+    }
+    await life(path, narrow, async (db) => {
+      const count = db.table(narrow.cart.replicas.shelf).count()
+      expect([0, rows.length]).toContain(count)
+      stood.push(count > 0)
+      await settled(db)
+      mustBeAlike(db, narrow)
+      if (count > 0) expect(db.stats().replicas[0]!.copied, 'nothing had gone').toBeLessThan(rows.length)
+    })
+  }
+  // Two looks before it, one when the rows have gone, one before the end of the group; whoever gives up later finds that it has happened.
+  expect(stood.indexOf(false)).toBeGreaterThan(3)
+  expect((await sluice('verify', path)).out).toContain('whole')
+})
+
 test('a stream across it sees the old rows go before the new ones come, and moments of before are read without them', { timeout: 60_000 }, async () => {
   const [narrow, wide] = [made({ shown: ['name'] }), made({ shown: ['name', 'price'] })]
   const path = await written(narrow)

@@ -13,7 +13,7 @@ export type MigrateRow = (row: MigratedRow, old: OldDatabase) => MigratedRow | r
 
 /**
  * By full name of the table that is made: how its rows are made of its own rows, or of those of another table (`from`); or that it goes
- * (`'drop'`). All rows of the tables that are named are replaced.
+ * (`'drop'`). All rows of the tables that are named are replaced. `'drop'` of a projection or an aggregate, `'report.totals'`, is that of all its tables.
  */
 export type TableMigrations = Readonly<Record<string, MigrateRow | { readonly from: string; readonly rows: MigrateRow } | 'drop'>>
 
@@ -25,7 +25,8 @@ export interface AppOptions {
 }
 
 const optionNames = new Set(['version', 'migrations'])
-const tableName = /^[^.$]+\.[^.$]+$/
+/** `shop.item`; `shop.cart.events` of an aggregate; `report.totals.blue.total` of a projection. */
+const tableName = /^[^.$]+(\.[^.$]+){1,3}$/
 
 export function lowerMigrations(options: AppOptions): Pick<Program, 'version' | 'migrations'> {
   if (typeof options !== 'object' || options === null) throw invalidDefinition(`The third argument of app() is { version, migrations }, not ${shown(options)}.`)

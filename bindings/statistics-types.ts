@@ -63,7 +63,7 @@ export interface DatabaseStats {
   /** The newest durable batch: what reads see now. */
   readonly position: Position
 
-  /** Calls on their way, now, and the bounds at which calls are refused or wait. */
+  /** Calls on their way, now, and the bounds at which calls are refused or wait; `waitingMax` is `queue.calls` of `open()`. */
   readonly calls: {
     readonly waiting: number
     readonly waitingMax: number

@@ -13,7 +13,7 @@ export interface OpenReaders {
   readonly snapshots: number
 }
 
-export function statsOf({ engine, durability, keeper, handlers, replicas, consumers }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
+export function statsOf({ engine, options, durability, keeper, handlers, replicas, consumers }: OpenEngine, position: Position, { streams, snapshots }: OpenReaders): DatabaseStats {
   const { plan, statistics, store, control, requests } = engine.parts
   const count = statistics.count.bind(statistics)
   const stage = statistics.summary.bind(statistics)
@@ -28,7 +28,7 @@ export function statsOf({ engine, durability, keeper, handlers, replicas, consum
     position,
     calls: {
       waiting: engine.waiting,
-      waitingMax: limits.callsInFlightMax,
+      waitingMax: options.queue.calls,
       queuedBytes: requests.queuedBytes,
       queuedBytesMax: limits.requestRingBytes,
     },

@@ -22,12 +22,13 @@ export interface TransactOptions {
   readonly signal?: AbortLike | undefined
   readonly timeoutMs?: number | undefined
   readonly retries?: number | undefined
+  readonly whenFull?: HandInOptions['whenFull']
   /** For who needs the place in the log too; no option of users. */
   readonly placed?: HandInOptions['placed']
 }
 /** How a body of ours finds tables by name. */
 export const tableNamed: unique symbol = Symbol('tables of a draft by name')
-export const transactOptions: ReadonlySet<string> = new Set(['id', 'signal', 'timeoutMs', 'retries'])
+export const transactOptions: ReadonlySet<string> = new Set(['id', 'signal', 'timeoutMs', 'whenFull', 'retries'])
 
 type Body = (tx: object) => unknown
 type Run = { readonly value: unknown } | { readonly stale: SluiceError }
@@ -49,7 +50,7 @@ export class Transactor {
 
   /** `options` have been checked, except `retries`. The body begins before this returns. */
   async transact(body: unknown, options: TransactOptions): Promise<unknown> {
-    const { retries = 0, id } = options
+    const { retries = 0, id, whenFull, placed } = options
     this.#engine.mustBeOutside()
     this.#engine.mustBeOpen()
     if (typeof body !== 'function') throw SluiceError.of('INVALID_USE', `db.transact() takes a function of tx, not ${shown(body)}.`)
@@ -63,10 +64,10 @@ export class Transactor {
         patience.mustLast()
         const known = id === undefined ? undefined : this.#host.known(id)
         if (known !== undefined) {
-          options.placed?.({ batch: known.batch, index: known.index, repeated: true })
+          placed?.({ batch: known.batch, index: known.index, repeated: true })
           return known.value
         }
-        const run = await this.#run(body as Body, id, patience, options.placed)
+        const run = await this.#run(body as Body, patience, { id, whenFull, placed })
         if ('value' in run) return run.value
         if (attempt >= retries) throw run.stale
         await patience.pause(attempt)
@@ -77,7 +78,8 @@ export class Transactor {
     }
   }
 
-  async #run(body: Body, id: string | undefined, patience: Patience, placed: HandInOptions['placed']): Promise<Run> {
+  async #run(body: Body, patience: Patience, handIn: Pick<HandInOptions, 'id' | 'whenFull' | 'placed'>): Promise<Run> {
+    const { id } = handIn
     const draft = this.#host.begin()
     let value: unknown
     try {
@@ -88,7 +90,7 @@ export class Transactor {
       draft.end()
       draft.view.close()
     }
-    const options = { id, signal: patience.signal, timeoutMs: patience.leftMs, placed }
+    const options = { ...handIn, signal: patience.signal, timeoutMs: patience.leftMs }
     const { doom } = draft
     try {
       if (doom !== undefined) {

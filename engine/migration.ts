@@ -12,6 +12,8 @@
  * application's functions leads from the one to the other. A process that dies in the middle leaves the end of a log that nobody was
  * told about, which the next opening cuts: then the migration has not begun.
  *
+ * Replicas that are others now, or gone, lose their rows in the same way, and nothing is made of these: followers copy them anew (replica-follower.ts).
+ *
  * References from tables that are made, or to them, are proved behind the last row: the rows come table by table, and may refer to later ones.
  *
  * Everything on the thread that opens, one frame at a time, over the store that will be served. Rows of before are read from a store
@@ -82,7 +84,7 @@ export async function migrate(options: MigrationOptions): Promise<number> {
   const making = new Making(program, change, old, store, after)
   for (let goesOn = true; goesOn; ) {
     goesOn = making.step()
-    options.onProgress?.({ phase: 'migration', bytes: making.bytesRead, bytesInAll: making.bytesInAll })
+    if (making.bytesInAll > 0) options.onProgress?.({ phase: 'migration', bytes: making.bytesRead, bytesInAll: making.bytesInAll })
     await options.pause()
   }
   proveReferences(store, change)
@@ -213,7 +215,7 @@ class Making {
     this.#frames = frames
     this.#old = old
     this.#database = oldDatabase(old)
-    this.#steps = (program.migrations ?? []).filter(({ version }) => version > (change.before.version ?? 1))
+    this.#steps = change.steps
     const names = new Set(this.#steps.flatMap(({ tables }) => [...tables.keys()]))
     this.#tables = store.tables.filter((table) => names.has(table.name))
     this.bytesInAll = old.tables.reduce((bytes, table) => bytes + this.#timesRead(table.name) * old.count(table) * bytesOf(table), 0)

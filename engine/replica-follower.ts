@@ -20,7 +20,7 @@ import type { Engine } from './database.js'
 import { noteCursor } from './handler-queue.js'
 import { LogPump, readOn } from './log-pump.js'
 import { endOfBatch, type HandlerCursor } from './schema/handler-ids.js'
-import { type CopiedReplica, replicaCursorName } from './schema/replica-tables.js'
+import type { CopiedReplica } from './schema/replica-tables.js'
 import { unplaced } from './shared/request-ring.js'
 import type { TableStore } from './store/table-store.js'
 import type { LogFollower } from './stream/log-follower.js'
@@ -50,6 +50,8 @@ export interface ReplicaFollowerParts {
   /** Ordinals of the procedures that copy, and that note cursors. */
   readonly procedure: number
   readonly cursorProcedure: number
+  /** Under which its cursor is noted. */
+  readonly cursorName: string
   /** Undefined: it must be filled. */
   readonly cursor: number | undefined
   /** Follows changes of a table behind a batch. */
@@ -84,11 +86,11 @@ export class ReplicaFollower {
 
   constructor(parts: ReplicaFollowerParts) {
     this.#parts = parts
-    const { engine, replica, cursor, follow } = parts
+    const { engine, replica, cursorName, cursor, follow } = parts
     const { tables } = engine.parts.store
     this.#source = tables[replica.source]!
     this.#copy = tables[replica.table]!
-    this.#cursorName = replicaCursorName(replica, engine.program)
+    this.#cursorName = cursorName
     this.#reached = this.#cursor = cursor ?? nowhere
     this.#pump = new LogPump(engine, () => this.#look(), (error) => this.#stop(error))
     if (cursor !== undefined) this.#follower = follow(this.#source.name, cursor)

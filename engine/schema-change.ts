@@ -3,7 +3,7 @@
  *
  *   same      today's catalog is the log's: nothing here costs anything
  *   changed   what is safe is taken over; what is new and strict is proved on every row that is stored; what needs a migration has
- *             one, which comes next (migration.ts)
+ *             one, which comes next (migration.ts), and takes away the rows of replicas that are to be copied again
  *   refused   SCHEMA_MISMATCH, with every difference, or the first rows that break what is new. Nothing was written
  *
  * The log says what is new itself: the next frame is preceded by the catalog of today (wal/log-writer.ts), at the boundary of a batch. An
@@ -13,8 +13,8 @@ import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import { type CatalogBefore, loggedCatalog, type LoggedCatalog } from './schema/catalog.js'
 import { compileColumnCheck } from './schema/column-check.js'
-import type { Program, TableMigration, TableProgram } from './schema/descriptor.js'
-import { differencesOf, isUnchanged, lineOf, type SchemaDifference, tablesThatNeed } from './schema/difference.js'
+import type { Migration, Program, TableMigration, TableProgram } from './schema/descriptor.js'
+import { differencesOf, isUnchanged, lineOf, ownerOf, type SchemaDifference, tablesThatNeed } from './schema/difference.js'
 import { reshaping } from './schema/row-shape.js'
 import { RebuiltStore } from './offline/rebuilt-store.js'
 import type { PlainRow } from './store/row-codec.js'
@@ -34,10 +34,12 @@ export interface SchemaChange {
   readonly toProve: ReadonlySet<string>
   /** References that are another one than before: `referenceId` of each. */
   readonly newReferences: ReadonlySet<string>
+  /** From the log's version to the application's, in order, by full names of tables. */
+  readonly steps: readonly Migration[]
   /** The application makes rows of some tables: these. */
   readonly made: ReadonlySet<string>
   readonly migrates: boolean
-  /** Those of its tables that have rows already: they are made anew, or go. */
+  /** Those of its tables that have rows already, and replicas that are others or gone: they are made anew, or go. */
   readonly rewritten: ReadonlySet<string>
 }
 
@@ -57,28 +59,39 @@ export function isOfApplication(program: Program, before: LoggedCatalog, partiti
 /** What has to be done to go on behind `before`, the newest catalog of the log. Throws SCHEMA_MISMATCH where nothing can be. */
 export function changeTo(program: Program, before: LoggedCatalog, partitions: number | undefined): SchemaChange {
   const differences = differencesOf(before, succeeding(program, before, partitions))
-  const migrated = migratedTables(program, before)
+  const steps = stepsBehind(before, program)
+  const migrated = migratedBy(steps)
   const stays = new Set(program.tables.map(({ descriptor }) => descriptor.name))
   const refused = differences.filter(({ need, table = '' }) => need === 'return' || (need === 'migration' && (stays.has(table) ? !migrated.has(table) : migrated.get(table) !== 'drop')))
   if (refused.length > 0) throw mismatch(differences, refused)
-  const rewritten = new Set([...migrated.keys()].filter((name) => before.tables.some((table) => table.name === name)))
+  const copies = tablesThatNeed('copying', differences)
+  const rewritten = new Set([...migrated.keys(), ...copies].filter((name) => before.tables.some((table) => table.name === name)))
   const toProve = new Set([...tablesThatNeed('proof', differences.filter(({ reference }) => reference === undefined))].filter((name) => !rewritten.has(name)))
   const newReferences = new Set(differences.flatMap(({ table, reference }) => (table === undefined || reference === undefined ? [] : [referenceId(table, reference)])))
-  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, newReferences, made: new Set(migrated.keys()), migrates: migrated.size > 0, rewritten }
+  return { before, today: succeeding(program, before, partitions, rewritten), differences, toProve, newReferences, steps, made: new Set(migrated.keys()), migrates: migrated.size > 0 || copies.size > 0, rewritten }
 }
 
-/** What the migrations from the log's version to the application's say last of each table. */
-function migratedTables(program: Program, before: LoggedCatalog): ReadonlyMap<string, TableMigration | 'drop'> {
-  const last = new Map<string, TableMigration | 'drop'>()
-  const from = before.version ?? 1
-  for (const { version, tables } of program.migrations ?? []) {
-    if (version > from) for (const [name, migration] of tables) last.set(name, migration)
+/** The migrations from the log's version to the application's. What is dropped by the name of a projection or an aggregate is each of its tables. */
+function stepsBehind(before: LoggedCatalog, { migrations = [] }: Program): readonly Migration[] {
+  const known = new Set(before.tables.map(({ name }) => name))
+  const steps: Migration[] = []
+  for (const { version, tables } of migrations) {
+    if (version <= (before.version ?? 1)) continue
+    const dropped = [...tables].filter(([name, migration]) => migration === 'drop' && !known.has(name)).flatMap(([name]) => [...known].filter((table) => ownerOf(table) === name))
+    steps.push({ version, tables: new Map([...dropped.map((table) => [table, 'drop'] as const), ...tables]) })
+    for (const [name, migration] of tables) {
+      if (migration === 'drop') known.delete(name)
+      else known.add(name)
+    }
   }
-  return last
+  return steps
 }
+
+/** What they say last of each table. */
+const migratedBy = (steps: readonly Migration[]): ReadonlyMap<string, TableMigration | 'drop'> => new Map(steps.flatMap(({ tables }) => [...tables]))
 
 function mismatch(differences: readonly SchemaDifference[], refused: readonly SchemaDifference[]): SluiceError {
-  const lines = differences.filter((one) => one.need !== 'nothing').map(lineOf)
+  const lines = [...new Set(differences.filter(({ need }) => need !== 'nothing' && need !== 'copying').map(lineOf))]
   const needsMigration = refused.some((one) => one.need === 'migration')
   const todo = needsMigration
     ? 'Declare what becomes of the rows, app(import.meta.url, [...], { version, migrations }), or change the application back.'

@@ -204,6 +204,7 @@ export class AggregateStreamHandle {
     }
     throw SluiceError.of('CONFLICT', `Aggregate "${this.#rules.name}" ${shown(this.id)} is at version ${actual}, and ${String(expected)} was expected: load it and decide again.`, {
       details: { aggregate: this.#rules.name, id: this.id, expected, actual },
+      isFinal: expected === 'none' || (typeof expected === 'number' && expected < actual), // A1: versions only grow
     })
   }
 
@@ -222,6 +223,7 @@ export class AggregateStreamHandle {
       if (where !== undefined && where(this.#read(row)) !== true) continue
       throw SluiceError.of('CONFLICT', `Aggregate "${this.#rules.name}" ${shown(this.id)} has an event "${row.type}" at version ${row.version}, which appendIf excludes: load it and decide again.`, {
         details: { aggregate: this.#rules.name, id: this.id, after, type: row.type, version: row.version },
+        isFinal: true, // what is recorded stays
       })
     }
   }

@@ -1,7 +1,7 @@
 /**
  * Every way the database can say no. Each code has a section in docs/errors.md.
  *
- * The table says whether the same call may succeed when it is tried again without any change.
+ * The table says whether the same call may succeed when it is tried again without any change; an error of its code for which that cannot be is `isFinal`.
  */
 const retryableByCode = {
   ABORTED: false,
@@ -40,6 +40,8 @@ export interface ErrorParts {
   readonly reason?: string | undefined
   readonly details?: Readonly<Record<string, unknown>> | undefined
   readonly cause?: unknown
+  /** What stands in the way stays: no retry can succeed, though others with this code may. */
+  readonly isFinal?: boolean | undefined
 }
 
 const brand = Symbol.for('sluicedb.error')
@@ -66,7 +68,7 @@ export class SluiceError extends Error {
     super(message, parts.cause === undefined ? undefined : { cause: parts.cause })
     this.code = code
     this.reason = parts.reason
-    this.retryable = retryableByCode[code]
+    this.retryable = retryableByCode[code] && parts.isFinal !== true
     this.details = parts.details ?? {}
     Object.defineProperty(this, brand, { value: true })
   }
@@ -87,6 +89,9 @@ export class SluiceError extends Error {
     }
   }
 }
+
+/** No retry can succeed, though one of an error with this code may. */
+export const isFinal = ({ code, retryable }: SluiceError): boolean => !retryable && retryableByCode[code]
 
 /** The database takes no calls any more. */
 export const isTheEnd = ({ code }: SluiceError): boolean => code === 'DATABASE_CLOSED' || code === 'LOG_FAILED' || code === 'COMMIT_UNKNOWN'

@@ -6,15 +6,16 @@
  * indexes they have and what rules they obey explains no byte: it stands here so that a database can be read and checked without its
  * application (`programOf`), and so that the next application can be compared with the last one (difference.ts).
  *
- * Two things are handed on from catalog to catalog (`succeeds`), for they are of the rows and not of the application:
+ * Three things are handed on from catalog to catalog (`succeeding`), for they are of what is recorded and not of the application:
  *
  *   fill         what a column has in rows that are older than the column: its default when it was added, whatever it is now
  *   generation   grows when a migration rewrites a table. Rows of an older generation are never read as rows of a newer one
+ *   goneEvents   events that the application has no more
  */
 import { ByteReader, ByteWriter } from '../base/bytes.js'
 import { decodeCanonical, encodeCanonical } from '../base/canonical.js'
 import { cursorName, type ColumnDescriptor, type ColumnRules, type ColumnType, type EventProgram, type EventUpcast, type IndexCondition, markName, parkName, type Program, type RecordDescriptor, replicateName, type TableProgram, transactName } from './descriptor.js'
-import { hasCopies } from './replica-tables.js'
+import { copiedReplicas, hasCopies } from './replica-tables.js'
 import { loggedTables, ownTablePrefix } from './sequence-table.js'
 
 export interface LoggedColumn {
@@ -68,6 +69,8 @@ export interface LoggedTable {
   readonly references?: readonly LoggedReference[]
   /** Undefined: 0. */
   readonly generation?: number
+  /** Its rows are copies of this table's, kept by the engine. Undefined: they are the application's, or the log is older than this. */
+  readonly copyOf?: string
 }
 export interface LoggedEvent {
   readonly name: string
@@ -90,6 +93,8 @@ export interface LoggedCatalog {
   readonly version?: number
   /** Generations of tables that are gone, so that another one of the name is not taken for them. */
   readonly retired?: Readonly<Record<string, number>>
+  /** Events that are gone, as they were last: their records stay in the log, so another one of the name must be able to read them. */
+  readonly goneEvents?: readonly LoggedEvent[]
 }
 
 /** What a new catalog comes after: `rewritten` tables begin again. */
@@ -104,18 +109,25 @@ const layoutOfColumn = ({ name, type, nullable, values }: ColumnDescriptor): Log
 export function loggedCatalog(program: Program, database: { readonly seed: number; readonly partitions: number }, before?: CatalogBefore): LoggedCatalog {
   const tables = loggedTables(program)
   const retired = retiredIn(tables, before)
+  const eventsBefore = before === undefined ? [] : everyEventOf(before.catalog)
+  const events = program.events.map((event) => loggedEvent(event, eventsBefore.find(({ name }) => name === event.descriptor.name)))
+  const goneEvents = eventsBefore.filter(({ name }) => !events.some((event) => event.name === name))
   return {
     format: 1,
     seed: database.seed,
     partitions: database.partitions,
     tables: tables.map((table) => loggedTable(table, program, before)),
-    events: program.events.map((event) => loggedEvent(event, before?.catalog.events.find(({ name }) => name === event.descriptor.name))),
+    events,
     procedures: [...program.procedures.map(({ descriptor: p }) => p.name), transactName, ...ownNames(program)],
     hasRules: true,
     ...(program.version !== undefined && program.version !== 1 && { version: program.version }),
     ...(Object.keys(retired).length > 0 && { retired }),
+    ...(goneEvents.length > 0 && { goneEvents }),
   }
 }
+
+/** Those that are there, and those that the log has records of. */
+export const everyEventOf = ({ events, goneEvents = [] }: LoggedCatalog): readonly LoggedEvent[] => [...events, ...goneEvents]
 
 /** In the order of `withHandlers`, `withReplicas` and `withConsumers` (txn/handler-call.ts, replica-copy.ts, consumer-work.ts). */
 function ownNames(program: Program): readonly string[] {
@@ -144,6 +156,7 @@ function loggedTable({ descriptor: table, rowChecks = [], references = [], ...ru
   const generation = was !== undefined ? generationOf(was) + (isRewritten ? 1 : 0) : retired === undefined ? 0 : retired + 1
   const older = isRewritten ? undefined : was
   const kept = references.filter(({ strength }) => strength !== 'eventual')
+  const replica = copiedReplicas(program).find(({ descriptor }) => descriptor.name === table.name)
   return {
     name: table.name,
     key: names(table.key),
@@ -162,6 +175,7 @@ function loggedTable({ descriptor: table, rowChecks = [], references = [], ...ru
     ...(rowChecks.length > 0 && { checks: rowChecks.map((check) => check.name) }),
     ...(kept.length > 0 && { references: kept.map(({ name, on, to }) => ({ name, on: names(on), to: program.tables[to]!.descriptor.name })) }),
     ...(generation > 0 && { generation }),
+    ...(replica && { copyOf: program.tables[replica.source]!.descriptor.name }),
   }
 }
 

@@ -3,6 +3,7 @@
  *
  *   nothing     every row fits, in whatever layout it was written: the next catalog in the log says what is new
  *   proof       rows may break what is new: they are looked at before anything is opened (engine/schema-change.ts)
+ *   copying     rows of a replica, which is kept by the log: they go, and are copied once more from its source if it is still there
  *   migration   no rule says what becomes of the rows: the application must
  *   return      cannot be had at all: the application has to go back
  *
@@ -10,11 +11,11 @@
  * the rules were written down say nothing of the second.
  */
 import { enumPlaceBytes } from './key-codec.js'
-import { type LoggedCatalog, type LoggedColumn, type LoggedEvent, type LoggedReference, type LoggedRules, type LoggedTable, shapeOfEvent } from './catalog.js'
+import { everyEventOf, type LoggedCatalog, type LoggedColumn, type LoggedEvent, type LoggedReference, type LoggedRules, type LoggedTable, shapeOfEvent } from './catalog.js'
 import { isBeginningOf } from './row-shape.js'
 import { ownTablePrefix } from './sequence-table.js'
 
-export type Need = 'nothing' | 'proof' | 'migration' | 'return'
+export type Need = 'nothing' | 'proof' | 'copying' | 'migration' | 'return'
 
 /** What is said to who opens, and is no news to who reads (relaxation.ts). */
 export const tableGone = 'in the database, not in the application'
@@ -28,6 +29,8 @@ export interface SchemaDifference {
   readonly what: string
   /** `int → text` */
   readonly change: string
+  /** The projection or the aggregate that is gone as a whole, and this table with it. */
+  readonly whole?: string
   /** The name of a reference that is another one: proved on the rows of two tables, when all are there. */
   readonly reference?: string
 }
@@ -50,18 +53,33 @@ export function differencesOf(log: LoggedCatalog, now: LoggedCatalog): readonly 
   for (const table of log.tables) {
     if (table.name.startsWith(ownTablePrefix)) continue // every store has it
     const next = tables.get(table.name)
-    if (next === undefined) found.push({ need: 'migration', table: table.name, what: table.name, change: tableGone })
-    else found.push(...ofTable(table, next, log.hasRules === true))
+    if (next === undefined) found.push({ need: table.copyOf === undefined ? 'migration' : 'copying', table: table.name, what: table.name, change: tableGone, ...wholeThatIsGone(table.name, names, tables) })
+    else {
+      const isCopy = table.copyOf !== undefined && next.copyOf !== undefined
+      found.push(...ofTable(table, next, log.hasRules === true).map((one) => (isCopy && one.need !== 'nothing' ? { ...one, need: 'copying' as const } : one)))
+    }
   }
   for (const table of now.tables) {
     if (!names.has(table.name) && !table.name.startsWith(ownTablePrefix)) found.push({ need: 'nothing', table: table.name, what: table.name, change: 'new' })
   }
   const events = new Map(now.events.map((event) => [event.name, event]))
-  for (const event of log.events) {
+  for (const event of everyEventOf(log)) {
     const next = events.get(event.name)
     if (next !== undefined) found.push(...ofEvent(event, next))
   }
   return found
+}
+
+/** Of a table of three or more name parts whose owner, the first two, has no table any more. */
+function wholeThatIsGone(table: string, before: ReadonlySet<string>, now: ReadonlyMap<string, unknown>): { readonly whole?: string } {
+  const whole = ownerOf(table)
+  return whole === undefined || before.has(whole) || [...now.keys()].some((name) => ownerOf(name) === whole) ? {} : { whole }
+}
+
+/** `report.totals`, of its table `report.totals.blue.total`; undefined of a table of a service. */
+export function ownerOf(table: string): string | undefined {
+  const parts = table.split('.')
+  return parts.length > 2 ? parts.slice(0, 2).join('.') : undefined
 }
 
 /** Recorded events stay what they are: only what is filled in may be new. */
@@ -179,13 +197,14 @@ export function tablesThatNeed(need: Need, differences: readonly SchemaDifferenc
   return new Set(differences.flatMap((one) => (one.need === need && one.table !== undefined ? [one.table] : [])))
 }
 
-/** One line of a refusal. */
-export function lineOf({ need, table, what, change }: SchemaDifference): string {
+/** One line of a refusal; the same one for all tables of what is gone as a whole. */
+export function lineOf({ need, table, what, change, whole }: SchemaDifference): string {
   const todo: Readonly<Record<Need, string>> = {
     nothing: 'is taken over by itself',
     proof: 'is taken over if every row obeys it',
-    migration: change === tableGone ? `needs a migration: '${table}': 'drop'` : `needs a migration of "${table}"`,
+    copying: 'is copied again by itself',
+    migration: change === tableGone ? `needs a migration: '${whole ?? table}': 'drop'` : `needs a migration of "${table}"`,
     return: 'cannot be changed: change the application back',
   }
-  return `${what}: ${change} (${todo[need]})`
+  return `${whole ?? what}: ${change} (${todo[need]})`
 }

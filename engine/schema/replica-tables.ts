@@ -10,10 +10,11 @@ export const copiedReplicas = ({ replicas = [] }: Program): readonly CopiedRepli
 export const hasCopies = ({ replicas = [] }: Program): boolean => replicas.some(isCopied)
 
 /**
- * Names its source and its columns too: a replica that was declared anew with others has no cursor, so it is filled again. No handler
- * has such a name (R64).
+ * Names its source, its columns and the generation of its rows too: a replica that was declared anew with others, or whose rows have gone, has no
+ * cursor, so it is filled again. No handler has such a name (R64).
  */
-export function replicaCursorName({ descriptor, source }: CopiedReplica, { tables }: Program): string {
+export function replicaCursorName({ descriptor, source }: CopiedReplica, { tables }: Program, generation: number): string {
   const columns = descriptor.columns.reduce((hash, { name, type }) => hashText(hashText(hash, `${name} `), `${type},`), hashStart)
-  return `${descriptor.name}<${tables[source]!.descriptor.name}#${(hashEnd(columns) >>> 0).toString(16)}`
+  const rows = generation === 0 ? '' : `.${generation}`
+  return `${descriptor.name}<${tables[source]!.descriptor.name}#${(hashEnd(columns) >>> 0).toString(16)}${rows}`
 }

@@ -107,11 +107,11 @@ class Past {
     return this.#store
   }
 
-  /** Rows of before a migration are none of today's tables: a moment without them would be a wrong one. */
+  /** Rows of before a migration are none of today's tables: a moment without them would be a wrong one. Of a replica it is one that is not filled yet. */
   #mustBeReadable(): void {
     const older = this.#newest?.tables.find((was) => {
       const now = this.#options.catalog.tables.find(({ name }) => name === was.name)
-      return now !== undefined && !areOfOneGeneration(was, now)
+      return now !== undefined && now.copyOf === undefined && !areOfOneGeneration(was, now)
     })
     if (older === undefined) return
     throw SluiceError.of('HISTORY_GONE', `That moment is before the migration that has rewritten "${older.name}": the application of that day can read it, from a copy made with \`sluice restore\`.`, { details: { table: older.name } })

@@ -2,13 +2,14 @@
  * What became of a request, as bytes: how outcomes travel from a lane to main and into the log.
  *
  *   kind 0          committed; the value is the canonical form of the result
- *   kind 1 + n      the error with place n in `errorCodes`; the value is the canonical form of `[message, reason, details, cause]`
+ *   kind 1 + n      the error with place n in `errorCodes`; the value is the canonical form of `[message, reason, details, cause]`, and of `true` behind it
+ *                   where no retry can succeed, though the code lets one hope
  *
  * Only codes cross threads, never classes: main builds the error anew.
  */
 import { ByteReader, ByteWriter, isWellFormed } from '../base/bytes.js'
 import { CanonicalError, decodeCanonical, encodeCanonical } from '../base/canonical.js'
-import { type ErrorCode, errorCodes, SluiceError } from '../base/errors.js'
+import { type ErrorCode, errorCodes, isFinal, SluiceError } from '../base/errors.js'
 
 export const committed = 0
 export const outcomeKindMask = 0xff
@@ -51,7 +52,7 @@ function silence(thrown: unknown): void {
 /** Writes the value of an error's outcome. What is recorded (`withStack` false) holds no stack: it differs between threads. */
 export function encodeError(error: SluiceError, writer: ByteWriter, withStack: boolean): void {
   const cause = error.cause === undefined || !withStack ? undefined : describeThrown(error.cause)
-  const parts = (details: unknown): unknown[] => [error.message, error.reason, details, cause?.name, cause?.message, cause?.stack]
+  const parts = (details: unknown): unknown[] => [error.message, error.reason, details, cause?.name, cause?.message, cause?.stack, ...(isFinal(error) ? [true] : [])]
   const start = writer.length
   try {
     encodeCanonical(parts(error.details), writer)
@@ -71,14 +72,14 @@ export function encodeShortError(code: ErrorCode, reason: string | undefined, wr
 
 export function decodeError(kind: number, reader: ByteReader): SluiceError {
   const code = errorCodes[(kind & outcomeKindMask) - 1] ?? 'PROCEDURE_FAILED'
-  const [message, reason, details, name, causeMessage, stack] = decodeCanonical(reader) as [string, string | undefined, Record<string, unknown>, string | undefined, string | undefined, string | undefined]
+  const [message, reason, details, name, causeMessage, stack, isFinal] = decodeCanonical(reader) as [string, string | undefined, Record<string, unknown>, string | undefined, string | undefined, string | undefined, true | undefined]
   let cause: Error | undefined
   if (name !== undefined) {
     cause = new Error(causeMessage)
     cause.name = name
     if (stack !== undefined) cause.stack = stack
   }
-  return SluiceError.of(code, message, { reason, details, cause })
+  return SluiceError.of(code, message, { reason, details, cause, isFinal })
 }
 
 /** R46: nobody had taken the request when its time was over. Main says after how long; a sequencer knows the moment only. */

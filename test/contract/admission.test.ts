@@ -38,6 +38,18 @@ describe.each([0, 1])('workers %i: a queue of 4 calls', (workers) => {
     expect(answered).toEqual(calls.map((_, n) => n))
   })
 
+  test('an interactive transaction waits too, or is refused and has no effect; also with an id', async () => {
+    // It was INVALID_USE: the types had the option, and the code that runs bodies did not know it.
+    const db = await openFor(queueApp, { memory, workers, queue: { calls: 2 } })
+    const write = (id: number, options: object) => db.transact((tx) => void tx.table(queue.tables.run).put({ id, list: false }), options)
+    const answers = await Promise.allSettled(Array.from({ length: 12 }, (_, id) => write(id, { whenFull: 'wait', ...(id % 2 === 0 && { id: `it ${id}` }) })))
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 12 }, () => 'fulfilled'))
+    const both = await Promise.all(Array.from({ length: 12 }, (_, n) => codeOf(write(100 + n, n % 2 === 0 ? { whenFull: 'refuse' } : {}))))
+    expect(new Set(both)).toEqual(new Set(['ok', 'OVERLOADED']))
+    expect(both.map((code, n) => hasRun(db, 100 + n) === (code === 'ok'))).not.toContain(false)
+    await refused(write(1, { whenFull: 'later' }), 'INVALID_USE')
+  })
+
   test('a call that does not wait is refused while others do, and does not overtake them', async () => {
     const db = await openFor(queueApp, { memory, workers, queue: { calls: 4, whenFull: 'wait' } })
     const waiting = Array.from({ length: 9 }, (_, id) => db.call(note, { id }))

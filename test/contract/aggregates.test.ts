@@ -66,6 +66,18 @@ test('expected versions: a number, none, exists; of commands and of streams', as
   expect((await refused(db.call(append, { id: 'ann', events: [], expected: 'some' as never }), 'INVALID_USE')).message).toContain("a version, 'none' or 'exists'")
 })
 
+test('a conflict says whether the same call may yet succeed: who asks before trying again does not try for ever', async () => {
+  const db = await openFor(cartApp)
+  for (const product of ['tea', 'cup']) await db.call(cart.add, { id: 'ann', product })
+  const add = (expectedVersion: number | 'none' | 'exists', id = 'ann') => refused(db.call(cart.add, { id, product: 'tea', expectedVersion }, { id: `${id} ${expectedVersion}` }), 'CONFLICT')
+  expect([await add(1), await add('none'), await add(0)].map(({ retryable }) => retryable), 'the stream has passed it').toEqual([false, false, false])
+  expect([await add(3), await add('exists', 'bob')].map(({ retryable }) => retryable), 'the stream may come to it').toEqual([true, true])
+  await db.call(cart.add, { id: 'bob', product: 'tea' })
+  expect(await db.call(cart.add, { id: 'bob', product: 'tea', expectedVersion: 'exists' }, { id: 'bob exists' }), 'the same id, later').toEqual({ version: 2 })
+  await db.call(account.close, { id: 2 })
+  expect((await refused(db.call(creditUnless, { id: 1, other: 2, above: 9, after: 0 }), 'CONFLICT')).retryable, 'what is recorded stays').toBe(false)
+})
+
 test('only one of two who decided on the same version is served, whoever calls', async () => {
   const db = await openFor(cartApp)
   const both = await Promise.allSettled(['tea', 'cup'].map((product) => db.call(cart.add, { id: 'ann', product, expectedVersion: 'none' })))

@@ -57,6 +57,11 @@ describe.each([0, 1, 2])('workers: %i', (workers) => {
   })
 })
 
+test('the bound of calls in flight is the one that open() was given', async () => {
+  expect((await openFor(lanesApp, { queue: { calls: 7 } })).stats().calls.waitingMax).toBe(7)
+  expect((await openFor(lanesApp)).stats().calls.waitingMax).toBe(65_536)
+})
+
 test('streams and snapshots are counted while they are open', async () => {
   const db = await openFor(lanesApp)
   using _snapshot = db.snapshot()

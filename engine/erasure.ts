@@ -20,7 +20,7 @@ import type { AbortLike } from './admission.js'
 import { ByteReader, ByteWriter } from './base/bytes.js'
 import { decodeCanonical, encodeCanonical } from './base/canonical.js'
 import { digestOf, warn } from './base/environment-node.js'
-import { isTheEnd, SluiceError } from './base/errors.js'
+import { isDiskFull, isTheEnd, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
 import { type CheckpointKeeper, type JobOptions, runJob } from './checkpoint-keeper.js'
 import type { ConsumerHost } from './consumer-host.js'
@@ -196,12 +196,13 @@ export class Eraser {
   /** Until a look at all rows finds none of the subject's. */
   async #eraseRows(plan: ErasurePlan, signal: AbortLike | undefined): Promise<ReadonlyMap<string, number>> {
     const counts = new Map<string, number>()
+    let most: number = limits.erasureRowsMax
     for (;;) {
       if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The erasure was given up by its signal.', { cause: signal.reason })
       const draft = this.#drafts.begin()
       const found = new Map<string, number>()
       try {
-        let left: number = limits.erasureRowsMax
+        let left = most
         for (const table of plan.tables) {
           const count = this.#takeRows(draft, table, plan, left)
           if (count > 0) found.set(table.name, count)
@@ -216,7 +217,11 @@ export class Eraser {
         await this.#drafts.commit(draft, undefined, { signal, whenFull: 'wait' })
       } catch (error) {
         if (SluiceError.is(error, 'CONFLICT') || SluiceError.is(error, 'SNAPSHOT_TOO_OLD')) continue
-        throw error
+        // Long rows: as many of them are too many bytes for one transaction.
+        const count = [...found.values()].reduce((sum, rows) => sum + rows, 0)
+        if (!SluiceError.is(error, 'OUT_OF_SPACE') || isDiskFull(error) || count === 1) throw error
+        most = Math.ceil(count / 2)
+        continue
       }
       for (const [name, count] of found) counts.set(name, (counts.get(name) ?? 0) + count)
     }

@@ -34,18 +34,23 @@ beforeAll(async () => {
 
 const openIt = (): Promise<Database> => openFor(notesApp, { path, durability: 'os', checkpoint: { logBytes: Infinity } })
 
-/** How often the event loop turns while something is awaited. */
-async function turnsOf(work: Promise<unknown>): Promise<number> {
-  let turns = 0
+/** Of the time that something takes, the largest share in which the event loop did not turn. */
+async function stallOf(run: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now()
+  let last = begun
+  let longest = 0
   let isOver = false
-  const count = (): void => {
-    turns += 1
-    if (!isOver) setImmediate(count)
+  const look = (): void => {
+    const now = performance.now()
+    longest = Math.max(longest, now - last)
+    last = now
+    if (!isOver) setImmediate(look)
   }
-  setImmediate(count)
-  await work
+  setImmediate(look)
+  await run()
   isOver = true
-  return turns
+  look()
+  return longest / (last - begun)
 }
 
 /** Aborted at the third turn of the event loop from now. */
@@ -58,11 +63,17 @@ function soonAborted(): AbortSignal {
 describe('a moment that is read from files', () => {
   test('lets the event loop turn while its checkpoint is summed and laid down', async () => {
     const db = await openIt()
-    // 18 MB of texts in rows, and once more in their json: summed, then read, in steps of 4 MiB.
-    const reading = db.asOf(checkpointed)
-    expect(await turnsOf(reading)).toBeGreaterThan(8)
-    using past = await reading
-    expect([past.table(note).count(), past.position]).toEqual([300, checkpointed])
+    // 18 MB of texts in rows, and once more in their json: summed, then read, in steps of 4 MiB. Others may have the processor meanwhile.
+    const stalls: number[] = []
+    while (stalls.length < 5) {
+      stalls.push(
+        await stallOf(async () => {
+          using past = await db.asOf(checkpointed)
+          expect([past.table(note).count(), past.position]).toEqual([300, checkpointed])
+        }),
+      )
+    }
+    expect(stalls.sort((one, other) => one - other)[2]).toBeLessThan(0.35)
   })
 
   test('is given up by the signal while files are read, by asOf, by fork, by a Date, and can be asked for again', async () => {

@@ -20,9 +20,9 @@ import type { AbortLike } from './admission.js'
 import { ByteReader, ByteWriter } from './base/bytes.js'
 import { decodeCanonical, encodeCanonical } from './base/canonical.js'
 import { digestOf, warn } from './base/environment-node.js'
-import { isTheEnd, SluiceError } from './base/errors.js'
+import { isDiskFull, isTheEnd, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import type { CheckpointKeeper } from './checkpoint-keeper.js'
+import { type CheckpointKeeper, type JobOptions, runJob } from './checkpoint-keeper.js'
 import type { ConsumerHost } from './consumer-host.js'
 import type { Engine } from './database.js'
 import { DraftHost } from './draft-host.js'
@@ -36,12 +36,12 @@ import { outcomeTableName, type RecordedOutcome } from './sequencer/outcome-tabl
 import { unplaced } from './shared/request-ring.js'
 import type { PlainRow } from './store/row-codec.js'
 import { answerWithout, BodyEraser, ErasureCounter } from './stream/body-eraser.js'
-import { beginFiles, eraseFiles, type ErasedFiles } from './stream/file-eraser.js'
+import { beginFiles, type ErasedFiles } from './stream/file-eraser.js'
 import { type DatabaseFiles, logOf } from './stream/log-follower.js'
 import { replayBatch } from './stream/replay.js'
 import { bareKey } from './txn/violation.js'
 import { committed } from './txn/outcome.js'
-import { CheckpointSet, ErasureJournal, FileLogStorage, LmdbCheckpointStore } from '../wal/index.js'
+import { ErasureJournal, FileLogStorage } from '../wal/index.js'
 
 /** What an erasure has done; it stands in the log as the value of its last commit. */
 export interface ErasureReport extends ErasedFiles {
@@ -91,11 +91,15 @@ export class Eraser {
     this.#procedure = parts.engine.parts.program.procedures.findIndex(({ descriptor }) => descriptor.name === transactName)
   }
 
-  async erase(subject: Subject, signal: AbortLike | undefined): Promise<RecordedErasure> {
+  /** `signal` gives up while rows are being taken away. What `onProgress` throws stops nothing; it is what the promise ends with. */
+  async erase(subject: Subject, { signal, onProgress }: JobOptions): Promise<RecordedErasure> {
+    const told = new Told(onProgress)
     const turn = this.#last.then(async () => {
       this.#parts.engine.mustBeOpen()
       const plan = this.#planOf(subject)
-      return await this.#parts.consumers.whileErasing(plan, () => this.#erase(plan, signal))
+      const recorded = await this.#parts.consumers.whileErasing(plan, () => this.#erase(plan, signal, told.tell))
+      told.mustBeWell()
+      return recorded
     })
     this.#last = turn.catch(() => undefined)
     return await turn
@@ -105,23 +109,33 @@ export class Eraser {
     return digestOf(this.#parts.databaseId, Buffer.from(`${typeof subject} ${String(subject)}`))
   }
 
-  /** What an earlier life has begun. `files`: what `finishFiles` has answered. */
-  async resume(files: ErasedFiles | undefined): Promise<void> {
+  /**
+   * What an earlier life has begun. `files`: what `finishFiles` has answered. A signal that is aborted stops it where it is: the next life goes
+   * on with it.
+   */
+  async resume(files: ErasedFiles | undefined, options: JobOptions): Promise<void> {
     const { disk } = this.#parts
     const journal = disk === undefined ? undefined : ErasureJournal.find(logOf(disk))
     if (journal === undefined) return
     const intent = journal.intent as Intent
     if (files !== undefined) {
-      await this.#record(intent, rowsIn(journal), files)
+      try {
+        await this.#record(intent, rowsIn(journal), files)
+      } catch (error) {
+        journal.close()
+        throw error
+      }
       journal.end()
       return
     }
+    const told = new Told(options.onProgress)
     try {
-      await this.#run(journal, intent, undefined)
+      await this.#run(journal, intent, { signal: options.signal, onProgress: told.tell, isResumed: true })
     } catch (error) {
-      if (journal.report !== undefined || !isRefusal(error)) throw error
+      if (options.signal?.aborted === true || journal.report !== undefined || !isRefusal(error)) throw error
       warn('ERASURE', `An erasure that was under way when the database stopped was refused, and nothing of it has happened: ${(error as Error).message}`)
     }
+    told.mustBeWell()
   }
 
   #planOf(subject: Subject): ErasurePlan {
@@ -139,10 +153,10 @@ export class Eraser {
     return plan
   }
 
-  async #erase(plan: ErasurePlan, signal: AbortLike | undefined): Promise<RecordedErasure> {
+  async #erase(plan: ErasurePlan, signal: AbortLike | undefined, onProgress: JobOptions['onProgress']): Promise<RecordedErasure> {
     const { engine, disk } = this.#parts
     const intent: Intent = { plan, number: engine.durable }
-    if (disk !== undefined) return await this.#run(ErasureJournal.begin(logOf(disk), intent), intent, signal)
+    if (disk !== undefined) return await this.#run(ErasureJournal.begin(logOf(disk), intent), intent, { signal, onProgress, isResumed: false })
     const rows = await this.#eraseRows(plan, signal)
     const counter = new ErasureCounter()
     await this.#eraseMemory(plan, counter)
@@ -150,15 +164,17 @@ export class Eraser {
     return await this.#record(intent, rows, { ...noFiles, ...counter.counts })
   }
 
-  async #run(journal: ErasureJournal, intent: Intent, signal: AbortLike | undefined): Promise<RecordedErasure> {
+  /** `isResumed`: nobody is there who could ask once more, so a signal stops it anywhere and ends it nowhere. */
+  async #run(journal: ErasureJournal, intent: Intent, { signal, onProgress, isResumed }: JobOptions & { readonly isResumed: boolean }): Promise<RecordedErasure> {
     const { engine, keeper, disk } = this.#parts
     const { plan } = intent
     let rows: ReadonlyMap<string, number>
     try {
+      onProgress?.({ step: 'taking rows away', done: 0, inAll: 0 })
       rows = await this.#eraseRows(plan, signal)
     } catch (error) {
       // A database that stops keeps the journal: the next life tries again.
-      if (isRefusal(error)) journal.end()
+      if (isRefusal(error) && !(isResumed && signal?.aborted === true)) journal.end()
       else journal.close()
       throw error
     }
@@ -167,7 +183,7 @@ export class Eraser {
     const newest = Math.min(engine.durable, engine.parts.control.written)
     beginFiles(journal, newest > replayBatch ? newest : 0, Object.fromEntries(rows))
     journal.close()
-    const files = await keeper!.erase({})
+    const files = await keeper!.erase({ signal: isResumed ? signal : undefined, onProgress })
     disk!.rewritten = (disk!.rewritten ?? 0) + 1
     this.#tell()
     const recorded = await this.#record(intent, rows, files)
@@ -180,12 +196,13 @@ export class Eraser {
   /** Until a look at all rows finds none of the subject's. */
   async #eraseRows(plan: ErasurePlan, signal: AbortLike | undefined): Promise<ReadonlyMap<string, number>> {
     const counts = new Map<string, number>()
+    let most: number = limits.erasureRowsMax
     for (;;) {
       if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The erasure was given up by its signal.', { cause: signal.reason })
       const draft = this.#drafts.begin()
       const found = new Map<string, number>()
       try {
-        let left: number = limits.erasureRowsMax
+        let left = most
         for (const table of plan.tables) {
           const count = this.#takeRows(draft, table, plan, left)
           if (count > 0) found.set(table.name, count)
@@ -200,7 +217,11 @@ export class Eraser {
         await this.#drafts.commit(draft, undefined, { signal, whenFull: 'wait' })
       } catch (error) {
         if (SluiceError.is(error, 'CONFLICT') || SluiceError.is(error, 'SNAPSHOT_TOO_OLD')) continue
-        throw error
+        // Long rows: as many of them are too many bytes for one transaction.
+        const count = [...found.values()].reduce((sum, rows) => sum + rows, 0)
+        if (!SluiceError.is(error, 'OUT_OF_SPACE') || isDiskFull(error) || count === 1) throw error
+        most = Math.ceil(count / 2)
+        continue
       }
       for (const [name, count] of found) counts.set(name, (counts.get(name) ?? 0) + count)
     }
@@ -328,25 +349,46 @@ export function recordedErasures(engine: Engine): readonly RecordedErasure[] {
   return found.sort((a, b) => a.batch - b.batch || a.index - b.index)
 }
 
+/** Tells an erasure's listener how far it is, until it throws. */
+class Told {
+  readonly tell: JobOptions['onProgress']
+  #thrown: { readonly error: unknown } | undefined
+
+  constructor(onProgress: JobOptions['onProgress']) {
+    this.tell = onProgress && ((progress) => {
+      try {
+        if (this.#thrown === undefined) onProgress(progress)
+      } catch (error) {
+        this.#thrown = { error }
+      }
+    })
+  }
+
+  mustBeWell(): void {
+    if (this.#thrown !== undefined) throw this.#thrown.error
+  }
+}
+
 /**
  * Before anything of a database is read: what a crash has left of the patches of an erasure is written, and files that were being erased
- * are. Answers what was done; undefined where nothing was under way, or no file had been touched.
+ * are, on the checkpoint thread. Answers what was done; undefined where nothing was under way, or no file had been touched.
  */
-export async function finishFiles(directory: string): Promise<ErasedFiles | undefined> {
+export async function finishFiles(directory: string, options: JobOptions): Promise<ErasedFiles | undefined> {
   const log = FileLogStorage.open(join(directory, 'log'))
   const journal = ErasureJournal.find(log)
   if (journal === undefined) {
     ErasureJournal.clean(log)
     return undefined
   }
+  const hasBegun = journal.report !== undefined
   try {
     journal.apply()
-    if (journal.report === undefined) return undefined
-    const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')))
-    return await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as Intent).plan })
   } finally {
     journal.close()
   }
+  if (!hasBegun) return undefined
+  const { erased } = await runJob({ kind: 'erasure', directory, databaseId: undefined }, true, options)
+  return erased
 }
 
 const rowsIn = (journal: ErasureJournal): ReadonlyMap<string, number> => new Map(Object.entries((journal.report as { readonly rows: Readonly<Record<string, number>> }).rows))

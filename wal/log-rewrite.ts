@@ -25,9 +25,13 @@ import { limits } from '../engine/base/limits.js'
 import { envelopeBytes, frameBytes, writeEnvelope } from './envelope.js'
 import { applyPatches, type ErasureJournal, type Patch } from './erasure-journal.js'
 import type { LogFrame } from './frame-scanner.js'
+import { LogExtent } from './log-extent.js'
 import { LogScan } from './log-scan.js'
 import { listSegments, readSegmentHeadOf } from './segment.js'
 import type { LogStorage } from './storage.js'
+
+/** Of the log, between two looks at whether it should stop. */
+const stepBytes = 4 * 1_024 * 1_024
 
 /** What was rewritten in a segment. */
 export interface RewrittenSegment {
@@ -48,6 +52,8 @@ export interface RewriteOptions {
   /** What an earlier life has rewritten already. */
   readonly done: readonly RewrittenSegment[]
   readonly shouldStop?: (() => boolean) | undefined
+  /** How much of the files was looked at. */
+  readonly onProgress?: ((bytes: number, bytesInAll: number) => void) | undefined
   /** Of new frames that are recorded together. */
   readonly patchBytes?: number | undefined
 }
@@ -59,10 +65,19 @@ export function rewriteLog(storage: LogStorage, journal: ErasureJournal, options
   if (head === undefined) return rewriting.segments
   const databaseId = head.databaseId.slice()
   const scan = new LogScan(storage, databaseId, head)
+  const extent = new LogExtent(storage)
+  let told = 0
   try {
+    options.onProgress?.(0, extent.bytes)
     while (scan.place.batch < options.upTo) {
       const part = scan.next()
       if (part === undefined) break
+      const seen = extent.before(scan.place)
+      if (seen - told >= stepBytes) {
+        mustGoOn(options)
+        options.onProgress?.(seen, extent.bytes)
+        told = seen
+      }
       if (part.envelope.kind === 'certificate') continue
       const { kind, batch, previous, segment, offset } = part.envelope
       const body = options.rewrite({ kind, batch, previous, body: part.body, segment, offset })
@@ -78,7 +93,12 @@ export function rewriteLog(storage: LogStorage, journal: ErasureJournal, options
     scan.close()
   }
   rewriting.flush()
+  options.onProgress?.(extent.bytes, extent.bytes)
   return rewriting.segments
+}
+
+function mustGoOn({ shouldStop }: RewriteOptions): void {
+  if (shouldStop?.() === true) throw SluiceError.of('CANCELLED', 'The erasure was stopped; it goes on when the database is opened again.')
 }
 
 class Rewriting {
@@ -116,7 +136,7 @@ class Rewriting {
   /** X1. */
   flush(): void {
     if (this.#patches.length === 0) return
-    if (this.#options.shouldStop?.() === true) throw SluiceError.of('CANCELLED', 'The erasure was stopped; it goes on when the database is opened again.')
+    mustGoOn(this.#options)
     this.#journal.record(this.#options.report(this.segments), this.#patches)
     applyPatches(this.#storage, this.#patches)
     this.#patches = []

@@ -148,7 +148,7 @@ export class StreamHost {
 
   /** Where a durable consumer begins: it reads what comes after this place (index -1: after the batch). */
   startOf(from: unknown): { readonly batch: number; readonly index: number; readonly since?: number } {
-    if (from === 'snapshot') throw wrongStart(shown(from))
+    if (from === 'snapshot') throw SluiceError.of('INVALID_USE', "What is kept is a place in the log, and rows of a snapshot have none: begin at 'beginning', 'now', a Position or a Date.")
     const { after, sinceMs } = this.#beginOf(from, undefined)
     return { batch: after.batch, index: after.index === endOfBatch ? -1 : after.index, ...(sinceMs !== undefined && { since: sinceMs }) }
   }

@@ -34,6 +34,10 @@ export interface Commit<C = AnyChange, E = AnyEvent> {
   readonly erasure?: ErasureRecord
   /** Rows as they were at `position`, as inserts (`from: 'snapshot'`); the changes since then follow. */
   readonly snapshot?: true
+  /** Of a snapshot: its rows in the commits before this one. */
+  readonly rowsBefore?: number
+  /** Of a snapshot: these are its last rows. */
+  readonly last?: true
   /** With `slow: 'conflate'`: of so many commits the changes of each key as one. */
   readonly merged?: number
 }

@@ -349,7 +349,7 @@ export const positionOf = ({ batch, index }: LogPlace): Position => formatPositi
 export function commitOf(selection: Selection): CommitView {
   const { batch, index, time, changes, merged, isCompacted, isErased, value } = selection
   const position = formatPosition(batch, index)
-  const isOne = merged === undefined && selection.isSnapshot !== true
+  const isOne = merged === undefined && selection.snapshot === undefined
   const commit = {
     position,
     time,
@@ -363,7 +363,9 @@ export function commitOf(selection: Selection): CommitView {
   if (isOne && !isCompacted && !isErased && value === undefined) return commit // nearly all: no copy
   const whole = { ...commit, ...(isCompacted && { compacted: true as const }), ...erasureIn(selection) }
   if (isOne) return whole
-  return merged === undefined ? { ...whole, snapshot: true } : ({ ...whole, merged } as CommitView)
+  if (selection.snapshot === undefined) return { ...whole, merged } as CommitView
+  const { rowsBefore, isLast } = selection.snapshot
+  return { ...whole, snapshot: true, rowsBefore, ...(isLast && { last: true }) } as CommitView
 }
 
 const noEvents: readonly object[] = Object.freeze([])

@@ -99,7 +99,7 @@ export class ChangesPort {
   }
 
   #jsonOf(commit: Commit): object {
-    const { position, time, procedure, requestId, changes, events, erased } = commit
+    const { position, time, procedure, requestId, changes, events, erased, compacted } = commit
     return {
       position,
       time,
@@ -112,6 +112,7 @@ export class ChangesPort {
       }),
       events: events.map(({ type, payload }) => ({ type, payload: jsonOfRecord(this.#payloads.get(type)!, payload) })),
       erased,
+      compacted,
     }
   }
 }

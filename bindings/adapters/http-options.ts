@@ -118,23 +118,35 @@ export function exposedOf(expose: Expose | undefined, program: Program, descript
   const given = expose ?? {}
   mustKnow(given, 'The option expose', exposeNames)
   const tables = (name: string, list: readonly Table[] | undefined) =>
-    byName(handlesOf(name, list).map((handle) => ({ handle: handle as Table, description: description.tables[tableOrdinal(program, handle)]! })))
+    describedOf(handlesOf<Table>(name, list), description.tables, (handle) => program.tables[tableOrdinal(program, handle)]!)
   const procedures = given.procedures ?? 'all'
-  const handles = procedures === 'all' ? program.procedures.map(({ handle }) => handle) : handlesOf('procedures', procedures)
+  const called = procedures === 'all' ? program.procedures.map(({ handle }) => handle as Procedure) : handlesOf<Procedure>('procedures', procedures)
   return {
-    procedures: byName(handles.map((handle) => ({ handle: handle as Procedure, description: description.procedures[procedureOrdinal(program, handle)]! }))),
+    procedures: describedOf(called, description.procedures, (handle) => program.procedures[procedureOrdinal(program, handle)]!),
     tables: tables('tables', given.tables),
     changes: tables('changes', given.changes),
-    events: byName(handlesOf('events', given.events).map((handle) => ({ handle: handle as EventType, description: description.events[eventOrdinal(program, handle)]! }))),
+    events: describedOf(handlesOf<EventType>('events', given.events), description.events, (handle) => program.events[eventOrdinal(program, handle)]!),
   }
 }
 
-function handlesOf(name: string, list: unknown): readonly unknown[] {
+function handlesOf<Handle>(name: string, list: unknown): readonly Handle[] {
   if (list === undefined) return []
   if (!Array.isArray(list)) throw wrongOption(`expose.${name} is a list of definitions, not ${shown(list)}.`)
-  return list as readonly unknown[]
+  return list as readonly Handle[]
 }
 
-function byName<One extends { readonly description: { readonly name: string } }>(list: readonly One[]): ReadonlyMap<string, One> {
-  return new Map(list.map((one) => [one.description.name, one]))
+/** Definitions with their descriptions, by name: a description has fewer of them than the program. What it leaves out is nobody's to reach. */
+function describedOf<Handle, One extends { readonly name: string }>(
+  handles: readonly Handle[],
+  descriptions: readonly One[],
+  partOf: (handle: Handle) => { readonly descriptor: { readonly name: string } },
+): ReadonlyMap<string, { readonly handle: Handle; readonly description: One }> {
+  const byName = new Map(descriptions.map((one) => [one.name, one]))
+  return new Map(
+    handles.flatMap((handle) => {
+      const { name } = partOf(handle).descriptor
+      const description = byName.get(name)
+      return description === undefined ? [] : [[name, { handle, description }] as const]
+    }),
+  )
 }

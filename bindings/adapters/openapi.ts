@@ -44,31 +44,33 @@ export function openApiOf({ description, exposed, basePath, info }: OpenApiSourc
 
 /** What is not exposed is not described. */
 function exposedPart(description: Description, exposed: Exposed): Description {
-  const services = new Set([...exposed.procedures.values()].map((one) => one.description.service))
   return {
     services: description.services,
     procedures: description.procedures.filter(({ name }) => exposed.procedures.has(name)),
     tables: description.tables.filter(({ name }) => exposed.tables.has(name) || exposed.changes.has(name)),
     replicas: [],
     events: description.events.filter(({ name }) => exposed.events.has(name)),
-    aborts: description.aborts.filter(({ service }) => services.has(service)),
+    aborts: description.aborts.filter((abort) => [...exposed.procedures.values()].some((one) => mayAbort(one.description, abort))),
   }
 }
+
+/** Reasons are declared by a service for its procedures, and by an aggregate for its commands. */
+const mayAbort = (procedure: ProcedureDescription, abort: AbortDescription): boolean => procedure.service === abort.service && procedure.aggregate === abort.aggregate
 
 const pathOf = (kind: string, name: string): string => `/${kind}/${name.replace('.', '/')}`
 
 // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function callItem(procedure: ProcedureDescription, aborts: readonly AbortDescription[]): JsonSchema {
-  const { name, service, input, readonly, lane } = procedure
+  const { name, service, aggregate, input, readonly, lane } = procedure
   const isRequired = input.some((column) => !column.optional)
-  const reasons = aborts.filter((abort) => abort.service === service).map(({ reason }) => reason)
+  const reasons = aborts.filter((abort) => mayAbort(procedure, abort)).map(({ reason }) => reason)
   const common = {
     tags: [service],
     'x-lane': lane,
     responses: {
       200: { description: 'What it returned.', content: json(answerSchema) },
-      ...(reasons.length > 0 && { 422: { description: `ABORTED, with one of the reasons of its service: ${reasons.join(', ')}; or ID_REUSED.`, content: json(ref('Error')) } }),
+      ...(reasons.length > 0 && { 422: { description: `ABORTED, with one of the reasons of its ${aggregate === undefined ? 'service' : 'aggregate'}: ${reasons.join(', ')}; or ID_REUSED.`, content: json(ref('Error')) } }),
       ...refused,
     },
   }
@@ -177,6 +179,8 @@ function commitSchema({ changes, events }: Exposed): JsonSchema {
       requestId: { type: 'string' },
       changes: oneOf([...changes.values()].map((one) => change(one.description))),
       events: oneOf([...events.keys()].map((name) => ({ type: 'object', properties: { type: { const: name }, payload: ref(`${name}.payload`) }, required: ['type', 'payload'] }))),
+      erased: { const: true, description: 'An erasure has taken something of it away.' },
+      compacted: { const: true, description: 'Retention has taken something of it away.' },
     },
     required: ['position', 'time', 'changes', 'events'],
   }

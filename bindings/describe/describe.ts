@@ -43,7 +43,7 @@ export function descriptionOf(program: Program): Description {
       const { name, columns, placed, readonly = false, isolation = readonly ? 'snapshot' : 'serializable' } = procedure.descriptor
       return {
         name,
-        service: serviceOf(name),
+        ...ownerOf(name.split('.').slice(0, -1)),
         input: describeColumns(columns, procedure),
         lane: readonly ? 'snapshot' : placed ? 'partition' : 'cross-partition',
         readonly,
@@ -51,12 +51,15 @@ export function descriptionOf(program: Program): Description {
       }
     }),
     aborts: program.services.flatMap(({ name, aborts }) =>
-      [...(aborts ?? [])].map(([reason, record]): AbortDescription => ({ service: name, reason, columns: describeColumns(record.columns, record) })),
+      [...(aborts ?? [])].map(([reason, record]): AbortDescription => ({ ...ownerOf(name.split('.')), reason, columns: describeColumns(record.columns, record) })),
     ),
   }
 }
 
 const serviceOf = (name: string): string => name.slice(0, name.indexOf('.'))
+
+/** A service of the program that is an aggregate is described as one of the service that has it. */
+const ownerOf = ([service, aggregate]: readonly string[]): { readonly service: string; readonly aggregate?: string } => ({ service: service!, ...(aggregate !== undefined && { aggregate }) })
 
 export function describeColumns(columns: readonly ColumnDescriptor[], rules: ColumnRules): readonly ColumnDescription[] {
   return columns.map((column, ordinal) => {

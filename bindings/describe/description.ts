@@ -101,6 +101,8 @@ export interface EventDescription {
 export interface ProcedureDescription {
   readonly name: string
   readonly service: string
+  /** The aggregate of the service that it is of: a command, or `load`. */
+  readonly aggregate?: string
   readonly input: readonly ColumnDescription[]
   /** Where it begins: `'snapshot'` is never sequenced. A call that leaves its partition goes on in the cross-partition lane. */
   readonly lane: 'partition' | 'cross-partition' | 'snapshot'
@@ -111,6 +113,8 @@ export interface ProcedureDescription {
 
 export interface AbortDescription {
   readonly service: string
+  /** The aggregate of the service that declares it. */
+  readonly aggregate?: string
   /** The word of `tx.abort`. */
   readonly reason: string
   readonly columns: readonly ColumnDescription[]

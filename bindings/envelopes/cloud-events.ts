@@ -1,7 +1,7 @@
 /**
  * Commits as CloudEvents 1.0, and back without loss.
  *
- *   id            position:number, unique within the source, the same whenever it is made
+ *   id            unique within the source, the same whenever it is made: position:number (see idOf)
  *   type          of an event its full name, 'bank.transferred'; of a change its table and kind, 'bank.account.update'
  *   subject       of a change its key: bare text for one column, else JSON
  *   data          of an event its payload; of a change { table, kind, key, before, after }; values as JSON, without loss
@@ -9,10 +9,11 @@
  *   partitionkey  what is to stay in order: of a change its table and key; option `partitionKey`
  *
  * Extensions of ours (lower case, as the specification asks for): `sluicekind`, `sluicecount`, and where the commit has them
- * `sluiceprocedure` and `sluicerequest`. Attributes must not hold control characters, so those two are percent-encoded where need be.
+ * `sluiceprocedure`, `sluicerequest`, `sluiceerased`, `sluicecompacted`, `sluicemerged` and `sluicesnapshot`. Attributes must not hold control
+ * characters, so what is text of others is percent-encoded where need be.
  */
 import type { AnyChange } from '../change.js'
-import { type AnyCommit, changeOf, commitOfItems, type CommitItem, type Content, type FoundItem, invalid, itemsOf, type JsonRecord, type Origin, positionOf, recordOf, textOf, valueOf, wholeOf } from './item.js'
+import { type AnyCommit, changeOf, commitOfItems, type CommitItem, type Content, type FoundItem, hasLost, invalid, isMadeUp, itemsOf, type JsonRecord, marksOf, type Origin, positionOf, recordOf, snapshotWord, textOf, valueOf, wholeOf } from './item.js'
 import { SluiceError } from '../../engine/base/errors.js'
 import { shown } from '../schema/definition.js'
 import type { AnyEvent } from '../service/event.js'
@@ -35,6 +36,15 @@ export interface CloudEvent {
   readonly sluicecount: number
   readonly sluiceprocedure?: string
   readonly sluicerequest?: string
+  /** The commit has lost something to an erasure, or to retention: numbers have moved up. */
+  readonly sluiceerased?: true
+  readonly sluicecompacted?: true
+  /** Of so many commits in one. */
+  readonly sluicemerged?: number
+  /** Of rows of a snapshot; the last ones say so. */
+  readonly sluicesnapshot?: 'true' | 'last'
+  /** The number, where the id has table and key in its place. */
+  readonly sluicenumber?: number
 }
 
 export interface CloudEventOptions {
@@ -50,7 +60,7 @@ export interface CloudEventOptions {
 
 /** The media type of one event in structured mode. */
 export const cloudEventsMediaType = 'application/cloudevents+json'
-const numberDigits = 8
+const numberDigits = 10
 const notInAddress = /[\u0000-\u0020\u007f-\u009f]/
 
 /** One CloudEvent for each change and event of a commit: changes first. */
@@ -62,14 +72,14 @@ export function toCloudEvents(commit: AnyCommit, options: CloudEventOptions): Cl
 }
 
 function cloudEventOf(commit: AnyCommit, item: CommitItem, count: number, { source, subject, partitionKey }: CloudEventOptions): CloudEvent {
-  const { position, time, procedure, requestId } = commit
+  const { position, time, procedure, requestId, erased, compacted, merged, snapshot } = commit
   const { number } = item
   const one = item.kind === 'change' ? item.change : item.event
   const key = item.kind === 'change' ? keyText(item.change.key) : attributeText(subject?.(item.event) ?? '')
   const partition = partitionKey === undefined ? (item.kind === 'change' ? `${item.change.table}/${key}` : '') : attributeText(partitionKey(one) ?? '')
   return {
     specversion: '1.0',
-    id: `${position}:${number}`,
+    id: idOf(commit, item),
     source,
     type: item.kind === 'change' ? `${item.change.table}.${item.change.kind}` : item.event.type,
     ...(key !== '' && { subject: key }),
@@ -82,8 +92,25 @@ function cloudEventOf(commit: AnyCommit, item: CommitItem, count: number, { sour
     sluicecount: count,
     ...(procedure !== undefined && { sluiceprocedure: attributeText(procedure) }),
     ...(requestId !== undefined && { sluicerequest: attributeText(requestId) }),
+    ...(erased && { sluiceerased: erased }),
+    ...(compacted && { sluicecompacted: compacted }),
+    ...(merged !== undefined && { sluicemerged: merged }),
+    ...(snapshot && { sluicesnapshot: snapshotWord(commit) }),
+    ...(isMadeUp(commit) && { sluicenumber: number }),
   }
 }
+
+/**
+ * Position and number. Where a commit has lost something its numbers have moved up, so how many are left stands behind them: no id names
+ * another item than it did before. Rows of a snapshot, and of several commits in one, come in any order, so table and key tell them.
+ */
+function idOf(commit: AnyCommit, item: CommitItem): string {
+  const { position, changes, events } = commit
+  if (isMadeUp(commit) && item.kind === 'change') return rowId(position, item.change)
+  return `${position}:${item.number}${hasLost(commit) ? `/${changes.length + events.length}` : ''}`
+}
+
+const rowId = (position: string, { table, key }: AnyChange): string => `${position}:${table}/${keyText(key)}`
 
 function dataOfChange({ table, kind, key, before, after }: AnyChange): object {
   return { table, kind, key: jsonOf(key), ...(before && { before: jsonOf(before) }), ...(after && { after: jsonOf(after) }) }
@@ -111,9 +138,8 @@ function itemOfCloudEvent(event: unknown): Origin & FoundItem {
   const record = recordOf(event, 'A CloudEvent')
   if (record['specversion'] !== '1.0') throw invalid(`specversion is '1.0', not ${shown(record['specversion'])}.`)
   const id = textOf(record['id'], 'id')
-  const [place, numberText, ...rest] = id.split(':')
-  const position = positionOf(place, `id '${id}'`)
-  if (rest.length > 0 || numberText === undefined || !/^(?:0|[1-9][0-9]*)$/.test(numberText)) throw invalid(`id '${id}' has no number behind the position.`)
+  const position = positionOf(id.split(':', 1)[0], `id '${id}'`)
+  const marks = marksOf({ erased: record['sluiceerased'], compacted: record['sluicecompacted'], merged: record['sluicemerged'], snapshot: record['sluicesnapshot'] }, (mark) => `sluice${mark}`)
   const time = Date.parse(textOf(record['time'], 'time'))
   if (Number.isNaN(time)) throw invalid(`time is a date as RFC 3339 has it, not ${shown(record['time'])}.`)
   const origin: Origin = {
@@ -122,8 +148,9 @@ function itemOfCloudEvent(event: unknown): Origin & FoundItem {
     procedure: optionalText(record, 'sluiceprocedure'),
     requestId: optionalText(record, 'sluicerequest'),
     count: wholeOf(record['sluicecount'], 'sluicecount'),
+    marks,
   }
-  const number = Number(numberText)
+  const number = isMadeUp(marks) ? wholeOf(record['sluicenumber'], 'sluicenumber') : numberIn(id)
   const kind = record['sluicekind']
   if (!kinds.has(kind)) throw invalid(`sluicekind is event, insert, update or delete, not ${shown(kind)}.`)
   if (kind === 'event') {
@@ -132,8 +159,15 @@ function itemOfCloudEvent(event: unknown): Origin & FoundItem {
   }
   const data = recordOf(record['data'], 'data')
   if (data['kind'] !== kind) throw invalid(`sluicekind is ${String(kind)}, and the data say ${shown(data['kind'])}.`)
-  const table = textOf(data['table'], 'data.table')
-  return { ...origin, number, change: changeOf(kind as AnyChange['kind'], table, valueOf(data['key'], 'data.key'), data['before'], data['after'], 'data') }
+  const change = changeOf(kind as AnyChange['kind'], textOf(data['table'], 'data.table'), valueOf(data['key'], 'data.key'), data['before'], data['after'], 'data')
+  if (isMadeUp(marks) && id !== rowId(position, change)) throw invalid(`id '${id}' is not that of the row.`)
+  return { ...origin, number, change }
+}
+
+function numberIn(id: string): number {
+  const number = /^[^:]*:(0|[1-9][0-9]*)(?:\/[1-9][0-9]*)?$/.exec(id)?.[1]
+  if (number === undefined) throw invalid(`id '${id}' has no number behind the position.`)
+  return Number(number)
 }
 
 function optionalText(record: JsonRecord, name: string): string | undefined {
@@ -164,7 +198,8 @@ export function toBinaryMode(event: CloudEvent): BinaryCloudEvent {
   return { headers, data: encoder.encode(JSON.stringify(event.data)) }
 }
 
-const numberAttributes: ReadonlySet<string> = new Set(['sluicecount'])
+const numberAttributes: ReadonlySet<string> = new Set(['sluicecount', 'sluicemerged', 'sluicenumber'])
+const trueAttributes: ReadonlySet<string> = new Set(['sluiceerased', 'sluicecompacted'])
 
 /** The CloudEvent that headers and data are in binary mode; names of headers in any case. `INVALID_INPUT` when they are none. */
 export function fromBinaryMode({ headers, data }: BinaryCloudEvent): CloudEvent {
@@ -175,7 +210,7 @@ export function fromBinaryMode({ headers, data }: BinaryCloudEvent): CloudEvent 
     else if (lower.startsWith('ce-')) {
       const attribute = lower.slice('ce-'.length)
       const text = decoded(value, name)
-      event[attribute] = numberAttributes.has(attribute) ? Number(text) : text
+      event[attribute] = numberAttributes.has(attribute) ? Number(text) : trueAttributes.has(attribute) && text === 'true' ? true : text
     }
   }
   for (const name of ['specversion', 'id', 'source', 'type']) textOf(event[name], `The header ce-${name}`)

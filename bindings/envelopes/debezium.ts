@@ -4,7 +4,7 @@
  *   key    { id: 'ann' }: the columns of the key
  *   value  { before, after, op, source: { …, schema, table, position }, ts_ms, transaction: { id, total_order, data_collection_order } }
  *
- * `op` is c, u or d for changes. Events are what Debezium calls logical messages: `op: 'm'` with `message: { prefix, content }`, the type
+ * `op` is c, u or d for changes, and r for rows of a snapshot, which are of no transaction. Events are what Debezium calls logical messages: `op: 'm'` with `message: { prefix, content }`, the type
  * and the payload as JSON in base64. With `tombstones` a delete is followed by its key with the value null, for logs that are compacted.
  * Values are JSON without loss (docs/operations.md), not the types of Kafka Connect.
  */
@@ -13,7 +13,7 @@ import type { AnyChange } from '../change.js'
 import type { Description } from '../describe/description.js'
 import { shown } from '../schema/definition.js'
 import { bytesOfBase64, jsonOf } from '../value-json.js'
-import { type AnyCommit, changeOf, commitOfItems, type CommitItem, type Content, type FoundItem, invalid, itemsOf, type Origin, positionOf, recordOf, textOf, valueOf, wholeOf } from './item.js'
+import { type AnyCommit, changeOf, commitOfItems, type CommitItem, type Content, type FoundItem, invalid, itemsOf, marksOf, type Origin, positionOf, recordOf, snapshotWord, textOf, valueOf, wholeOf } from './item.js'
 
 export interface DebeziumSource {
   readonly version: '1'
@@ -21,25 +21,32 @@ export interface DebeziumSource {
   /** Of the database: option `name`. */
   readonly name: string
   readonly ts_ms: number
-  readonly snapshot: 'false'
+  /** Of rows of a snapshot 'true', of its last ones 'last'. */
+  readonly snapshot: 'false' | 'true' | 'last'
   /** Service and table, or service and event. */
   readonly schema: string
   readonly table: string
   readonly position: string
-  /** Place in the commit from 0, and how many messages it has, tombstones not counted. */
+  /** Place in the commit, or in the snapshot, from 0; and how many messages the commit has, tombstones not counted. */
   readonly number: number
   readonly count: number
   readonly procedure: string | null
   readonly request: string | null
+  /** The commit has lost something to an erasure, or to retention: numbers have moved up. */
+  readonly erased: boolean
+  readonly compacted: boolean
+  /** Of so many commits in one. */
+  readonly merged: number | null
 }
 export interface DebeziumValue {
   readonly before: unknown
   readonly after: unknown
   readonly source: DebeziumSource
-  readonly op: 'c' | 'u' | 'd' | 'm'
+  readonly op: 'c' | 'u' | 'd' | 'r' | 'm'
   /** The time of the commit: the same whenever it is made. */
   readonly ts_ms: number
-  readonly transaction: { readonly id: string; readonly total_order: number; readonly data_collection_order: number }
+  /** Null for rows of a snapshot. */
+  readonly transaction: { readonly id: string; readonly total_order: number; readonly data_collection_order: number } | null
   readonly message?: { readonly prefix: string; readonly content: string }
 }
 export interface DebeziumMessage {
@@ -61,7 +68,7 @@ export interface DebeziumOptions {
 }
 
 const operationOf = { insert: 'c', update: 'u', delete: 'd' } as const
-const kindOf: Readonly<Record<string, AnyChange['kind']>> = { c: 'insert', u: 'update', d: 'delete' }
+const kindOf: Readonly<Record<string, AnyChange['kind']>> = { c: 'insert', r: 'insert', u: 'update', d: 'delete' }
 
 /** One message for each change and event of a commit, and where asked for a tombstone behind each delete. */
 export function toDebezium(commit: AnyCommit, options: DebeziumOptions): DebeziumMessage[] {
@@ -89,7 +96,8 @@ interface Numbers {
   readonly order: number
 }
 
-function valueOfItem({ position, time, procedure, requestId }: AnyCommit, item: CommitItem, { name, full, count, total, order }: Numbers): DebeziumValue {
+function valueOfItem(commit: AnyCommit, item: CommitItem, { name, full, count, total, order }: Numbers): DebeziumValue {
+  const { position, time, procedure, requestId, erased = false, compacted = false, merged = null, snapshot = false } = commit
   const dot = full.indexOf('.')
   const change = item.kind === 'change' ? item.change : undefined
   return {
@@ -100,7 +108,7 @@ function valueOfItem({ position, time, procedure, requestId }: AnyCommit, item: 
       connector: 'sluicedb',
       name,
       ts_ms: time,
-      snapshot: 'false',
+      snapshot: snapshot ? snapshotWord(commit) : 'false',
       schema: full.slice(0, dot),
       table: full.slice(dot + 1),
       position,
@@ -108,10 +116,13 @@ function valueOfItem({ position, time, procedure, requestId }: AnyCommit, item: 
       count,
       procedure: procedure ?? null,
       request: requestId ?? null,
+      erased,
+      compacted,
+      merged,
     },
-    op: change === undefined ? 'm' : operationOf[change.kind],
+    op: change === undefined ? 'm' : snapshot ? 'r' : operationOf[change.kind],
     ts_ms: time,
-    transaction: { id: position, total_order: total, data_collection_order: order },
+    transaction: snapshot ? null : { id: position, total_order: total, data_collection_order: order },
     ...(item.kind === 'event' && { message: { prefix: item.event.type, content: Buffer.from(JSON.stringify(jsonOf(item.event.payload))).toString('base64') } }),
   }
 }
@@ -143,6 +154,7 @@ function itemOfMessage(key: unknown, value: Readonly<Record<string, unknown>>): 
     procedure: optional(source['procedure'], 'source.procedure'),
     requestId: optional(source['request'], 'source.request'),
     count: wholeOf(source['count'], 'source.count'),
+    marks: marksOf({ erased: source['erased'], compacted: source['compacted'], merged: source['merged'], snapshot: source['snapshot'] }, (mark) => `source.${mark}`),
   }
   const number = wholeOf(source['number'], 'source.number')
   const { op } = value
@@ -151,7 +163,8 @@ function itemOfMessage(key: unknown, value: Readonly<Record<string, unknown>>): 
     return { ...origin, number, event: { type: textOf(message['prefix'], 'message.prefix'), payload: payloadOf(message['content']) } }
   }
   const kind = typeof op === 'string' && Object.hasOwn(kindOf, op) ? kindOf[op] : undefined
-  if (kind === undefined) throw invalid(`op is c, u, d or m, not ${shown(op)}.`)
+  if (kind === undefined) throw invalid(`op is c, u, d, r or m, not ${shown(op)}.`)
+  if ((op === 'r') !== (origin.marks.snapshot === true)) throw invalid(`op is '${String(op)}', and source.snapshot ${shown(source['snapshot'])}.`)
   const values = Object.values(recordOf(key, 'key')).map((one) => valueOf(one, 'key'))
   if (values.length === 0) throw invalid('key has a column at least.')
   const table = `${textOf(source['schema'], 'source.schema')}.${textOf(source['table'], 'source.table')}`

@@ -20,15 +20,15 @@ export type Content = 'all' | 'changes' | 'events'
 /** A commit as streams hand it out, whatever it was filtered by. */
 export type AnyCommit = Commit<AnyChange, AnyEvent>
 
-/** A change or an event with its place: changes come first, and numbers do not depend on `content`. */
+/** A change or an event with its place: changes come first, and numbers do not depend on `content`. Rows of a snapshot are counted through it. */
 export type CommitItem =
   | { readonly kind: 'change'; readonly number: number; readonly change: AnyChange }
   | { readonly kind: 'event'; readonly number: number; readonly event: AnyEvent }
 
-export function itemsOf({ changes, events }: AnyCommit, content: unknown = 'all'): CommitItem[] {
+export function itemsOf({ changes, events, rowsBefore = 0 }: AnyCommit, content: unknown = 'all'): CommitItem[] {
   if (content !== 'all' && content !== 'changes' && content !== 'events') throw SluiceError.of('INVALID_USE', `The option content is 'all', 'changes' or 'events', not ${shown(content)}.`)
   const items: CommitItem[] = []
-  if (content !== 'events') for (const [number, change] of changes.entries()) items.push({ kind: 'change', number, change })
+  if (content !== 'events') for (const [number, change] of changes.entries()) items.push({ kind: 'change', number: rowsBefore + number, change })
   if (content !== 'changes') for (const [n, event] of events.entries()) items.push({ kind: 'event', number: changes.length + n, event })
   return items
 }
@@ -41,7 +41,17 @@ export interface Origin {
   readonly requestId: string | undefined
   /** Envelopes that were made of the commit. */
   readonly count: number
+  readonly marks: Marks
 }
+
+/** What a commit says of itself, where it does. */
+export type Marks = Partial<Pick<AnyCommit, 'erased' | 'compacted' | 'merged' | 'snapshot' | 'last'>>
+
+/** Something of it is gone from the log, and what was behind that has moved up. */
+export const hasLost = ({ erased, compacted }: AnyCommit): boolean => erased === true || compacted === true
+
+/** What stands at its position in the log is another one: rows of a snapshot, or several commits as one. */
+export const isMadeUp = ({ snapshot, merged }: Marks): boolean => snapshot === true || merged !== undefined
 
 export type FoundItem = { readonly number: number } & (
   | { readonly change: AnyChange; readonly event?: undefined }
@@ -52,7 +62,7 @@ export type FoundItem = { readonly number: number } & (
 export function commitOfItems(found: readonly (Origin & FoundItem)[], what: string): AnyCommit {
   const first = found[0]
   if (first === undefined) throw invalid(`${what}: a commit has one envelope at least.`)
-  const { position, time, procedure, requestId, count } = first
+  const { position, time, procedure, requestId, count, marks } = first
   const inOrder = [...found].sort((one, other) => one.number - other.number)
   for (const [n, one] of inOrder.entries()) {
     if (one.position !== position) throw invalid(`${what}: the envelopes are of the commits ${position} and ${one.position}; pass those of one.`, { position: one.position })
@@ -66,6 +76,8 @@ export function commitOfItems(found: readonly (Origin & FoundItem)[], what: stri
     requestId,
     changes: inOrder.flatMap(({ change }) => change ?? []),
     events: inOrder.flatMap(({ event }) => (event === undefined ? [] : [{ ...event, position, time }])),
+    ...marks,
+    ...(marks.snapshot === true && { rowsBefore: inOrder[0]!.number }),
   }
 }
 
@@ -93,6 +105,28 @@ export function wholeOf(value: unknown, what: string): number {
 export function positionOf(value: unknown, what: string): Position {
   if (positionParts(value) === undefined) throw invalid(`${what} is no position, but ${shown(value)}.`)
   return value as Position
+}
+
+/** What both envelopes say in the same words: of rows of a snapshot 'true', and 'last' of the last ones. */
+export const snapshotWord = ({ last }: Marks): 'true' | 'last' => (last === true ? 'last' : 'true')
+
+export function marksOf(found: { readonly erased: unknown; readonly compacted: unknown; readonly merged: unknown; readonly snapshot: unknown }, nameOf: (mark: string) => string): Marks {
+  const { merged, snapshot } = found
+  const isSnapshot = snapshot === 'true' || snapshot === 'last'
+  if (!isSnapshot && snapshot !== undefined && snapshot !== null && snapshot !== 'false') throw invalid(`${nameOf('snapshot')} is 'true', 'last' or 'false', not ${shown(snapshot)}.`)
+  return {
+    ...(isMarked(found.erased, nameOf('erased')) && { erased: true }),
+    ...(isMarked(found.compacted, nameOf('compacted')) && { compacted: true }),
+    ...(merged !== undefined && merged !== null && { merged: wholeOf(merged, nameOf('merged')) }),
+    ...(isSnapshot && { snapshot: true }),
+    ...(snapshot === 'last' && { last: true }),
+  }
+}
+
+function isMarked(value: unknown, what: string): boolean {
+  if (value === undefined || value === null || value === false) return false
+  if (value !== true) throw invalid(`${what} is true, not ${shown(value)}.`)
+  return true
 }
 
 /** The value that JSON stands for, as docs/operations.md says it. */

@@ -79,7 +79,8 @@ export async function publish<T extends Table = never, E extends EventType = nev
   checkWord(what, 'whenGone', whenGone, ['stop', 'goOn'])
   checkWord(what, 'ingested', ingested, ['skip', 'publish'])
   const filter = { ...(tables && { tables }), ...(events && { events }) }
-  if ((from as unknown) instanceof Date) throw wrong(`${what}: the option from is 'beginning', 'now' or a Position, not a Date.`)
+  const otherStart = (from as unknown) instanceof Date ? 'a Date' : (from as unknown) === 'snapshot' ? shown(from) : undefined
+  if (otherStart !== undefined) throw wrong(`${what}: the option from is 'beginning', 'now' or a Position, not ${otherStart}.`)
   const start = bridge.startOf(from)
   const first = { batch: start.batch, index: start.index < 0 ? endOfBatch : start.index }
   await bridge.stream({ ...filter, from: 'now' }).close() // refuses a filter that means nothing

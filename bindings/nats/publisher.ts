@@ -14,6 +14,9 @@
  *       the last acknowledged message: there reading back ends.
  *   B4  Where reading back meets a message that the stream has removed, it may have been ours: then the publisher stops, or is told to
  *       go on, and publishes again what it cannot know of.
+ *   B5  Numbers are those of what the commit has now. Where it was published in part, and an erasure or retention has taken something of it since, they do
+ *       not tell which part: the publisher stops, or is told to go on, and publishes what is left of it. What had lost something says in its id how many
+ *       messages are left, so that no id is that of another message.
  *
  * Others may write to the same stream: what comes in between fails those in flight, and they are sent again behind it (B2).
  */
@@ -21,7 +24,7 @@ import { type DecodedTransaction, endOfBatch, handlerOfEvent, type LogHold, need
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { BridgeCursor, type BridgeParts } from '../bridge.js'
-import type { AnyCommit } from '../envelopes/item.js'
+import { type AnyCommit, hasLost } from '../envelopes/item.js'
 import { formatPosition, positionParts } from '../position.js'
 import { commitOf, type CommitStream } from '../stream.js'
 import type { BridgeLife } from './bridge-life.js'
@@ -47,6 +50,8 @@ export interface PublisherParts {
 /** A message on its way. `commit`: the place of the commit that ends with it. */
 interface Flying {
   readonly sequence: number
+  /** Messages of its commit behind it. */
+  readonly more: number
   readonly commit: Place | undefined
 }
 interface Place {
@@ -58,6 +63,18 @@ interface Mark {
   readonly created: string
   readonly sequence: number
 }
+
+/** The last message of ours in the stream: its place in the log, and as its id says it what was left of the commit. */
+interface Stored {
+  readonly position: string
+  readonly number: number
+  readonly left: string
+  /** Others of the same commit follow. */
+  readonly hasMore: boolean
+}
+
+/** How many messages of its commit follow it; without it, none. */
+const moreHeader = 'sluice-more'
 
 /** Handlers of events are named so that no user's can be: names of services begin with a letter. */
 export const publisherPrefix = '$nats.out.'
@@ -182,8 +199,8 @@ export class StreamPublisher implements Publisher {
     this.#mark = mark
   }
 
-  /** The last message of ours behind the cursor, as its position and number (B2). */
-  async #lastStored(manager: ManagerLike, { state }: StreamInfoLike): Promise<{ readonly position: string; readonly number: number } | undefined> {
+  /** The last message of ours behind the cursor (B2). */
+  async #lastStored(manager: ManagerLike, { state }: StreamInfoLike): Promise<Stored | undefined> {
     const { stream, goesOn, bridge, life } = this.#parts
     for (let sequence = state.last_seq; sequence > this.#mark.sequence && !life.signal.aborted; sequence -= 1) {
       const message = sequence < state.first_seq ? undefined : await messageAt(manager, stream, sequence)
@@ -193,16 +210,28 @@ export class StreamPublisher implements Publisher {
       }
       const id = message.header?.get('Nats-Msg-Id') ?? ''
       if (!id.startsWith(this.#idPrefix)) continue
-      const [position = '', number] = id.slice(this.#idPrefix.length).split(':')
+      const [position = '', place = ''] = id.slice(this.#idPrefix.length).split(':')
       const parts = positionParts(position)
       if (parts === undefined) continue
       if (parts.batch > bridge.open.engine.durable) throw SluiceError.of('INVALID_USE', `The stream "${stream}" has position ${position} of this database, which has not reached it: it is an older copy of itself. Publish from the newer one, or from this one under another name.`, { details: { position } })
-      return { position, number: Number(number) }
+      const [number, left = ''] = place.split('/')
+      return { position, number: Number(number), left, hasMore: (message.header?.get(moreHeader) ?? '') !== '' }
     }
     return undefined
   }
 
-  async #publish(commits: CommitStream<DecodedTransaction>, lastSequence: number, stored: { readonly position: string; readonly number: number } | undefined): Promise<void> {
+  /** The number of the first message of a commit that is not in the stream. */
+  #firstToSend(commit: AnyCommit, count: number, left: string, stored: Stored | undefined): number {
+    if (stored === undefined || commit.position > stored.position) return 0
+    if (commit.position < stored.position || count === 0) return count
+    if (stored.left === left) return stored.number + 1
+    if (!stored.hasMore) return count
+    const { stream, goesOn } = this.#parts
+    if (goesOn) return 0
+    throw gone(`An erasure, or retention, has taken something of the commit ${commit.position} while a part of it was published to the stream "${stream}": what is left of it does not tell which part (B5).`, { stream, position: commit.position })
+  }
+
+  async #publish(commits: CommitStream<DecodedTransaction>, lastSequence: number, stored: Stored | undefined): Promise<void> {
     const { messagesOf, stream, publishesIngested, aheadMax } = this.#parts
     const ownIngest = `${ingestPrefix}${stream}.`
     let sequence = lastSequence
@@ -215,13 +244,15 @@ export class StreamPublisher implements Publisher {
       const isIngested = transaction.id !== undefined && handlerOfEvent(transaction.id)?.startsWith(ownIngest) === true
       const messages = isIngested && !publishesIngested ? [] : messagesOf(commit)
       const place: Place = { batch: transaction.batch, index: transaction.index, time: transaction.time }
-      const known = stored === undefined || commit.position > stored.position ? 0 : commit.position < stored.position ? messages.length : stored.number + 1
+      const left = hasLost(commit) ? String(messages.length) : ''
+      const known = this.#firstToSend(commit, messages.length, left, stored)
       for (let number = known; number < messages.length; number += 1) {
         while (this.#flying.length >= aheadMax && this.#failure === undefined) await this.#change()
         if (this.#failure !== undefined) throw this.#failure
         sequence += 1
-        const id = `${this.#idPrefix}${commit.position}:${number}`
-        this.#send(messages[number]!, id, lastId, { sequence, commit: number === messages.length - 1 ? place : undefined })
+        const id = `${this.#idPrefix}${commit.position}:${number}${left === '' ? '' : `/${left}`}`
+        const more = messages.length - 1 - number
+        this.#send(messages[number]!, id, lastId, { sequence, more, commit: more === 0 ? place : undefined })
         lastId = id
       }
       if (known >= messages.length) this.#passed(place, messages.length > 0)
@@ -234,6 +265,7 @@ export class StreamPublisher implements Publisher {
     const { jetstream, stream, headers: newHeaders } = this.#parts
     const headers = newHeaders()
     for (const [name, value] of Object.entries(message.headers ?? {})) headers.set(name, value)
+    if (flying.more > 0) headers.set(moreHeader, String(flying.more))
     const data = typeof message.data === 'string' ? encoder.encode(message.data) : message.data
     const session = this.#sessions
     this.#flying.push(flying)

@@ -26,6 +26,9 @@ export class SnapshotRows {
   readonly place: LogPlace
   readonly #options: SnapshotOptions
   readonly #changes: Iterator<DecodedChange>
+  /** Read and not handed out: it tells whether a commit is the last one. */
+  #ahead: IteratorResult<DecodedChange> | undefined
+  #rowsBefore = 0
 
   constructor(options: SnapshotOptions) {
     this.#options = options
@@ -37,14 +40,17 @@ export class SnapshotRows {
   next(): Selection | undefined {
     const { view, time, index } = this.#options
     const changes: DecodedChange[] = []
-    while (changes.length < limits.streamSnapshotRowsMax) {
-      const next = this.#changes.next()
-      if (next.done === true) break
+    let next = this.#ahead ?? this.#changes.next()
+    while (next.done !== true && changes.length < limits.streamSnapshotRowsMax) {
       changes.push(next.value)
+      next = this.#changes.next()
     }
+    this.#ahead = next
     if (changes.length === 0) return undefined
+    const snapshot = { rowsBefore: this.#rowsBefore, isLast: next.done === true }
+    this.#rowsBefore += changes.length
     return {
-      batch: view.batch, index, time, procedure: '', id: undefined, outcome: 0, request: 0, value: undefined, isErased: false, isCompacted: false, lost: 0, bytes: 0, changes, events: [], isSnapshot: true,
+      batch: view.batch, index, time, procedure: '', id: undefined, outcome: 0, request: 0, value: undefined, isErased: false, isCompacted: false, lost: 0, bytes: 0, changes, events: [], snapshot,
     }
   }
 

@@ -32,7 +32,8 @@ export interface Equality {
 export interface Selection extends DecodedTransaction {
   /** How many transactions it stands for, where it is more than one. */
   readonly merged?: number | undefined
-  readonly isSnapshot?: boolean | undefined
+  /** It is rows of a snapshot: how many came before them, and whether they are the last. */
+  readonly snapshot?: { readonly rowsBefore: number; readonly isLast: boolean } | undefined
 }
 
 /** What is asked of one record: of the image of a row, or of the payload of an event. */

@@ -119,8 +119,11 @@ export class Subscription<Value> {
   /** Something durable has not been taken. */
   get isBehind(): boolean {
     if (this.count > 0) return true
-    if (this.#state === 'behind' && this.#follower !== undefined) return this.#follower.isBehind()
-    return this.#state !== 'ended' && this.place.batch < this.#host.durable()
+    if (this.#state === 'ended') return false
+    const { place } = this
+    // What the follower has read of files is on its way as long as it reads: it is behind `seen` then.
+    if (this.#state === 'behind' && this.#follower !== undefined) return this.#follower.isBehind() || isBefore(place, this.#follower.place)
+    return place.batch < this.#host.durable() || (place.batch === this.#host.durable() && place.index !== endOfBatch)
   }
   /** Everything durable has been taken, and what comes is put into the buffer. */
   get isCaughtUp(): boolean {

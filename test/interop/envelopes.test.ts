@@ -55,7 +55,7 @@ function expectConforming(event: CloudEvent): void {
   for (const [name, value] of Object.entries(event)) {
     expect(name).toMatch(/^[a-z0-9]{1,20}$/)
     if (name === 'data') continue
-    expect(['string', 'number']).toContain(typeof value)
+    expect(['string', 'number', 'boolean']).toContain(typeof value)
     expect(String(value)).not.toMatch(/[\u0000-\u001f\u007f-\u009f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/)
   }
 }
@@ -81,7 +81,7 @@ function valueOf(random: Random, depth = 0): unknown {
 }
 const recordOf = (random: Random, depth = 0): Record<string, unknown> => Object.fromEntries(Array.from({ length: random.below(5) }, (_, n) => [`${random.pick(['a', '$b', 'c'])}${n}`, valueOf(random, depth)]))
 
-function commitOf(random: Random): Commit {
+function commitOf(random: Random, how: 'as it was written' | 'as it may be read' = 'as it may be read'): Commit {
   const position = `${random.below(2 ** 31).toString(16).padStart(16, '0')}-${random.below(100).toString(16).padStart(8, '0')}` as Position
   const time = 1_700_000_000_000 + random.below(10 ** 9)
   const changes = Array.from({ length: random.below(5) }, (): Commit['changes'][number] => {
@@ -94,7 +94,15 @@ function commitOf(random: Random): Commit {
     return kind === 'update' ? { ...change, kind, before, after } : { ...change, kind, before, after: undefined }
   })
   const events = Array.from({ length: random.below(4) + (changes.length === 0 ? 1 : 0) }, () => ({ type: random.pick(['shop.stored', 'bank.paid']), payload: recordOf(random), position, time }))
-  return { position, time, procedure: random.pick(['shop.store', undefined]), requestId: random.pick([undefined, ...texts]), changes, events }
+  const plain = { position, time, procedure: random.pick(['shop.store', undefined]), requestId: random.pick([undefined, ...texts]), changes, events }
+  if (how === 'as it was written') return plain
+  const lost = { ...(random.chance(0.2) && { erased: true as const }), ...(random.chance(0.2) && { compacted: true as const }) }
+  const inserts = changes.flatMap((change) => (change.kind === 'insert' ? [change] : []))
+  if (inserts.length > 0 && random.chance(0.3)) {
+    return { position, time, procedure: undefined, requestId: undefined, changes: inserts, events: [], snapshot: true, rowsBefore: random.below(2 ** 31), ...(random.chance(0.5) && { last: true }) }
+  }
+  if (changes.length > 0 && random.chance(0.2)) return { position, time, procedure: undefined, requestId: undefined, changes, events: [], ...lost, merged: 2 + random.below(9) }
+  return { ...plain, ...lost }
 }
 
 describe.each(seeds(8))('any commit, seed %i', (seed) => {
@@ -122,7 +130,7 @@ describe.each(seeds(8))('any commit, seed %i', (seed) => {
       const messages = toDebezium(commit, { name: 'shop', description, tombstones })
       const deletes = commit.changes.filter(({ kind }) => kind === 'delete').length
       expect(messages.length).toBe(commit.changes.length + commit.events.length + (tombstones ? deletes : 0))
-      const orders = messages.flatMap(({ value }) => value?.transaction.total_order ?? [])
+      const orders = messages.flatMap(({ value }) => value?.transaction?.total_order ?? [])
       expect(orders).toEqual(orders.map((_, n) => n + 1))
       expectSame(fromDebezium(throughJson(messages)), commit, `seed ${seed}`)
     }
@@ -185,7 +193,7 @@ describe('commits of a database', () => {
 // ── what is no commit ─────────────────────────────────────────────────────────────────────────────────────────
 
 describe('envelopes that are not whole', () => {
-  const commit = commitOf(randomOf(7))
+  const commit = commitOf(randomOf(7), 'as it was written')
   const events = () => toCloudEvents({ ...commit, events: [...commit.events, ...commit.events] }, { source })
 
   test('are refused: one missing, one twice, two commits, none', () => {
@@ -204,6 +212,7 @@ describe('envelopes that are not whole', () => {
     ['another version', { specversion: '0.3' }],
     ['an id that is no position', { id: '42' }],
     ['an id with more behind it', { id: '0000000000000001-00000000:0:1' }],
+    ['an id of which nothing is left', { id: '0000000000000001-00000000:0/0' }],
     ['no time', { time: 'yesterday' }],
     ['no kind', { sluicekind: 'truncate' }],
     ['a tag that is no value', { data: { table: 'shop.item', kind: 'insert', key: { $bigint: 'x' }, after: {} } }],

@@ -104,6 +104,7 @@ export class ConsumerGroup {
       follower: this.#parts.follow(this.settings.filter, from),
       from,
       stopped: (error) => this.#seats.stopped(error),
+      moved: () => this.#seats.moved(),
     })
   }
 
@@ -131,6 +132,14 @@ export class ConsumerGroup {
   }
   get size(): number {
     return this.#seats.count
+  }
+  /** Why it does not go on by itself. */
+  get stopped(): SluiceError | undefined {
+    return this.#life.stopped
+  }
+  /** Everything up to a place is handled, set aside, or passed over. What was told to go on is neither. */
+  hasPassed(place: HandlerCursor): boolean {
+    return this.#life.hasPassed(place) && !this.#record.isGoingOn(place)
   }
 
   get state(): ConsumerState {

@@ -16,7 +16,7 @@ export type {
   BackupProgress, BackupResult, BigintColumn, CallManyOptions, CallOptions, Change, ChangeOf, ChangesOptions, CheckpointOptions, CheckpointProgress,
   CheckpointResult, Clock, Column, ColumnDescription, ColumnKind, ColumnMark, ColumnOutline, Columns, ColumnTypes, Commit, CommitOf,
   Comparable, CompensateOptions, Condition, Consumer, ConsumerHandler, ConsumerKey, ConsumerOptions, Consumers,
-  ConsumerStats, ConsumerSummary, Database, DatabaseStats, Delivered, Delivery, Deltas, Description, Draft,
+  ConsumerServicesOptions, ConsumerStats, ConsumerSummary, Database, DatabaseStats, Delivered, Delivery, Deltas, Description, Draft,
   DraftTable, Durability, Duration, Emitted, EraseOptions, EraseProgress, EraseRule, ErasureRecord, ErasureSubject, EventDescription,
   EventOf, EventOutline, EventType, Expression, Fork, ForkOptions, Frozen, Get, HandlerFailure, HandlerStats, History,
   HistoryOptions, IndexDescription, IndexGet, IndexRange, IndexRow, IndexRows, IndexScan, IndexShape, InputOf,

@@ -35,6 +35,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'replay': async () => (await import('./macro/replay.js')).replay,
   'checkpoint-cost': async () => (await import('./macro/checkpoint-cost.js')).checkpointCost,
   'memory': async () => (await import('./macro/memory.js')).memory,
+  'memory-flat': async () => (await import('./macro/memory-flat.js')).memoryFlat,
   'pauses': async () => (await import('./macro/pauses.js')).pauses,
   'tpcc': async () => (await import('./macro/tpcc.js')).tpcc,
   'start': async () => (await import('./macro/start.js')).start,

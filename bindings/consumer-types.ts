@@ -4,10 +4,12 @@ import type { AnyChange } from './change.js'
 import type { Position, Start } from './position.js'
 import type { Receipt } from './receipt.js'
 import type { CallWith, Scalar } from './schema/infer.js'
+import type { Only } from './only.js'
 import type { Table } from './schema/table.js'
 import type { AnyEvent, EventType } from './service/event.js'
 import type { Procedure } from './service/procedure.js'
-import type { Signal } from './signal.js'
+import type { Service } from './service/service.js'
+import type { Signal, SignalLike } from './signal.js'
 import type { Commit, CommitOf, StreamFilter } from './stream-types.js'
 
 /** What order is kept for: one value or several. Values that place a row alike are one key. */
@@ -29,6 +31,12 @@ export interface ConsumerOptions<T, E> extends StreamFilter<T, E> {
   readonly group?: boolean | undefined
   /** Told when the consumer does not go on by itself, for example with `HISTORY_GONE`. Default: a warning of the process. */
   readonly onStop?: ((error: SluiceError) => void) | undefined
+  /** Stops it as `close()` does. One that is aborted before the consumer is open is `CANCELLED`. */
+  readonly signal?: SignalLike | undefined
+}
+/** All tables and events of these services, and of their aggregates. */
+export interface ConsumerServicesOptions extends Omit<ConsumerOptions<never, never>, 'tables' | 'events'>, StreamFilter<Table | Only, EventType | Only<EventType>> {
+  readonly services: readonly Service<any>[]
 }
 
 export interface RedeliveryOptions {
@@ -77,6 +85,11 @@ export interface Consumer extends AsyncDisposable {
   /** Begins anew from there, when what is in flight has ended. Calls of deliveries are made again; what is parked stays parked. */
   reset(from: Start): Promise<void>
   inspect(): ConsumerStats
+  /**
+   * Resolves when everything up to a position is handled, set aside, or passed over; what was told to go on is waited for too. `CANCELLED` by
+   * its signal, or when this member is closed; with why the consumer does not go on by itself (`onStop`).
+   */
+  reached(position: Position, options?: { readonly signal?: SignalLike | undefined }): Promise<void>
   /** What is set aside, in the order of the log. */
   parked(options?: ParkedOptions): readonly ParkedDelivery[]
   /**

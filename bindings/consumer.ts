@@ -3,12 +3,14 @@ import { warn } from '../engine/base/environment-node.js'
 import { codeOf, messageOf, SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
 import {
-  type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type HandlerCursor, type OpenEngine, type StreamFilter,
+  type AbortLike, type ConsumerDelivery, type ConsumerGroup, type ConsumerMember, type ConsumerSettings, type ConsumerState, type DecodedTransaction, endOfBatch, type HandlerCursor, type OpenEngine, type StreamFilter,
   type ParkedRow, parkedTableName, type Program, tableOf, textOfKey, transactionOf, valueOfParked, type Verdict,
 } from '../engine/index.js'
 import { procedureOrdinal } from './catalog.js'
 import type { Consumer, ConsumerKey, ConsumerStats, ConsumerSummary, Consumers, Delivery, ParkedChoice, ParkedDelivery, ParkedOptions } from './consumer-types.js'
-import { formatPosition, inPositions, type Position, positionParts } from './position.js'
+import { checkOptions } from './options.js'
+import { formatPosition, inPositions, type Position, positionParts, toldInPositions } from './position.js'
+import { PositionWaiters, type ReachedOptions } from './position-waiters.js'
 import type { Receipt } from './receipt.js'
 import { shown } from './schema/definition.js'
 import { commitOf } from './stream.js'
@@ -32,7 +34,7 @@ export interface ConsumerPortParts {
 
 type Handler = (commit: object, delivery: Delivery) => unknown
 
-const optionNames = new Set(['from', 'tables', 'events', 'key', 'concurrency', 'redelivery', 'group', 'onStop'])
+const optionNames = new Set(['from', 'tables', 'events', 'services', 'key', 'concurrency', 'redelivery', 'group', 'onStop', 'signal'])
 const redeliveryNames = new Set(['limit', 'backoffMs', 'backoffMsMax'])
 const parkedNames = new Set(['state', 'key', 'after', 'limit'])
 const namePattern = /^[A-Za-z][A-Za-z0-9_.-]{0,62}$/
@@ -65,7 +67,7 @@ export class ConsumerPort {
     const { open, filterOf, startOf } = this.#parts
     open.engine.mustBeOpen()
     const named = checkedName(name)
-    checkNames('db.consumer()', options, optionNames)
+    checkOptions('db.consumer()', options, optionNames)
     const given = options as Readonly<Record<string, unknown>>
     if (typeof handler !== 'function') throw wrong(`db.consumer(name, options, handler) takes a function that handles a commit, not ${shown(handler)}.`)
     const start = startOf(given['from'])
@@ -74,26 +76,41 @@ export class ConsumerPort {
     const concurrency = whole('concurrency', given['concurrency'] ?? (settings.keyOf === undefined ? 1 : limits.consumerConcurrencyDefault), 1, limits.consumerConcurrencyMax)
     const onStop = given['onStop']
     if (onStop !== undefined && typeof onStop !== 'function') throw wrong(`The option onStop is a function, not ${shown(onStop)}.`)
+    const signal = given['signal'] as AbortLike | undefined
+    const mustBeWanted = (): void => {
+      if (signal?.aborted === true) throw SluiceError.of('CANCELLED', `Consumer "${named}" was not opened: its signal was aborted.`, { cause: signal.reason })
+    }
+    mustBeWanted()
     const member = new Member(this.#parts, named, handler as Handler, concurrency, onStop as ((error: SluiceError) => void) | undefined)
     await inPositions(open.consumers.join(named, settings, isShared, () => this.#cursorOf(start), member))
     this.#members.add(member)
-    return this.#handleOf(member)
+    const handle = this.#handleOf(member)
+    if (signal === undefined) return handle
+    if (signal.aborted) await handle.close()
+    mustBeWanted()
+    const onAbort = (): void => void handle.close().catch(() => undefined) // who calls close() hears of it
+    signal.addEventListener('abort', onAbort)
+    member.whenEnded = () => signal.removeEventListener('abort', onAbort)
+    return handle
   }
 
   /** The database is being closed: no handler is waited for longer than a bound. */
   close(): Promise<unknown> {
-    return (this.#closed ??= Promise.all([...this.#members].map((member) => this.#leave(member))))
+    const closed = SluiceError.of('DATABASE_CLOSED', 'The database is closed.')
+    return (this.#closed ??= Promise.all([...this.#members].map((member) => this.#leave(member, closed))))
   }
   get isEmpty(): boolean {
     return this.#members.size === 0
   }
 
-  #leave(member: Member): Promise<void> {
-    return (member.left ??= this.#leaveOnce(member))
+  /** `why`: for those who wait for something of it. */
+  #leave(member: Member, why: SluiceError): Promise<void> {
+    return (member.left ??= this.#leaveOnce(member, why))
   }
 
-  async #leaveOnce(member: Member): Promise<void> {
+  async #leaveOnce(member: Member, why: SluiceError): Promise<void> {
     member.group!.leave(member) // nothing more is handed to it
+    member.waiters.end(why)
     await member.end()
     await this.#parts.open.consumers.leave(member.group!, member)
     this.#members.delete(member)
@@ -107,7 +124,7 @@ export class ConsumerPort {
       if (member.isEnded) throw wrong(`This member of consumer "${name}" is closed: open it again.`)
       return member.group!
     }
-    const close = (): Promise<void> => this.#leave(member)
+    const close = (): Promise<void> => this.#leave(member, SluiceError.of('CANCELLED', `Consumer "${name}" was closed before it had come so far.`))
     return Object.freeze({
       name,
       get position(): Position {
@@ -120,6 +137,12 @@ export class ConsumerPort {
         const one = group()
         if (from === undefined) throw wrong('reset(from) takes where to begin: \'now\', \'beginning\', a Position or a Date.')
         await one.reset(await inPositions(this.#cursorOf(startOf(from))))
+      },
+      reached: async (position: Position, reachedOptions?: ReachedOptions) => {
+        group()
+        const reached = member.waiters.wait(position, reachedOptions)
+        member.moved()
+        await reached
       },
       inspect: () => statsOfConsumer(group().state),
       parked: (options?: ParkedOptions) => this.#parkedOf(name, options),
@@ -154,7 +177,7 @@ export class ConsumerPort {
   #parkedOf(name: string, options: ParkedOptions = {}): readonly ParkedDelivery[] {
     const { engine } = this.#parts.open
     engine.mustBeOpen()
-    checkNames('parked()', options, parkedNames)
+    checkOptions('parked()', options, parkedNames)
     const { state, key, after, limit = parkedPage } = options
     if (state !== undefined && !['parked', 'released', 'dead'].includes(state)) throw wrong(`The option state is 'parked', 'released' or 'dead', not ${shown(state)}.`)
     whole('limit', limit, 1, limits.consumerParkedMax)
@@ -180,6 +203,8 @@ class Member implements ConsumerMember {
   group: ConsumerGroup | undefined
   /** Whoever closes it, and however often. */
   left: Promise<void> | undefined
+  readonly waiters: PositionWaiters
+  whenEnded: (() => void) | undefined
   readonly #parts: ConsumerPortParts
   readonly #handler: Handler
   readonly #onStop: ((error: SluiceError) => void) | undefined
@@ -190,6 +215,7 @@ class Member implements ConsumerMember {
   constructor(parts: ConsumerPortParts, name: string, handler: Handler, concurrency: number, onStop: ((error: SluiceError) => void) | undefined) {
     this.#parts = parts
     this.name = name
+    this.waiters = new PositionWaiters(`consumer "${name}"`, parts.open.engine.environment)
     this.#handler = handler
     this.concurrency = concurrency
     this.#onStop = onStop
@@ -233,9 +259,17 @@ class Member implements ConsumerMember {
     })
   }
 
+  moved(): void {
+    if (this.waiters.isEmpty) return
+    const group = this.group!
+    this.waiters.settle((place) => group.hasPassed(place))
+    if (group.stopped !== undefined) this.waiters.fail(toldInPositions(group.stopped))
+  }
+
   /** Takes nothing more; resolves when its handlers have ended, or do not. */
   async end(): Promise<void> {
     this.#isEnded = true
+    this.whenEnded?.()
     for (const running of [...this.#running]) running.abort()
     if (this.#running.size === 0) return
     const { environment } = this.#parts.open.engine
@@ -364,7 +398,7 @@ function choiceOf(choice: ParkedChoice | undefined): { readonly key: unknown } |
 function settingsOf(given: Readonly<Record<string, unknown>>, filter: StreamFilter): ConsumerSettings {
   const { key, redelivery = {} } = given
   if (key !== undefined && typeof key !== 'function') throw wrong(`The option key is a function of the commit, not ${shown(key)}.`)
-  checkNames('The option redelivery', redelivery, redeliveryNames)
+  checkOptions('The option redelivery', redelivery, redeliveryNames)
   const { limit = limits.consumerAttemptsDefault, backoffMs = limits.consumerBackoffMsDefault, backoffMsMax = limits.consumerBackoffMsMaxDefault } = redelivery as Readonly<Record<string, unknown>>
   return {
     filter,
@@ -378,11 +412,6 @@ function settingsOf(given: Readonly<Record<string, unknown>>, filter: StreamFilt
 function checkedName(name: unknown): string {
   if (typeof name === 'string' && namePattern.test(name)) return name
   throw wrong(`The name of a consumer is a letter, then letters, digits, '_', '.' or '-', at most 63 in all, not ${shown(name)}.`)
-}
-
-function checkNames(what: string, options: unknown, known: ReadonlySet<string>): void {
-  if (typeof options !== 'object' || options === null) throw wrong(`The options of ${what} are an object, not ${shown(options)}.`)
-  for (const name of Object.keys(options)) if (!known.has(name)) throw wrong(`${what} has no option "${name}"; it has ${[...known].join(', ')}.`)
 }
 
 function whole(name: string, value: unknown, least: number, most: number): number {

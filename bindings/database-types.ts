@@ -21,7 +21,7 @@ import type { Draft } from './service/transaction.js'
 import type { Messages, Run, Workflow } from './service/workflow.js'
 import type { Duration, SignalLike } from './signal.js'
 import type { ChangesOptions, Commit, CommitOf, EventOf, ServicesOptions, Stream, StreamOptions } from './stream-types.js'
-import type { Consumer, ConsumerHandler, ConsumerOptions, Consumers } from './consumer-types.js'
+import type { Consumer, ConsumerHandler, ConsumerOptions, Consumers, ConsumerServicesOptions } from './consumer-types.js'
 import type { AsOfOptions, CompensateOptions, ForkOptions, History, HistoryOptions } from './time-types.js'
 
 export type { Durability, Receipt }
@@ -246,9 +246,10 @@ export interface Database extends AsyncDisposable, Queryable {
    */
   consumer<T extends Table | Only = never, E extends EventType | Only<EventType> = never>(
     name: string,
-    options: ConsumerOptions<T, E>,
+    options: ConsumerOptions<T, E> & { readonly services?: undefined },
     handle: ConsumerHandler<T, E>,
   ): Promise<Consumer>
+  consumer(name: string, options: ConsumerServicesOptions, handle: ConsumerHandler<never, never>): Promise<Consumer>
   /** All durable consumers: list, what they have set aside, delete. */
   readonly consumers: Consumers
 

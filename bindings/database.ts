@@ -19,6 +19,7 @@ import type { RowHistory } from './history.js'
 import type { Moment } from './moments.js'
 import { TimeTravel } from './time-travel.js'
 import type { AsOfOptions, ForkOptions } from './time-types.js'
+import { checkOptions } from './options.js'
 import { type AnyReader, readerOf } from './replica-reader.js'
 import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
@@ -456,13 +457,4 @@ function checkCallOptions(options: unknown, known: ReadonlySet<string>): void {
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs < 2 ** 31)) {
     throw SluiceError.of('INVALID_USE', `The option timeoutMs is a number of milliseconds, 0 or more, not ${shown(timeoutMs)}.`)
   }
-}
-
-function checkOptions(what: string, options: unknown, known: ReadonlySet<string>): void {
-  if (typeof options !== 'object' || options === null) throw SluiceError.of('INVALID_USE', `The options of ${what} are an object, not ${shown(options)}.`)
-  for (const name of Object.keys(options)) {
-    if (!known.has(name)) throw SluiceError.of('INVALID_USE', `${what} has no option "${name}"; it has ${[...known].join(', ')}.`)
-  }
-  const { signal } = options as { signal?: unknown }
-  if (signal !== undefined && !isSignal(signal)) throw SluiceError.of('INVALID_USE', `The option signal is an AbortSignal, not ${shown(signal)}.`)
 }

@@ -61,7 +61,7 @@ export type {
   ChangeOf, ChangesOptions, Commit, CommitOf, EventOf, ReadableOf, ServicesOptions, SlowSubscriber, Stream, StreamFilter, StreamOptions,
 } from './stream-types.js'
 export type {
-  Consumer, ConsumerHandler, ConsumerKey, ConsumerOptions, Consumers, ConsumerStats, ConsumerSummary, Delivery, ParkedChoice, ParkedDelivery,
+  Consumer, ConsumerHandler, ConsumerKey, ConsumerOptions, Consumers, ConsumerServicesOptions, ConsumerStats, ConsumerSummary, Delivery, ParkedChoice, ParkedDelivery,
   ParkedOptions, RedeliveryOptions,
 } from './consumer-types.js'
 export type { AsOfOptions, CompensateOptions, ForkOptions, History, HistoryOptions, RowVersion } from './time-types.js'

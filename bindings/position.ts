@@ -80,12 +80,16 @@ export async function inPositions<Result>(work: Promise<Result>): Promise<Result
   try {
     return await work
   } catch (error) {
-    if (!SluiceError.is(error, 'HISTORY_GONE') || typeof error.details['oldest'] !== 'number') throw error
-    const oldest = formatPosition(error.details['oldest'] - 1, indexMax)
-    throw SluiceError.of(
-      'HISTORY_GONE',
-      `Retention has removed that part of the log. What comes after position ${oldest} is left: start from there, from 'beginning', or from 'now' with a snapshot; or keep more of the log (retention).`,
-      { cause: error, details: { oldest } },
-    )
+    throw toldInPositions(error)
   }
+}
+
+export function toldInPositions<E>(error: E): E | SluiceError {
+  if (!SluiceError.is(error, 'HISTORY_GONE') || typeof error.details['oldest'] !== 'number') return error
+  const oldest = formatPosition(error.details['oldest'] - 1, indexMax)
+  return SluiceError.of(
+    'HISTORY_GONE',
+    `Retention has removed that part of the log. What comes after position ${oldest} is left: start from there, from 'beginning', or from 'now' with a snapshot; or keep more of the log (retention).`,
+    { cause: error, details: { oldest } },
+  )
 }

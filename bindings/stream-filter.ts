@@ -1,12 +1,13 @@
 /** What a stream was asked for, as the engine filters it (engine/stream/stream-filter.ts). */
 import { SluiceError } from '../engine/base/errors.js'
-import { type Equality, type EventInterest, type Interest, type Program, StreamFilter } from '../engine/index.js'
+import { type Equality, type EventInterest, type Interest, type Program, StreamFilter, type Unasked } from '../engine/index.js'
 import { rowConditionOf } from '../query/index.js'
 import { eventOrdinal, tableOrdinal } from './catalog.js'
 import { eventSlices, type Slice, slices } from './only.js'
 import { planOfRecord, recordTable } from './query/record-condition.js'
 import { shown } from './schema/definition.js'
 import { serviceDefinitions } from './service/service-definition.js'
+import { stepOf, tablesOfProjection } from './sourcing/projection-service.js'
 
 export interface FilterOptions {
   readonly tables?: unknown
@@ -18,11 +19,24 @@ export function streamFilterOf(program: Program, options: FilterOptions): Stream
   const services = listOf('services', options.services)?.map((service) => handlesOf(service))
   const tables = listOf('tables', options.tables) ?? []
   const events = listOf('events', options.events) ?? []
-  if (options.tables === undefined && options.events === undefined && services === undefined) return new StreamFilter('', undefined, undefined)
+  if (options.tables === undefined && options.events === undefined && services === undefined) return new StreamFilter('', undefined, undefined, unaskedIn(program))
   const interests = [...tables, ...(services ?? []).flatMap((service) => service.tables)].map((table) => interestOf(program, table))
   const eventInterests = [...events, ...(services ?? []).flatMap((service) => service.events)].map((event) => eventInterestOf(program, event))
   const idOf = (all: readonly { readonly id: string }[]): readonly string[] => [...new Set(all.map(({ id }) => id))].sort()
   return new StreamFilter(JSON.stringify([idOf(interests), idOf(eventInterests)]), interests.map(({ interest }) => interest), eventInterests.map(({ interest }) => interest))
+}
+
+const unaskedByProgram = new WeakMap<Program, Unasked>()
+
+/** What projections write: made anew when they like, of what is in the stream anyhow. */
+function unaskedIn(program: Program): Unasked {
+  let found = unaskedByProgram.get(program)
+  if (found === undefined) {
+    const { projections = [] } = program
+    found = { tables: new Set(projections.flatMap(tablesOfProjection)), procedures: new Set(projections.map(({ name }) => stepOf(name))) }
+    unaskedByProgram.set(program, found)
+  }
+  return found
 }
 
 /** The tables that a filter has, by ordinal. */

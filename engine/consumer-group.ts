@@ -106,6 +106,7 @@ export class ConsumerGroup {
       follower: this.#parts.follow(this.settings.filter, from),
       from,
       stopped: (error) => this.#seats.stopped(error),
+      moved: () => this.#seats.moved(),
     })
   }
 
@@ -137,6 +138,14 @@ export class ConsumerGroup {
   /** Nobody takes anything, and nobody has anything. */
   get isLeft(): boolean {
     return this.#seats.count === 0 && this.#leaving.size === 0
+  }
+  /** Why it does not go on by itself. */
+  get stopped(): SluiceError | undefined {
+    return this.#life.stopped
+  }
+  /** Everything up to a place is handled, set aside, or passed over. What was told to go on is neither. */
+  hasPassed(place: HandlerCursor): boolean {
+    return this.#life.hasPassed(place) && !this.#record.isGoingOn(place)
   }
 
   get state(): ConsumerState {

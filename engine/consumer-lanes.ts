@@ -274,6 +274,7 @@ export class ConsumerLanes {
     }
     lane.isBusy = false
     this.#serve(lane)
+    life.goOn()
   }
 
   async #setAside(lane: Lane, delivery: ConsumerDelivery, state: 'parked' | 'dead', error: DeliveryError): Promise<void> {

@@ -15,7 +15,7 @@ import { limits } from './base/limits.js'
 import { type ConsumerDelivery, weightOf } from './consumer-delivery.js'
 import type { ConsumerRecord } from './consumer-record.js'
 import type { LogPump } from './log-pump.js'
-import { endOfBatch, type HandlerCursor, isBefore } from './schema/handler-ids.js'
+import { type HandlerCursor, isBefore } from './schema/handler-ids.js'
 import type { DecodedTransaction } from './stream/frame-decoder.js'
 import type { LogFollower } from './stream/log-follower.js'
 
@@ -26,6 +26,8 @@ export interface ConsumerLifeParts {
   readonly from: HandlerCursor
   /** It does not go on by itself. Told once. */
   readonly stopped: (error: SluiceError) => void
+  /** It has come further, or it has stopped. */
+  readonly moved: () => void
 }
 
 export class ConsumerLife {
@@ -35,8 +37,8 @@ export class ConsumerLife {
   #deliveries: ConsumerDelivery[] = []
   #changesAhead = 0
   #reached: HandlerCursor
-  /** All up to this batch was read and taken. */
-  #takenBatch: number
+  /** All up to here was read and taken. */
+  #taken: HandlerCursor
   #doneSinceMark = 0
   #isMarkDue = false
   #isOver = false
@@ -45,7 +47,7 @@ export class ConsumerLife {
   constructor(parts: ConsumerLifeParts) {
     this.#parts = parts
     this.#reached = parts.from
-    this.#takenBatch = parts.follower.batch
+    this.#taken = parts.follower.place
   }
 
   get follower(): LogFollower {
@@ -65,6 +67,11 @@ export class ConsumerLife {
   get stopped(): SluiceError | undefined {
     return this.#stopped
   }
+  /** Nothing up to a place is to come any more from the log: it is done, or nobody has asked for it. */
+  hasPassed(place: HandlerCursor): boolean {
+    const first = this.#deliveries.find(({ isDone }) => !isDone)
+    return first === undefined ? !isBefore(this.#taken, place) : isBefore(place, first.place)
+  }
   get isFull(): boolean {
     return this.#deliveries.length >= limits.consumerCommitsAheadMax || this.#changesAhead >= limits.consumerChangesAheadMax // G3
   }
@@ -78,7 +85,7 @@ export class ConsumerLife {
 
   /** All that the follower has read is taken. */
   hasTaken(): void {
-    this.#takenBatch = this.#parts.follower.batch
+    this.#taken = this.#parts.follower.place
   }
 
   /** A delivery was read again. */
@@ -105,7 +112,7 @@ export class ConsumerLife {
       this.#doneSinceMark += count
       list.splice(0, count)
     }
-    if (list.length === 0 && this.#takenBatch > this.#reached.batch) this.#reached = { batch: this.#takenBatch, index: endOfBatch } // G6
+    if (list.length === 0 && this.#taken.batch > this.#reached.batch) this.#reached = this.#taken // G6
   }
 
   // ── the mark ──────────────────────────────────────────────────────────────────────────────────────────
@@ -113,6 +120,7 @@ export class ConsumerLife {
   /** `isUnderWay`: a call is being handed in, in whose batch the mark finds its place. */
   moveMark(isUnderWay: boolean): void {
     this.#takeAway()
+    this.#parts.moved()
     const { record, pump } = this.#parts
     if (record.isMarking || this.isStill || !isBefore(record.mark, this.#reached)) return
     const isFar = this.#doneSinceMark >= limits.consumerMarkCommits || batchesBetween(record.mark.batch, this.#reached.batch) >= limits.consumerMarkBatches
@@ -137,11 +145,12 @@ export class ConsumerLife {
 
   /** It does not go on: the log could not be read, or nothing is written any more. */
   stop(error: unknown): void {
-    const { record, follower, stopped } = this.#parts
+    const { record, follower, stopped, moved } = this.#parts
     if (this.#isOver || this.#stopped !== undefined) return
     this.#stopped = SluiceError.is(error) ? error : SluiceError.of('LOG_CORRUPT', `Consumer "${record.name}" could not read the log: ${messageOf(error)}`, { cause: error })
     follower.close()
     if (!SluiceError.is(error, 'DATABASE_CLOSED')) stopped(this.#stopped)
+    moved()
   }
 
   /** Nothing of it moves the mark any more. */

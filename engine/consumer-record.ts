@@ -102,6 +102,11 @@ export class ConsumerRecord {
   hasCalled(place: HandlerCursor): boolean {
     return this.#called.has(placeText(place))
   }
+  /** Something at or before a place was parked, and is on its way again. */
+  isGoingOn(place: HandlerCursor): boolean {
+    for (const { places, isReleased } of this.parked.values()) if (isReleased && places.some((one) => !isBefore(place, one))) return true
+    return false
+  }
 
   // ── marks ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -28,6 +28,8 @@ export interface SeatHolder {
   handle(delivery: ConsumerDelivery): Promise<Verdict>
   /** The consumer does not go on by itself. */
   stopped(error: SluiceError): void
+  /** The consumer has come further, or it has stopped. */
+  moved(): void
 }
 
 interface Seat {
@@ -149,5 +151,8 @@ export class ConsumerSeats {
 
   stopped(error: SluiceError): void {
     for (const { holder } of this.#seats) holder.stopped(error)
+  }
+  moved(): void {
+    for (const { holder } of this.#seats) holder.moved()
   }
 }

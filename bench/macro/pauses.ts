@@ -2,6 +2,8 @@
  * The longest time that a thread stands still under load: 1,024 transfers in flight for some seconds, while the
  * ledger grows.
  *
+ * `--set accounts=52000000 --set loadMs=60000`: for a minute, with 4 GB of rows. How many bytes they take is printed.
+ *
  * Main is watched directly. A worker cannot be watched from outside, but while it stands still no answer comes: the
  * longest silence between two answers bounds its longest pause from above (it holds main's own pauses and, on disk,
  * the syncs too).
@@ -16,12 +18,17 @@ import application, { bank, transfer } from '../workloads/transfer.js'
 import type { Benchmark } from './benchmark.js'
 
 const drawnTransfers = 100_000
-const limitMs = 20
+const limitMs = 10
+const accountsReal = 1_000_000
+/** Of memory: of an account with its place in the index, at most; and for ledger, versions and log. */
+const bytesPerAccount = 128
+const bytesBesides = 3 * 2 ** 30
 
 interface Load {
   readonly main: Pauses
   readonly silenceMs: number
   readonly rate: number
+  readonly rowBytes: number
 }
 
 export const pauses: Benchmark = {
@@ -34,25 +41,29 @@ export const pauses: Benchmark = {
       ['workers: 0, in memory', { workers: 0 }],
     ]
     for (const [title, options] of cases) {
-      const { main, silenceMs, rate } = await load(b, options)
+      const { main, silenceMs, rate, rowBytes } = await load(b, options)
       const figure = { unit: 'ms', better: 'lower', goal: limitMs } as const
       b.figure({ ...figure, name: `${title}: longest pause of main`, samples: [main.longest] })
       b.figure({ ...figure, name: `${title}: longest silence`, samples: [silenceMs] })
       const collections = `${main.collections} collections, the longest ${main.longestCollection.toFixed(1)} ms`
       const delay = `p99 of the loop delay ${main.p99.toFixed(1)} ms`
-      b.note(`${title}: ${Math.round(rate).toLocaleString('en')} transfers/s, ${delay}, ${collections}`)
+      b.note(`${title}: ${Math.round(rate).toLocaleString('en')} transfers/s beside ${(rowBytes / 1e9).toFixed(2)} GB of rows, ${delay}, ${collections}`)
     }
   },
 }
 
 async function load(b: Bench, options: OpenOptions): Promise<Load> {
-  const accounts = b.parameter('accounts', 1_000, 1_000_000)
+  const accounts = b.parameter('accounts', 1_000, accountsReal)
   const inFlight = b.parameter('inFlight', 64, 1_024)
   const loadMs = b.parameter('loadMs', 100, 5_000)
   const warmUpMs = b.parameter('warmUpMs', 50, 1_000)
   const input = transferInput(transferPlan({ accounts, transfers: drawnTransfers }))
-  await using db = await open(application, options)
+  const memory = accounts > accountsReal ? { memory: { bytes: accounts * bytesPerAccount + bytesBesides } } : {}
+  await using db = await open(application, { ...options, ...memory })
+  const bytesOfRows = (): number => db.stats().memory.used - db.stats().memory.history
+  const bytesAtStart = bytesOfRows()
   await openAccounts(db, accounts)
+  const rowBytes = bytesOfRows() - bytesAtStart
   const totalAtStart = total(db.table(bank.tables.account))
 
   let next = 0
@@ -78,7 +89,7 @@ async function load(b: Bench, options: OpenOptions): Promise<Load> {
   const accountsNow = db.table(bank.tables.account)
   if (total(accountsNow) !== totalAtStart) throw new Error('money was made or lost')
   if (db.table(bank.tables.ledger).count() !== next) throw new Error(`the ledger does not hold ${next} transfers`)
-  return { main, silenceMs, rate: (next - first) / (loadMs / 1_000) }
+  return { main, silenceMs, rate: (next - first) / (loadMs / 1_000), rowBytes }
 }
 
 function total(rows: Iterable<{ readonly balance: number }>): number {

@@ -12,24 +12,17 @@ import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
 import { type AbortLike, endOfBatch, type Engine, extentOf, followLog, type LogFollower, type LogHold, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
 import { type ReadSource, TableReader } from '../../query/index.js'
-import { formatPosition, type Position, positionParts } from '../position.js'
-import { shown } from '../schema/definition.js'
+import { formatPosition, type Position } from '../position.js'
+import { PositionWaiters, type ReachedOptions } from '../position-waiters.js'
 import type { ProjectionStatus } from './projection.js'
 import { LiveReader } from './projection-reader.js'
 import { ProjectionRunner } from './projection-runner.js'
-import { allItems, type Color, endOf, isBefore, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, type StepInput, theRow } from './projection-service.js'
+import { allItems, type Color, endOf, isBefore, isOf, isWrittenBy, type ProjectionCursor, type ProjectionRow, stateOf, type StepInput, stepOf, theRow } from './projection-service.js'
 
 /** No batch of a log has this number or a smaller one. */
 const beforeAll = 1
 const beginning = endOf(beforeAll)
 const isAlone: SubmitOptions = { isAlone: true }
-
-interface Waiter {
-  readonly batch: number
-  readonly index: number
-  readonly done: () => void
-  readonly failed: (error: SluiceError) => void
-}
 
 export class ProjectionKeeper {
   readonly #open: OpenEngine
@@ -38,7 +31,7 @@ export class ProjectionKeeper {
   readonly #state: TableStore
   readonly #source: ReadSource
   readonly #readers = new Map<string, TableReader>()
-  readonly #waiters = new Set<Waiter>()
+  readonly #waiters: PositionWaiters
   readonly tables: Readonly<Record<string, object>>
   /** Follows what is read; none where it is inline, or of another version. */
   #live: ProjectionRunner | undefined
@@ -60,8 +53,9 @@ export class ProjectionKeeper {
     const { program, store } = engine.parts
     this.#open = open
     this.#projection = projection
-    this.#procedure = program.procedures.findIndex(({ descriptor }) => descriptor.name === `${projection.name}.$step`)
-    this.#state = store.tables.find(({ name }) => name === `${projection.name}.state`)!
+    this.#waiters = new PositionWaiters(`projection "${projection.name}"`, engine.environment)
+    this.#procedure = program.procedures.findIndex(({ descriptor }) => descriptor.name === stepOf(projection.name))
+    this.#state = store.tables.find(({ name }) => name === stateOf(projection.name))!
     this.#source = {
       view: () => engine.reading(),
       lease: () => {
@@ -137,34 +131,11 @@ export class ProjectionKeeper {
     }
   }
 
-  reached(position: Position, options: { readonly signal?: AbortLike | undefined } = {}): Promise<void> {
-    const { engine } = this.#open
-    return new Promise((resolve, reject: (error: SluiceError) => void) => {
-      engine.mustBeOpen()
-      const place = positionParts(position)
-      if (place === undefined) throw SluiceError.of('INVALID_USE', `reached() takes a Position, not ${shown(position)}.`)
-      const { signal } = options
-      const waiter: Waiter = {
-        ...place,
-        done: () => {
-          end()
-          resolve()
-        },
-        failed: (error) => {
-          end()
-          reject(error)
-        },
-      }
-      const onAbort = (): void => waiter.failed(SluiceError.of('CANCELLED', `Waiting for projection "${this.name}" was ended by its signal.`, { cause: signal!.reason }))
-      const end = (): void => {
-        this.#waiters.delete(waiter)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      this.#waiters.add(waiter)
-      signal?.addEventListener('abort', onAbort)
-      if (signal?.aborted === true) onAbort()
-      else this.#moved()
-    })
+  async reached(position: Position, options?: ReachedOptions): Promise<void> {
+    this.#open.engine.mustBeOpen()
+    const reached = this.#waiters.wait(position, options)
+    this.#moved()
+    await reached
   }
 
   async rebuild(options: { readonly signal?: AbortLike | undefined } = {}): Promise<void> {
@@ -186,7 +157,7 @@ export class ProjectionKeeper {
     this.#isClosed = true
     const closing = [this.#live?.close(), this.#next?.close()]
     this.#wake?.()
-    for (const waiter of [...this.#waiters]) waiter.failed(closed())
+    this.#waiters.end(closed())
     await Promise.all(closing)
   }
 
@@ -336,13 +307,11 @@ export class ProjectionKeeper {
   #moved(): void {
     this.#wake?.()
     this.#tell?.()
-    if (this.#waiters.size === 0 || this.#isClosed) return
+    if (this.#waiters.isEmpty || this.#isClosed) return
     const seen = this.#seen
+    if (seen !== undefined) this.#waiters.settle(({ batch, index }) => seen.batch > batch || (seen.batch === batch && (seen.index > index || (seen.index === index && seen.items === allItems))))
     const stopped = this.#live === undefined ? this.#error : this.#live.error
-    for (const waiter of [...this.#waiters]) {
-      if (seen !== undefined && (seen.batch > waiter.batch || (seen.batch === waiter.batch && (seen.index > waiter.index || (seen.index === waiter.index && seen.items === allItems))))) waiter.done()
-      else if (stopped !== undefined && this.#building === undefined) waiter.failed(stopped)
-    }
+    if (stopped !== undefined && this.#building === undefined) this.#waiters.fail(stopped)
   }
 
   async #until(holds: () => boolean): Promise<void> {

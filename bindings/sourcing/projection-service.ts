@@ -60,6 +60,11 @@ export interface ProjectionRow {
 }
 export const theRow = 1
 
+/** Full names. */
+export const stepOf = (projection: string): string => `${projection}.$step`
+export const stateOf = (projection: string): string => `${projection}.state`
+export const tablesOfProjection = ({ name, tables }: ProjectionProgram): readonly string[] => [stateOf(name), ...colors.flatMap((color) => tables.map((table) => `${name}.${color}.${table}`))]
+
 /** What happened, on its way to a projection: the number of its source, what it carries, and where it stands. */
 export interface ProjectionItem {
   readonly source: number
@@ -128,7 +133,7 @@ function partOf(definition: ProjectionDefinition): ProjectionPart {
     partition: 'global',
   })
   const taken = tableDefinitions.of(state)!
-  taken.name = `${name}.state`
+  taken.name = stateOf(name)
   taken.service = name
   tables.set('state', state)
   const service: ServiceDefinition = {
@@ -209,9 +214,9 @@ function inlineHandlers(definition: ProjectionDefinition): Map<string, HandlerDe
 function stepProcedure(definition: ProjectionDefinition): ProcedureDefinition {
   const { name } = definition
   const procedure: ProcedureDefinition = {
-    name: `${name}.$step`,
+    name: stepOf(name),
     service: name,
-    input: lowerColumns({ step: column.json<StepInput>() }, `the input of '${name}.$step'`, 'record'),
+    input: lowerColumns({ step: column.json<StepInput>() }, `the input of '${stepOf(name)}'`, 'record'),
     placed: false,
     partition: undefined,
     partitions: undefined,

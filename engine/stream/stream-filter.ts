@@ -52,22 +52,32 @@ export interface EventInterest extends Question {
   readonly event: string
 }
 
+/** What is no news to whoever asks for everything: it is made of what has been told. */
+export interface Unasked {
+  /** Full names. */
+  readonly tables: ReadonlySet<string>
+  readonly procedures: ReadonlySet<string>
+}
+const nothing: Unasked = { tables: new Set(), procedures: new Set() }
+
 export class StreamFilter {
   readonly id: string
   readonly interests: readonly Interest[]
   readonly eventInterests: readonly EventInterest[]
-  /** Everything of every commit. */
+  /** Nothing is asked for by its name. */
   readonly isOpen: boolean
   /** For whoever reads the log for this filter alone. */
   readonly frames: FrameFilter
   readonly #byTable: ReadonlyMap<string, readonly Interest[]>
   readonly #byEvent: ReadonlyMap<string, readonly EventInterest[]>
+  readonly #unasked: Unasked
 
-  /** Without both everything is let through. */
-  constructor(id: string, interests: readonly Interest[] | undefined, eventInterests: readonly EventInterest[] | undefined) {
+  /** Without both everything is let through but what is `unasked`. */
+  constructor(id: string, interests: readonly Interest[] | undefined, eventInterests: readonly EventInterest[] | undefined, unasked = nothing) {
     this.id = id
     this.interests = interests ?? []
     this.eventInterests = eventInterests ?? []
+    this.#unasked = unasked
     this.isOpen = interests === undefined && eventInterests === undefined
     this.#byTable = byName(this.interests, ({ table }) => table)
     this.#byEvent = byName(this.eventInterests, ({ event }) => event)
@@ -81,11 +91,21 @@ export class StreamFilter {
 
   /** What of a transaction is let through, which `frames` has let through; undefined: nothing. */
   select(transaction: DecodedTransaction): DecodedTransaction | undefined {
-    if (this.isOpen) return transaction
+    if (this.isOpen) return this.#selectOpen(transaction)
     const changes = taken(transaction.changes, this.#takesChange)
     const events = taken(transaction.events, this.#takesEvent)
     if (changes === transaction.changes && events === transaction.events) return transaction
     return changes.length === 0 && events.length === 0 ? undefined : selected(transaction, changes, events)
+  }
+
+  #selectOpen(transaction: DecodedTransaction): DecodedTransaction | undefined {
+    const { tables, procedures } = this.#unasked
+    if (tables.size === 0) return transaction
+    if (procedures.has(transaction.procedure)) return undefined
+    const changes = taken(transaction.changes, ({ table }) => !tables.has(table))
+    if (changes === transaction.changes) return transaction
+    const isLeft = changes.length > 0 || transaction.events.length > 0 || transaction.isErased || transaction.value !== undefined
+    return isLeft ? selected(transaction, changes, transaction.events) : undefined
   }
 
   readonly #takesChange = (change: DecodedChange): boolean => {

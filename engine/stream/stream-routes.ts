@@ -74,7 +74,10 @@ export class StreamRoutes<Subscriber> {
       deliver(route, selected(transaction, changes, events))
     }
     met.length = 0
-    for (const route of this.#open) deliver(route, transaction)
+    for (const route of this.#open) {
+      const selection = route.filter.select(transaction)
+      if (selection !== undefined) deliver(route, selection)
+    }
   }
 
   readonly #stopAtChange = ({ asks, route }: Stop<Interest, Route<Subscriber>>, change: DecodedChange): void => {

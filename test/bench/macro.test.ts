@@ -30,6 +30,7 @@ const hashes: Readonly<Record<string, readonly string[]>> = {
   'replay': ['b66e54da'],
   'checkpoint-cost': ['2c73c14f'],
   'memory': ['4d6d562b'],
+  'memory-flat': [],
   'pauses': [],
   'tpcc': ['231ee857 c7d352d7'],
   'start': ['f96cf2df'],

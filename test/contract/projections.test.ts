@@ -1,9 +1,9 @@
 /** Projections: tables that are made of what has happened, within its transactions or behind them. */
-import { app, column as c, type Database, projection, service, table } from 'sluicedb'
+import { app, column as c, type Commit, type Database, projection, service, table } from 'sluicedb'
 import { describe, expect, test } from 'vitest'
 import projectionsApp, { appOf, behind, giveBack, levels, look, read, readInLane, remove, restock, say, sell, sellMany, shop, within } from '../support/apps/projections-app.js'
 import { limits } from '../../engine/base/limits.js'
-import { newFolder, openFor, openOnce, proveWhole, refused, thrown } from '../support/fixture.js'
+import { newFolder, openFor, openOnce, proveWhole, refused, thrown, until } from '../support/fixture.js'
 
 type Projected = typeof behind | typeof within
 /** Both have the same tables; what differs is what their functions are given. */
@@ -86,6 +86,40 @@ test('a position is reached also where nothing of interest happens, and waiting 
   await Promise.all([refused(closing, 'DATABASE_CLOSED'), db.close()])
 })
 
+/**
+ * The story: whoever asked for everything was handed every step of every projection as a commit of its own, `report.behind.$step` with the row that says how
+ * far it has come; and beside a building all that it made of the log anew.
+ */
+test('what projections write is no news to whoever asks for everything: not live, not from the log, not to a durable consumer, not while they are built', async () => {
+  const db = await openFor(projectionsApp)
+  const live = db.changes({ from: 'now' })
+  const told: string[] = []
+  const tell = (into: string[]) => ({ procedure, changes, events }: Commit) => void into.push(`${procedure} ${[...changes.map(({ kind, table }) => `${kind} ${table}`), ...events.map(({ type }) => type)].join(', ')}`)
+  const following = live.each(tell(told))
+  const handled: string[] = []
+  const consumer = await db.consumer('all', {}, tell(handled))
+  await db.call(sell, { customer: 'ann', product: 'tea', quantity: 2 })
+  await db.call(restock, { product: 'tea', left: 3 })
+  await db.projection(levels).reached(db.stats().position)
+  for (const projected of [behind, within, levels]) await handleOf(db, projected as typeof behind).rebuild()
+  const { position } = await db.submit(remove, { product: 'tea' })
+  for (const projected of [behind, levels]) await handleOf(db, projected as typeof behind).reached(position)
+  const end = db.stats().position
+  expect(end > position).toBe(true) // they have written since
+  await consumer.reached(end)
+  await until(() => live.position! >= end, 'the stream has moved on')
+  await live.close()
+  await following
+  const again: string[] = []
+  const whole = db.changes({ from: 'beginning' })
+  const reading = whole.each(tell(again))
+  await whole.caughtUp
+  await whole.close()
+  await reading
+  const all = ['shop.sell shop.sold', 'shop.restock insert shop.stock', 'shop.remove delete shop.stock']
+  expect([told, handled, again]).toEqual([all, all, all])
+})
+
 test('another version is built beside the one that is read, which stands still, and takes its place', async () => {
   const path = await newFolder()
   const inside = async <R>(made: ReturnType<typeof appOf>, body: (db: Database) => Promise<R>): Promise<R> => {
@@ -106,8 +140,9 @@ test('another version is built beside the one that is read, which stands still, 
   await inside(ten, async (db) => {
     for (const projected of [ten.behind, ten.within]) {
       const handle = handleOf(db, projected)
-      if (handle.status().version === 1) {
-        expect(quantities(db, projected)).toEqual(before)
+      const seen = quantities(db, projected)
+      if (handle.status().version === 1) { // and was, when it was read: the turn may come between any two looks
+        expect(seen).toEqual(before)
         const built = handle.rebuild()
         // From the moment on at which it is read; what is put away behind it once showed as 'rebuilding'.
         while (handle.status().version === 1) await new Promise((resolve) => setImmediate(resolve))

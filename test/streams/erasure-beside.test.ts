@@ -86,8 +86,7 @@ async function failed(path: string): Promise<{ readonly db: Database; readonly b
   const { position: before } = await db.submit(putNote, noteOf(1))
   await db.checkpoint()
   mkdirSync(join(path, 'checkpoint/b.mdb'))
-  const { message } = await refused(db.erase(ann), 'LOG_FAILED')
-  expect(message).toContain('call db.erase() again')
+  await refused(db.erase(ann), 'LOG_FAILED')
   await db.call(putNote, noteOf(2))
   return { db, before }
 }
@@ -123,8 +122,11 @@ test('one that could not end with the files leaves no checkpoint, copy or moment
 
 test('so does the next opening', { timeout: 60_000 }, async () => {
   const path = await newFolder()
-  await (await failed(path)).db.close()
+  const { db: first } = await failed(path)
   rmdirSync(join(path, 'checkpoint/b.mdb'))
+  // One that were made now would have the new note, and lose it to the end of the erasure.
+  await first.checkpoint().catch(() => undefined)
+  await first.close()
   const db = await openFor(application, { path, durability: 'os' })
   expect([idsOf(db), filesWith(path, 'note 1'), db.erasures(ann).length]).toEqual([[2], [], 1])
   await db.checkpoint()

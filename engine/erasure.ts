@@ -206,8 +206,12 @@ export class Eraser {
   /** One that has failed in the middle of its files, for want of room on the disk. */
   async #endStopped(): Promise<void> {
     const { keeper, disk, consumers } = this.#parts
-    const journal = keeper?.isHalfErased === true ? ErasureJournal.find(logOf(disk!)) : undefined
-    if (keeper === undefined || journal === undefined) return
+    if (keeper?.isHalfErased !== true) return
+    const journal = ErasureJournal.find(logOf(disk!))
+    if (journal === undefined) {
+      keeper.isHalfErased = false // it had ended, but for the rest of its journal
+      return
+    }
     const intent = journal.intent as Intent
     try {
       await consumers.whileErasing(intent.plan, () => keeper.whileErasing((jobs) => this.#eraseFiles(journal, intent, jobs)))

@@ -2,7 +2,7 @@
  * What comes while an erasure goes on, or after one that could not end: a row that is acknowledged behind the batch at which it looks last is
  * new data, and one before is gone. Either way memory and files say the same.
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Database } from 'sluicedb'
 import { expect, test } from 'vitest'
@@ -104,6 +104,7 @@ test('one that could not end with the files leaves no checkpoint, copy or moment
   }
   expect((await refused(db.erase('bob'), 'LOG_FAILED')).message).toContain('call db.erase() again')
   expect(db.erasures()).toEqual([])
+  expect(await sluiceJson('verify', path)).toMatchObject({ isInUse: true, isWhole: true, log: { isHalfErased: true } })
   process.off('warning', listen)
   expect(warnings.filter((one) => (one as { code?: unknown }).code === 'CHECKPOINT' || one.message.includes('checkpoint'))).toEqual([])
 
@@ -133,4 +134,23 @@ test('so does the next opening', { timeout: 60_000 }, async () => {
   await db.close()
   expect(await sluiceJson('verify', path)).toMatchObject({ isWhole: true, findings: [] })
   expect(idsOf(await openFor(application, { path, durability: 'os' }))).toEqual([2])
+})
+
+test.each([0, 5, 20, 50, 100])('closed %i ms after it was asked, it has not begun, or is done, or is when the database is opened again', { timeout: 60_000 }, async (ms) => {
+  const path = await newFolder()
+  const db = await openOnce(application, { path, durability: 'os' })
+  await db.call(putNote, noteOf(1))
+  await db.checkpoint()
+  const erased = db.erase(ann).then(
+    () => true,
+    () => false,
+  )
+  await new Promise((resolve) => setTimeout(resolve, ms))
+  await db.close()
+  const isErased = (await erased) || existsSync(join(path, 'log/erasure'))
+  const again = await openFor(application, { path, durability: 'os' })
+  expect([idsOf(again), again.erasures(ann).length]).toEqual(isErased ? [[], 1] : [[1], 0])
+  expect(existsSync(join(path, 'log/erasure'))).toBe(false)
+  await again.close()
+  expect(filesWith(path, ann).length).toBe(isErased ? 0 : 2)
 })

@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { app, column as c, service, table } from 'sluicedb'
 import { expect, test } from 'vitest'
 import { erasurePlan } from '../../engine/schema/erasure-plan.js'
-import { beginFiles, eraseFiles } from '../../engine/stream/file-eraser.js'
+import { Source } from '../../engine/offline/source.js'
+import { verifyDatabase } from '../../engine/offline/verify.js'
+import { beginFiles, eraseFiles, type ErasedFiles } from '../../engine/stream/file-eraser.js'
 import { CheckpointSet, ErasureJournal, FileLogStorage, inspectLog, LmdbCheckpointStore } from '../../wal/index.js'
 import { damage, partsOf, sluice, sluiceJson } from '../cli/sluice.js'
 import application, { note, putNote, putVisit, visit } from '../support/apps/erasure-app.js'
@@ -135,6 +137,26 @@ test('between log and checkpoints nothing is damaged, and nobody makes a copy in
   expect(await sluiceJson('verify', path)).toMatchObject({ isWhole: true, log: { isErasureUnderWay: false, isHalfErased: false } })
   expect((await sluice('restore', path, target)).code).toBe(0)
   expect(filesWith(target)).toEqual([])
+})
+
+test.each(['goes on', 'has ended'])('what verify compares beside an erasure that comes meanwhile, and %s, is no damage', { timeout: 60_000 }, async (what) => {
+  const path = await closed()
+  const db = await openOnce(application, { path, durability: 'os' })
+  const source = await Source.open(path, 'beside')
+  const newest = (await partsOf(path)).findLast(({ kind }) => kind === 'frame')!.batch
+  let erasing: Promise<ErasedFiles> | undefined
+  const report = await verifyDatabase(source, (step) => {
+    if (step !== 'proving the checkpoints' || erasing !== undefined) return
+    const journal = begun(path)
+    const log = FileLogStorage.open(join(path, 'log'))
+    beginFiles(journal, newest, {})
+    erasing = eraseFiles({ log, checkpoints: CheckpointSet.open(LmdbCheckpointStore.open(join(path, 'checkpoint'))), journal, plan: erasurePlan(programOf(application), ann)! })
+    if (what === 'has ended') journal.end()
+  })
+  await erasing
+  expect(report).toMatchObject({ isWhole: true, findings: [], log: { erasedFrames: 0 } })
+  await source.close()
+  await db.close()
 })
 
 test('a log that is damaged before its checkpoint is not erased in part: it is refused, and nothing has happened', { timeout: 120_000 }, async () => {

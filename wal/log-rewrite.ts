@@ -42,7 +42,7 @@ export interface RewrittenSegment {
 }
 
 /** How much of the log is gone through. */
-export interface LogExtent {
+export interface LogReach {
   /** A durable batch with a frame. */
   readonly upTo: number
   /** This life has written or read it: a log that ends before is damaged. Without it, a power cut may have taken what was not synced. */
@@ -50,7 +50,7 @@ export interface LogExtent {
   readonly shouldStop?: (() => boolean) | undefined
 }
 
-export interface RewriteOptions extends LogExtent {
+export interface RewriteOptions extends LogReach {
   /** The body that a frame is to have, as long as the one that it has; undefined: it stays. Told of schemas, too. */
   readonly rewrite: (part: LogFrame) => Uint8Array | undefined
   /** What the journal keeps beside the patches, for whoever goes on after a crash. */
@@ -80,12 +80,12 @@ export function rewriteLog(storage: LogStorage, journal: ErasureJournal, options
 }
 
 /** Goes through what `rewriteLog` would, and changes nothing. Throws what it would throw. */
-export function proveLog(storage: LogStorage, extent: LogExtent): void {
-  walk(storage, extent, () => undefined)
+export function proveLog(storage: LogStorage, reach: LogReach): void {
+  walk(storage, reach, () => undefined)
 }
 
 /** X4. */
-function walk(storage: LogStorage, { upTo, mustReach = false, shouldStop }: LogExtent, visit: (part: Extract<ScanStep, { kind: 'part' }>, databaseId: Uint8Array) => void): void {
+function walk(storage: LogStorage, { upTo, mustReach = false, shouldStop }: LogReach, visit: (part: Extract<ScanStep, { kind: 'part' }>, databaseId: Uint8Array) => void): void {
   if (upTo === 0) return
   const knownDurable = mustReach ? upTo : 0
   const lowest = listSegments(storage)[0]
@@ -109,7 +109,7 @@ function walk(storage: LogStorage, { upTo, mustReach = false, shouldStop }: LogE
   }
 }
 
-function mustGoOn(shouldStop: LogExtent['shouldStop']): void {
+function mustGoOn(shouldStop: LogReach['shouldStop']): void {
   if (shouldStop?.() === true) throw SluiceError.of('CANCELLED', 'The erasure was stopped; it goes on when the database is opened again.')
 }
 

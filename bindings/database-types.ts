@@ -6,6 +6,7 @@ import type { SluiceError } from '../engine/base/errors.js'
 import type { AnyChange } from './change.js'
 import type { HandlerFailure } from './handler-failure.js'
 import type { Position } from './position.js'
+import type { Progress } from './progress.js'
 import type { Durability, Receipt } from './receipt.js'
 import type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'
 import type { Only } from './only.js'
@@ -21,7 +22,7 @@ import type { Messages, Run, Workflow } from './service/workflow.js'
 import type { Duration, SignalLike } from './signal.js'
 import type { ChangesOptions, Commit, CommitOf, EventOf, ServicesOptions, Stream, StreamOptions } from './stream-types.js'
 import type { Consumer, ConsumerHandler, ConsumerOptions, Consumers } from './consumer-types.js'
-import type { CompensateOptions, ForkOptions, History, HistoryOptions } from './time-types.js'
+import type { AsOfOptions, CompensateOptions, ForkOptions, History, HistoryOptions } from './time-types.js'
 
 export type { Durability, Receipt }
 
@@ -61,7 +62,7 @@ export interface OpenOptions {
   readonly onHandlerError?: ((failure: HandlerFailure) => void) | undefined
   /** The module that workers load, where it is not the one that called `app()`: a bundle. */
   readonly module?: string | { readonly href: string } | undefined
-  /** Gives up opening: `CANCELLED`. */
+  /** Gives up opening: `CANCELLED`. What was begun, an erasure or a projection, the next opening goes on with. */
   readonly signal?: SignalLike | undefined
 }
 
@@ -104,15 +105,25 @@ export interface StreamRetention {
 }
 
 export interface OpenProgress {
-  readonly phase: 'checkpoint' | 'log' | 'migration'
-  /** Bytes of this phase that were read, and how many there are in all. Of a migration: of rows of before, long values not counted. */
+  /**
+   * In this order, where there is something to do: an erasure that goes on where it was stopped, the newest checkpoint, the log behind it, a
+   * migration, the first building of inline projections.
+   */
+  readonly phase: 'erasure' | 'checkpoint' | 'log' | 'migration' | 'projection'
+  /**
+   * Bytes of this phase that were read, and how many there are in all. Of an erasure: first of the log, then of checkpoints. Of a checkpoint: twice
+   * those of its file. Of a migration: of rows of before, long values not counted. Of projections: of the log, for one after the other.
+   */
   readonly bytes: number
   readonly bytesInAll: number
 }
 
 export interface CheckpointOptions {
   readonly signal?: SignalLike | undefined
+  /** Told now and then how far it is. What it throws gives up. */
+  readonly onProgress?: ((progress: CheckpointProgress) => void) | undefined
 }
+export type CheckpointProgress = Progress
 export interface CheckpointResult {
   /** The state that it holds: the one at the end of this position's batch. */
   readonly position: Position
@@ -123,11 +134,7 @@ export interface CheckpointResult {
   readonly bytes: number
   readonly durationMs: number
 }
-export interface BackupProgress {
-  /** What is being done, in words, and how much of it is done: 0 to 1. */
-  readonly step: string
-  readonly part: number
-}
+export type BackupProgress = Progress
 export interface BackupOptions {
   /** Gives up, and leaves a directory that `open()` refuses: `CANCELLED`. */
   readonly signal?: SignalLike | undefined
@@ -206,10 +213,10 @@ export interface Database extends AsyncDisposable, Queryable {
   /** How `db.query` would answer a query now, as text; `query.explain()` tells it for transactions. */
   explain(query: Query): string
   /**
-   * The state after the batch of a position, or at a moment. `HISTORY_GONE` if retention has passed it. May
-   * read the disk.
+   * The state after the batch of a position, or at a moment. `HISTORY_GONE` if retention has passed it. A moment that has left memory is
+   * read from checkpoint and log, in steps between which other work goes on.
    */
-  asOf(moment: Position | Date): Promise<Snapshot>
+  asOf(moment: Position | Date, options?: AsOfOptions): Promise<Snapshot>
   /**
    * The versions of one row, from the log: who made them, when, before and after. Costs the reading of the log between `from` and `to`
    * (docs/time-travel.md), and memory for at most 1,024 versions.

@@ -13,14 +13,16 @@ import type { Description } from './describe/description.js'
 import { erasuresIn, eraseSubject } from './erasure.js'
 import type { EraseOptions, ErasureRecord } from './erasure-types.js'
 import { formatPosition, type Position } from './position.js'
+import { checkListener, partsOf } from './progress.js'
 import type { DatabaseFork } from './fork.js'
 import type { RowHistory } from './history.js'
 import type { Moment } from './moments.js'
 import { TimeTravel } from './time-travel.js'
-import type { ForkOptions } from './time-types.js'
+import type { AsOfOptions, ForkOptions } from './time-types.js'
 import { type AnyReader, readerOf } from './replica-reader.js'
 import { queryDefinition } from './query/query-definition.js'
 import { shown } from './schema/definition.js'
+import { isSignal, mustNotBeAborted } from './signal.js'
 import type { DatabaseStats } from './statistics-types.js'
 import { statsOf } from './statistics.js'
 import type { CommitStream } from './stream.js'
@@ -37,8 +39,8 @@ const checkSymbol = Symbol.for('sluicedb.check')
 export const programKey = Symbol.for('sluicedb.program')
 const callOptions = new Set(['id', 'signal', 'timeoutMs', 'whenFull'])
 const manyOptions = new Set(['id', 'signal'])
-const checkpointOptions = new Set(['signal'])
-const backupOptions = new Set(['signal', 'onProgress'])
+const signalOnly = new Set(['signal'])
+const jobOptions = new Set(['signal', 'onProgress'])
 
 type Resolve = (value: never) => void
 type Reject = (error: SluiceError) => void
@@ -255,8 +257,11 @@ export class SluiceDatabase {
     return this.#handle(engine.openView()!, this.#time.moments.endOf(engine.durable)) as unknown as Snapshot
   }
 
-  async asOf(moment: unknown): Promise<Snapshot> {
-    const found = this.#time.viewAt('asOf()', moment)
+  async asOf(moment: unknown, options?: AsOfOptions): Promise<Snapshot> {
+    if (options !== undefined) checkOptions('db.asOf()', options, signalOnly)
+    const signal = options?.signal
+    if (signal !== undefined) mustNotBeAborted('db.asOf()', signal)
+    const found = this.#time.viewAt('db.asOf()', moment, signal)
     const { view, at } = found instanceof Promise ? await found : found
     return this.#handle(view, at) as unknown as Snapshot
   }
@@ -336,33 +341,35 @@ export class SluiceDatabase {
   // ── copies on disk ────────────────────────────────────────────────────────────────────────────────────
 
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
-    const keeper = this.#keeper('db.checkpoint()', options, checkpointOptions)
+    const keeper = this.#keeper('db.checkpoint()', options)
     const startedMs = this.#open.engine.environment.monotonicMs()
-    const { batch, records, rows, changedRows, bytes } = await keeper.checkpoint({ signal: options.signal })
+    const { batch, records, rows, changedRows, bytes } = await keeper.checkpoint({ signal: options.signal, onProgress: partsOf(options.onProgress) })
     return { position: formatPosition(batch, Math.max(0, records - 1)), rows, changedRows, bytes, durationMs: this.#msSince(startedMs) }
   }
 
   async backup(directory: string, options: BackupOptions = {}): Promise<BackupResult> {
-    const keeper = this.#keeper('db.backup()', options, backupOptions)
+    const keeper = this.#keeper('db.backup()', options)
     if (typeof directory !== 'string' || directory === '') throw SluiceError.of('INVALID_USE', `db.backup() takes a directory, not ${shown(directory)}.`)
     const startedMs = this.#open.engine.environment.monotonicMs()
-    const { batch, bytes } = await keeper.backup(directory, { signal: options.signal, onProgress: options.onProgress })
+    const { batch, bytes } = await keeper.backup(directory, { signal: options.signal, onProgress: partsOf(options.onProgress) })
     const { index } = this.#time.moments.endOf(batch)
     return { position: formatPosition(batch, index), bytes, durationMs: this.#msSince(startedMs) }
   }
 
   async erase(subject: unknown, options: EraseOptions = {}): Promise<ErasureRecord> {
-    checkOptions('db.erase()', options, checkpointOptions)
+    checkOptions('db.erase()', options, jobOptions)
+    checkListener('db.erase()', options.onProgress)
     return await eraseSubject(this.#open, subject, options)
   }
   erasures(subject?: unknown): readonly ErasureRecord[] {
     return erasuresIn(this.#open, subject)
   }
 
-  #keeper(what: string, options: unknown, known: ReadonlySet<string>): CheckpointKeeper {
+  #keeper(what: string, options: CheckpointOptions): CheckpointKeeper {
     const { engine, keeper } = this.#open
     engine.mustBeOpen()
-    checkOptions(what, options, known)
+    checkOptions(what, options, jobOptions)
+    checkListener(what, options.onProgress)
     if (keeper === undefined) throw SluiceError.of('INVALID_USE', `${what} needs files: open the database with a path.`)
     return keeper
   }
@@ -373,13 +380,14 @@ export class SluiceDatabase {
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
   async close(): Promise<void> {
-    this.#projections.close()
+    const projected = this.#projections.close()
     if (!this.#consumers.isEmpty) await this.#consumers.close()
     const closed = this.#open.close()
     this.#transactor.close()
     await this.#time.close()
     this.#streams.closing()
     await closed
+    await projected
     await this.#streams.close()
     for (const snapshot of [...this.#snapshots]) snapshot.close(true)
   }
@@ -455,8 +463,4 @@ function checkOptions(what: string, options: unknown, known: ReadonlySet<string>
   }
   const { signal } = options as { signal?: unknown }
   if (signal !== undefined && !isSignal(signal)) throw SluiceError.of('INVALID_USE', `The option signal is an AbortSignal, not ${shown(signal)}.`)
-}
-
-function isSignal(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'aborted' in value && typeof (value as { addEventListener?: unknown }).addEventListener === 'function'
 }

@@ -1,13 +1,19 @@
 /** Erasures, as users see them. */
 import type { Position } from './position.js'
+import type { Progress } from './progress.js'
 import type { SignalLike } from './signal.js'
 
 /** Whose data it is: the value of a `.subject()` column. */
 export type ErasureSubject = string | number | bigint
 
+/** Steps, in this order: taking rows away, whose end is not known before; rewriting the log; making the checkpoints anew. */
+export type EraseProgress = Progress
+
 export interface EraseOptions {
   /** Gives up while rows are being taken away: `CANCELLED`. Once files are rewritten the erasure goes to its end. */
   readonly signal?: SignalLike | undefined
+  /** Told now and then how far it is. What it throws stops nothing, and is what the promise is rejected with when all is done. */
+  readonly onProgress?: ((progress: EraseProgress) => void) | undefined
 }
 
 /** What an erasure has done, as its commit says it. */

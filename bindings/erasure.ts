@@ -1,15 +1,16 @@
 /** `db.erase(subject)`: takes the data of one subject away, and says what it has done. */
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
-import { type AbortLike, type DecodedTransaction, type ErasureReport, isErasureRecordId, type OpenEngine, recordedErasures, reportOf } from '../engine/index.js'
+import { type DecodedTransaction, type ErasureReport, isErasureRecordId, type OpenEngine, recordedErasures, reportOf } from '../engine/index.js'
 import type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'
 import { formatPosition } from './position.js'
+import { partsOf } from './progress.js'
 import { shown } from './schema/definition.js'
 
 export async function eraseSubject({ eraser, engine }: OpenEngine, subject: unknown, options: EraseOptions): Promise<ErasureRecord> {
   engine.mustBeOutside()
   engine.mustBeOpen()
-  const { batch, index, report } = await eraser.erase(checkSubject(subject), options.signal as AbortLike | undefined)
+  const { batch, index, report } = await eraser.erase(checkSubject(subject), { signal: options.signal, onProgress: partsOf(options.onProgress) })
   return recordOf(batch, index, report)
 }
 

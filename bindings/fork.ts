@@ -108,8 +108,3 @@ function changeOf(table: string, key: unknown, before: PlainRow | undefined, aft
   encodeCanonical(after, other)
   return Buffer.compare(one.bytes(), other.bytes()) === 0 ? undefined : { kind: 'update', table, key, before, after }
 }
-
-/** Why a fork of a moment may not begin now. */
-export function mustNotBeAborted(what: string, signal: { readonly aborted: boolean; readonly reason: unknown } | undefined): void {
-  if (signal?.aborted === true) throw SluiceError.of('CANCELLED', `${what} was given up by its signal.`, { cause: signal.reason })
-}

@@ -86,7 +86,7 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     const parts = positionParts(from)
     if (parts !== undefined) return parts.batch <= this.#start ? start : parts.index === 0 ? { batch: parts.batch - 1, index: indexMax } : { batch: parts.batch, index: parts.index - 1 }
     // The last batch that is before that millisecond.
-    const before = await this.#moments.lastBefore((from as Date).getTime() - 1).catch((error: unknown) => {
+    const before = await this.#moments.lastBefore((from as Date).getTime() - 1, this.#goOn).catch((error: unknown) => {
       if (!SluiceError.is(error, 'HISTORY_GONE')) throw error
       return start
     })
@@ -98,7 +98,7 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     if (to === undefined) return this.#newest
     const parts = positionParts(to)
     if (parts !== undefined) return parts.batch > this.#newest.batch ? this.#newest : parts
-    const { batch } = await this.#moments.lastBefore((to as Date).getTime())
+    const { batch } = await this.#moments.lastBefore((to as Date).getTime(), this.#goOn)
     return { batch, index: indexMax }
   }
 
@@ -140,12 +140,13 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
       durable: () => Math.min(engine.durable, last.batch),
       written: () => engine.parts.control.written,
       filter: { tables: new Set([this.#table]), events: new Set(), outcomes: false, row: { table: this.#table, key: this.#key } },
+      goOn: this.#goOn,
       afterBatch: after.batch,
       afterIndex: after.index === indexMax ? -1 : after.index,
     })
     try {
       while (follower.isBehind()) {
-        this.#mustGoOn()
+        this.#goOn()
         const records: DecodedTransaction[] = []
         const before = follower.batch
         if (!follower.readRing(limits.streamBufferCommitsMax, records)) {
@@ -184,7 +185,8 @@ export class RowHistory implements History<Readonly<Record<string, unknown>>> {
     return this.#open.disk?.compactedUpTo() ?? 0
   }
 
-  #mustGoOn(): void {
+  /** Also between two frames of the files: where nothing is found they are read to the end. */
+  readonly #goOn = (): void => {
     const { signal } = this.#options
     if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'Reading the history of a row was ended by its signal.', { cause: signal.reason })
     if (this.#open.engine.isClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database is closed: open() it again.')

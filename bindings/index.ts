@@ -64,14 +64,14 @@ export type {
   Consumer, ConsumerHandler, ConsumerKey, ConsumerOptions, Consumers, ConsumerStats, ConsumerSummary, Delivery, ParkedChoice, ParkedDelivery,
   ParkedOptions, RedeliveryOptions,
 } from './consumer-types.js'
-export type { CompensateOptions, ForkOptions, History, HistoryOptions, RowVersion } from './time-types.js'
+export type { AsOfOptions, CompensateOptions, ForkOptions, History, HistoryOptions, RowVersion } from './time-types.js'
 export type { Duration, Signal, SignalLike } from './signal.js'
 export type {
-  BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointResult, Database,
+  BackupOptions, BackupProgress, BackupResult, CallManyOptions, CallOptions, CheckpointOptions, CheckpointProgress, CheckpointResult, Database,
   Durability, Fork, OpenOptions, OpenProgress, Outcome, QueueOptions, Receipt, RetentionOptions, Snapshot, StreamRetention, WhenFull,
 } from './database-types.js'
 
-export type { EraseOptions, ErasureRecord, ErasureSubject } from './erasure-types.js'
+export type { EraseOptions, EraseProgress, ErasureRecord, ErasureSubject } from './erasure-types.js'
 export type { EraseRule } from './schema/subject.js'
 export type { HandlerFailure } from './handler-failure.js'
 export type { DatabaseStats, HandlerStats, ReplicaStats, StageStats } from './statistics-types.js'

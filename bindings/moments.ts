@@ -3,6 +3,7 @@ import { SluiceError } from '../engine/base/errors.js'
 import { lastAtBatch, lastAtTime, type LogMoment, oldestInLog, type OpenEngine } from '../engine/index.js'
 import { formatPosition, inPositions, positionParts } from './position.js'
 import { shown } from './schema/definition.js'
+import { mustNotBeAborted, type SignalLike } from './signal.js'
 
 export type Moment = LogMoment
 
@@ -29,12 +30,12 @@ export class Moments {
     return { batch, index: Math.max(0, known.records - 1), time: known.time }
   }
 
-  /** `what`: who asks. A position is the end of its batch; a Date is the last batch that is not after it. */
-  find(what: string, moment: unknown): Moment | Promise<Moment> {
+  /** `what`: who asks. A position is the end of its batch; a Date is the last batch that is not after it. `signal` ends the reading of files. */
+  find(what: string, moment: unknown, signal?: SignalLike): Moment | Promise<Moment> {
     const { engine } = this.#open
     if (moment instanceof Date) {
       if (Number.isNaN(moment.getTime())) throw SluiceError.of('INVALID_USE', `${what} was given an invalid Date.`)
-      return this.lastBefore(moment.getTime())
+      return this.lastBefore(moment.getTime(), () => mustNotBeAborted(what, signal))
     }
     const parts = positionParts(moment)
     if (parts === undefined) throw SluiceError.of('INVALID_USE', `${what} takes a Position or a Date, not ${shown(moment)}.`)
@@ -42,22 +43,22 @@ export class Moments {
     if (parts.batch < beforeAll) return { batch: beforeAll, index: 0, time: 0 }
     if (parts.batch > engine.durable) throw SluiceError.of('INVALID_USE', `${what} was asked for a position that this database has not reached.`)
     const known = engine.momentOf(parts.batch)
-    return known.batch === parts.batch ? { batch: known.batch, index: Math.max(0, known.records - 1), time: known.time } : this.#endInFiles(parts)
+    return known.batch === parts.batch ? { batch: known.batch, index: Math.max(0, known.records - 1), time: known.time } : this.#endInFiles(parts, () => mustNotBeAborted(what, signal))
   }
 
-  async #endInFiles(parts: { readonly batch: number; readonly index: number }): Promise<Moment> {
+  async #endInFiles(parts: { readonly batch: number; readonly index: number }, goOn: () => void): Promise<Moment> {
     const { disk } = this.#open
     if (disk === undefined || parts.batch <= beforeAll) return { ...parts, time: 0 }
-    const end = await inPositions(lastAtBatch(disk, parts.batch, this.#framesUpTo))
+    const end = await inPositions(lastAtBatch(disk, parts.batch, this.#framesUpTo, goOn))
     return end?.batch === parts.batch ? end : { ...parts, time: end?.time ?? 0 }
   }
 
-  /** The last batch whose time is not after a moment. */
-  async lastBefore(ms: number): Promise<Moment> {
+  /** The last batch whose time is not after a moment. `goOn` throws when whoever asked has given up. */
+  async lastBefore(ms: number, goOn: () => void): Promise<Moment> {
     const { engine, disk } = this.#open
     const { batch, records, time } = engine.frames.lastAt(ms, engine.durable)
     if (batch > 0) return { batch, index: Math.max(0, records - 1), time }
-    const found = disk === undefined ? undefined : await inPositions(lastAtTime(disk, ms, this.#framesUpTo))
+    const found = disk === undefined ? undefined : await inPositions(lastAtTime(disk, ms, this.#framesUpTo, goOn))
     if (found !== undefined) return found
     const start = this.oldestBatch
     if (start <= beforeAll) return { batch: beforeAll, index: 0, time: 0 }

@@ -15,6 +15,7 @@ import { failureListener } from './failure-listener.js'
 import { checkRetention } from './retention.js'
 import { ProjectionHost } from './sourcing/projection-host.js'
 import { shown } from './schema/definition.js'
+import { isSignal } from './signal.js'
 
 const optionNames = new Set(['path', 'workers', 'queue', 'partitions', 'durability', 'memory', 'outcomes', 'history', 'checkpoint', 'retention', 'onProgress', 'module', 'signal', 'onHandlerError'])
 /** Tests open databases with a clock and a seed of their own. */
@@ -37,13 +38,15 @@ export async function open(application: App, options: OpenOptions = {}): Promise
   }
   const checked = checkOptions(options, program)
   if (checked.workers !== 'auto' && checked.workers > 0) mustBeLoadable(checked.module)
+  const { signal, onProgress } = checked
   const opened = await openEngine(program, checked)
   const projections = new ProjectionHost(opened, program)
   try {
-    await projections.start()
+    await projections.start({ signal, told: onProgress && ((bytes, bytesInAll) => onProgress({ phase: 'projection', bytes, bytesInAll })) })
   } catch (error) {
-    projections.close()
+    const stopped = projections.close()
     await opened.close()
+    await stopped
     throw error
   }
   return new SluiceDatabase(opened, program, projections) as unknown as Database
@@ -68,6 +71,7 @@ function checkOptions(options: OpenOptions, program: Program): EngineOptions {
   if (checkpoint !== undefined && checkpoint.logBytes !== Infinity) whole('checkpoint.logBytes', checkpoint.logBytes, limits.checkpointLogBytesMin, Number.MAX_SAFE_INTEGER)
   const kept = checkRetention(program, retention)
   if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong(`The option onProgress is a function, not ${shown(onProgress)}.`)
+  if (signal !== undefined && !isSignal(signal)) throw wrong(`The option signal is an AbortSignal, not ${shown(signal)}.`)
   if (onHandlerError !== undefined && typeof onHandlerError !== 'function') throw wrong(`The option onHandlerError is a function, not ${shown(onHandlerError)}.`)
   if (path === undefined && (checkpoint ?? retention) !== undefined) throw wrong('Checkpoints and retention need a path: without one the newest frames in memory are the log.')
   return {

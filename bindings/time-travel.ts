@@ -4,11 +4,12 @@ import { openFork, openPast, type OpenEngine, type Program, SnapshotView, type S
 import { tableOrdinal } from './catalog.js'
 import { compensate } from './compensation.js'
 import type { Receipt } from './database-types.js'
-import { type Branch, DatabaseFork, mustNotBeAborted } from './fork.js'
+import { type Branch, DatabaseFork } from './fork.js'
 import { RowHistory } from './history.js'
 import { type Moment, Moments } from './moments.js'
 import { inPositions } from './position.js'
 import { shown } from './schema/definition.js'
+import { mustNotBeAborted, type SignalLike } from './signal.js'
 import type { CompensateOptions, ForkOptions, HistoryOptions } from './time-types.js'
 import type { Transactor } from './transact.js'
 
@@ -38,28 +39,42 @@ export class TimeTravel {
     this.moments = new Moments(present.open)
   }
 
-  /** A view of a moment, which the caller closes; at once where memory knows it. */
-  viewAt(what: string, moment: unknown): ViewAt | Promise<ViewAt> {
+  /** A view of a moment, which the caller closes; at once where memory knows it. `signal` gives up what reads files. */
+  viewAt(what: string, moment: unknown, signal: SignalLike | undefined): ViewAt | Promise<ViewAt> {
     this.#present.open.engine.mustBeOpen()
-    const found = this.moments.find(what, moment)
-    return found instanceof Promise ? found.then((at) => this.#viewOf(what, at)) : this.#viewOf(what, found)
+    const found = this.moments.find(what, moment, signal)
+    return found instanceof Promise ? found.then((at) => this.#viewOf(what, at, signal)) : this.#viewOf(what, found, signal)
   }
 
-  #viewOf(what: string, at: Moment): ViewAt | Promise<ViewAt> {
+  #viewOf(what: string, at: Moment, signal: SignalLike | undefined): ViewAt | Promise<ViewAt> {
     const { engine, firstBatch } = this.#present.open
     if (at.batch > engine.durable) throw SluiceError.of('INVALID_USE', `${what} was asked for a position that this database has not reached.`)
     const view = at.batch >= firstBatch ? engine.openView(at.batch) : undefined
-    return view === undefined ? this.#readPast(at) : { view, at }
+    return view === undefined ? this.#readPast(what, at, signal) : { view, at }
   }
 
-  async #readPast(at: Moment): Promise<ViewAt> {
+  async #readPast(what: string, at: Moment, signal: SignalLike | undefined): Promise<ViewAt> {
     const { open } = this.#present
     const { engine, keeper, disk, options, catalog } = open
     const { program, store } = engine.parts
-    const past = { program, catalog, disk, memoryBytes: options.memoryBytes ?? store.region.words * 8, batch: at.batch }
+    const mustGoOn = (): void => {
+      mustNotBeAborted(what, signal)
+      if (engine.isClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database is closed: open() it again.')
+    }
+    const pause = async (): Promise<void> => {
+      await new Promise<void>((resolve) => engine.environment.soon(resolve))
+      mustGoOn()
+    }
+    const past = { program, catalog, disk, memoryBytes: options.memoryBytes ?? store.region.words * 8, batch: at.batch, pause }
     const read = (): Promise<Store> => openPast(past)
-    const restored = await inPositions(keeper === undefined ? read() : keeper.exclusively(read))
-    return { view: new SnapshotView(restored, -1, at.batch), at }
+    try {
+      const restored = await inPositions(keeper === undefined ? read() : keeper.exclusively(read, { signal }))
+      mustGoOn()
+      return { view: new SnapshotView(restored, -1, at.batch), at }
+    } catch (error) {
+      mustGoOn() // the keeper says it in other words
+      throw error
+    }
   }
 
   history(table: unknown, key: unknown, options: unknown = {}): RowHistory {
@@ -76,7 +91,7 @@ export class TimeTravel {
     engine.mustBeOutside()
     checkForkOptions(options)
     mustNotBeAborted('db.fork()', options.signal)
-    const { view, at } = moment === undefined ? { view: engine.openView()!, at: undefined } : await this.viewAt('db.fork()', moment)
+    const { view, at } = moment === undefined ? { view: engine.openView()!, at: undefined } : await this.viewAt('db.fork()', moment, options.signal)
     try {
       mustNotBeAborted('db.fork()', options.signal)
       engine.mustBeOpen()

@@ -3,6 +3,11 @@ import type { Position } from './position.js'
 import type { Draft } from './service/transaction.js'
 import type { SignalLike } from './signal.js'
 
+export interface AsOfOptions {
+  /** Gives up what has to be read from files, and the waiting for a checkpoint, a backup or an erasure that is under way: `CANCELLED`. */
+  readonly signal?: SignalLike | undefined
+}
+
 export interface HistoryOptions {
   /** The first moment that counts, itself included. Default: as far back as the log goes. */
   readonly from?: Position | Date | undefined
@@ -38,6 +43,7 @@ export interface History<Row> extends AsyncIterable<RowVersion<Row>> {
 }
 
 export interface ForkOptions {
+  /** As of `asOf`. */
   readonly signal?: SignalLike | undefined
 }
 

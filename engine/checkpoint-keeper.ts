@@ -17,13 +17,12 @@ import type { CheckpointReport } from './stream/checkpointer.js'
 import type { ErasedFiles } from './stream/file-eraser.js'
 import type { CompactionLook, CompactionReport, CompactionRules } from './stream/log-compactor.js'
 import { replayBatch } from './stream/replay.js'
-import type { CheckpointJob, JobProgress } from './worker/checkpoint-main.js'
-import type { ThreadHost } from './worker/thread-host.js'
+import type { JobProgress, JobTask } from './worker/checkpoint-main.js'
+import { startJob } from './worker/thread-host.js'
 import type { LogHold } from '../wal/index.js'
 
 export interface KeeperOptions {
   readonly control: Control
-  readonly threads: ThreadHost
   readonly environment: Environment
   readonly directory: string
   readonly databaseId: Uint8Array
@@ -44,12 +43,33 @@ export interface KeeperOptions {
 /** What an erasure does in its turn. */
 export interface ErasureJobs {
   /** The files of the erasure whose journal is there. */
-  erase(): Promise<ErasedFiles>
+  erase(options: JobOptions): Promise<ErasedFiles>
 }
 
 export interface JobOptions {
+  /** Stops it: `CANCELLED`. Whose turn has not come is given up at once. */
   readonly signal?: AbortLike | undefined
   readonly onProgress?: ((progress: JobProgress) => void) | undefined
+}
+
+/** Runs a job to its end. `begun` is told how to stop it. */
+export async function runJob(task: JobTask, isAwaited: boolean, { signal, onProgress }: JobOptions, begun?: (stop: () => void) => void): Promise<CheckpointReport> {
+  const { ended, stop } = startJob(task, isAwaited, onProgress)
+  begun?.(stop)
+  signal?.addEventListener('abort', stop)
+  if (signal?.aborted === true) stop()
+  try {
+    return await ended
+  } finally {
+    signal?.removeEventListener('abort', stop)
+  }
+}
+
+interface Goal {
+  readonly directory: string
+  readonly databaseId: Uint8Array
+  /** A durable batch with a frame; 0: there is none yet. */
+  readonly upTo: number
 }
 
 const wordBytes = 8
@@ -105,7 +125,7 @@ export class CheckpointKeeper {
     return await this.#enqueue(options, async () => {
       this.#mustBeWhole()
       this.#grown = 0
-      const report = await this.#run('checkpoint', '', options, isAwaited)
+      const report = await this.#run(options, isAwaited, (goal) => this.#checkpointTo(goal))
       if (report.compaction !== undefined) this.#noteCompaction(report.compaction)
       return report
     })
@@ -121,27 +141,27 @@ export class CheckpointKeeper {
   async backup(target: string, options: JobOptions): Promise<CheckpointReport> {
     return await this.#enqueue(options, () => {
       this.#mustBeWhole()
-      return this.#run('backup', target, options, true)
+      return this.#run(options, true, (goal) => ({ kind: 'backup', ...goal, target }))
     })
   }
 
   /** Rejects where the log cannot be read from its beginning to its end. */
   async proveLog(options: JobOptions): Promise<void> {
-    await this.#enqueue(options, () => this.#run('proof', '', options, true))
+    await this.#enqueue(options, () => this.#run(options, true, (goal) => ({ kind: 'proof', ...goal })))
   }
 
-  /** Runs while nothing else does. */
-  async whileErasing<Result>(work: (jobs: ErasureJobs) => Promise<Result>): Promise<Result> {
-    const erase = async (): Promise<ErasedFiles> => {
-      if (this.#isClosing) throw stopped('the database is being closed', undefined)
-      return (await this.#run('erasure', '', {}, true)).erased!
+  /** Runs while nothing else does. `signal` gives it up before its turn. */
+  async whileErasing<Result>(work: (jobs: ErasureJobs) => Promise<Result>, options: Pick<JobOptions, 'signal'> = {}): Promise<Result> {
+    const erase = async (of: JobOptions): Promise<ErasedFiles> => {
+      const { erased } = await this.#run(of, true, ({ directory, databaseId }) => ({ kind: 'erasure', directory, databaseId, mustReach: true }))
+      return erased!
     }
-    return await this.#enqueue({}, () => work({ erase }))
+    return await this.#enqueue(options, () => work({ erase }))
   }
 
   /** Runs while no checkpoint does: for those who read its files. */
-  async exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
-    return await this.#enqueue({}, () => {
+  async exclusively<Result>(work: () => Promise<Result>, options: Pick<JobOptions, 'signal'> = {}): Promise<Result> {
+    return await this.#enqueue(options, () => {
       this.#mustBeWhole()
       return work()
     })
@@ -154,16 +174,29 @@ export class CheckpointKeeper {
     await this.#last.catch(() => undefined)
   }
 
-  #enqueue<Result>(options: JobOptions, work: () => Promise<Result>): Promise<Result> {
+  #enqueue<Result>({ signal }: JobOptions, work: () => Promise<Result>): Promise<Result> {
+    let hasBegun = false
+    const mustGoOn = (): void => {
+      if (this.#isClosing) throw stopped('the database is being closed', undefined)
+      if (signal?.aborted === true) throw stopped('its signal was aborted', signal.reason)
+    }
     const turn = this.#last
       .catch(() => undefined)
       .then(async () => {
-        if (this.#isClosing) throw stopped('the database is being closed', undefined)
-        if (options.signal?.aborted === true) throw stopped('its signal was aborted', options.signal.reason)
+        mustGoOn()
+        hasBegun = true
         return await work()
       })
     this.#last = turn.catch(() => undefined)
-    return turn
+    if (signal === undefined) return turn
+    return new Promise<Result>((resolve, reject: (error: unknown) => void) => {
+      const onAbort = (): void => {
+        if (!hasBegun) reject(stopped('its signal was aborted', signal.reason))
+      }
+      signal.addEventListener('abort', onAbort)
+      turn.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+      if (signal.aborted) onAbort()
+    })
   }
 
   #mustBeWhole(): void {
@@ -181,27 +214,31 @@ export class CheckpointKeeper {
     }
   }
 
-  async #run(kind: CheckpointJob['kind'], target: string, options: JobOptions, isAwaited: boolean): Promise<CheckpointReport> {
-    const { control, threads, environment, directory, databaseId, outcomeWindowMs, isUnsynced } = this.#options
+  async #run(options: JobOptions, isAwaited: boolean, taskOf: (goal: Goal) => JobTask): Promise<CheckpointReport> {
+    const { control, directory, databaseId } = this.#options
     await this.#answersInFiles()
     // Before the first frame of a database is in the files, its batch is that of replay.
     const newest = Math.min(control.durable, control.written)
-    const upTo = newest > replayBatch ? newest : 0
-    const { compaction: rules, ...whole } = this.#options.retention
-    const retention = { ...whole, consumers: this.#options.consumers(), nowMs: environment.wallMs() }
-    const compaction = rules && { rules, last: this.#look, consumers: [...retention.consumers, ...this.#options.followers()] }
-    const job = threads.startJob({ kind, directory, databaseId, upTo, outcomeWindowMs, isUnsynced, retention, compaction, target }, isAwaited, options.onProgress)
-    this.#stop = job.stop
-    options.signal?.addEventListener('abort', job.stop)
+    const task = taskOf({ directory, databaseId, upTo: newest > replayBatch ? newest : 0 })
     try {
-      return await job.ended
+      return await runJob(task, isAwaited, options, (stop) => {
+        this.#stop = stop
+        if (this.#isClosing) stop()
+      })
     } catch (error) {
       if (SluiceError.is(error, 'CANCELLED')) throw stopped(this.#isClosing ? 'the database is being closed' : 'its signal was aborted', options.signal?.reason)
       throw error
     } finally {
       this.#stop = undefined
-      options.signal?.removeEventListener('abort', job.stop)
     }
+  }
+
+  #checkpointTo(goal: Goal): JobTask {
+    const { environment, outcomeWindowMs, isUnsynced } = this.#options
+    const { compaction: rules, ...whole } = this.#options.retention
+    const retention = { ...whole, consumers: this.#options.consumers(), nowMs: environment.wallMs() }
+    const compaction = rules && { rules, last: this.#look, consumers: [...retention.consumers, ...this.#options.followers()] }
+    return { kind: 'checkpoint', ...goal, outcomeWindowMs, isUnsynced, retention, compaction }
   }
 }
 

@@ -22,9 +22,9 @@ import type { AbortLike } from './admission.js'
 import { ByteReader, ByteWriter } from './base/bytes.js'
 import { decodeCanonical, encodeCanonical } from './base/canonical.js'
 import { digestOf, warn } from './base/environment-node.js'
-import { isTheEnd, SluiceError } from './base/errors.js'
+import { isDiskFull, isTheEnd, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import type { CheckpointKeeper, ErasureJobs } from './checkpoint-keeper.js'
+import { type CheckpointKeeper, type ErasureJobs, type JobOptions, runJob } from './checkpoint-keeper.js'
 import type { ConsumerHost } from './consumer-host.js'
 import type { Engine } from './database.js'
 import { DraftHost } from './draft-host.js'
@@ -38,12 +38,12 @@ import { outcomeTableName, type RecordedOutcome } from './sequencer/outcome-tabl
 import { unplaced } from './shared/request-ring.js'
 import type { PlainRow } from './store/row-codec.js'
 import { answerWithout, BodyEraser, ErasureCounter } from './stream/body-eraser.js'
-import { beginFiles, eraseFiles, type ErasedFiles, progressOf } from './stream/file-eraser.js'
+import { beginFiles, type ErasedFiles, progressOf } from './stream/file-eraser.js'
 import { type DatabaseFiles, logOf } from './stream/log-follower.js'
 import { replayBatch } from './stream/replay.js'
 import { bareKey } from './txn/violation.js'
 import { committed } from './txn/outcome.js'
-import { CheckpointSet, ErasureJournal, FileLogStorage, LmdbCheckpointStore } from '../wal/index.js'
+import { ErasureJournal, FileLogStorage } from '../wal/index.js'
 
 /** What an erasure has done; it stands in the log as the value of its last commit. */
 export interface ErasureReport extends ErasedFiles {
@@ -64,6 +64,13 @@ interface Intent {
   readonly plan: ErasurePlan
   /** Names the commits of the erasure. */
   readonly number: number
+}
+
+/** By table, how many rows transactions have taken away. */
+interface TakenRows {
+  readonly counts: Map<string, number>
+  /** In one transaction: fewer where they are long. */
+  most: number
 }
 
 export interface EraserParts {
@@ -93,12 +100,16 @@ export class Eraser {
     this.#procedure = parts.engine.parts.program.procedures.findIndex(({ descriptor }) => descriptor.name === transactName)
   }
 
-  async erase(subject: Subject, signal: AbortLike | undefined): Promise<RecordedErasure> {
+  /** `signal` gives up while rows are being taken away. What `onProgress` throws stops nothing; it is what the promise ends with. */
+  async erase(subject: Subject, { signal, onProgress }: JobOptions): Promise<RecordedErasure> {
+    const told = new Told(onProgress)
     const turn = this.#last.then(async () => {
       this.#parts.engine.mustBeOpen()
       const plan = this.#planOf(subject)
-      await this.#endStopped()
-      return await this.#parts.consumers.whileErasing(plan, () => this.#erase(plan, signal))
+      await this.#endStopped(told.tell)
+      const recorded = await this.#parts.consumers.whileErasing(plan, () => this.#erase(plan, signal, told.tell))
+      told.mustBeWell()
+      return recorded
     })
     this.#last = turn.catch(() => undefined)
     return await turn
@@ -108,22 +119,32 @@ export class Eraser {
     return digestOf(this.#parts.databaseId, Buffer.from(`${typeof subject} ${String(subject)}`))
   }
 
-  /** What an earlier life has begun. `files`: what `finishFiles` has answered. */
-  async resume(files: ErasedFiles | undefined): Promise<void> {
+  /**
+   * What an earlier life has begun. `files`: what `finishFiles` has answered. A signal that is aborted stops it where it is: the next life goes
+   * on with it.
+   */
+  async resume(files: ErasedFiles | undefined, options: JobOptions): Promise<void> {
     const { disk } = this.#parts
     const journal = disk === undefined ? undefined : ErasureJournal.find(logOf(disk))
     if (journal === undefined) return
     const intent = journal.intent as Intent
     if (files !== undefined) {
-      await this.#end(journal, intent, files)
+      try {
+        await this.#end(journal, intent, files)
+      } catch (error) {
+        journal.close()
+        throw error
+      }
       return
     }
+    const told = new Told(options.onProgress)
     try {
-      await this.#run(journal, intent, undefined)
+      await this.#run(journal, intent, { signal: options.signal, onProgress: told.tell, isResumed: true })
     } catch (error) {
-      if (progressOf(journal) !== undefined || !isRefusal(error)) throw error
+      if (options.signal?.aborted === true || progressOf(journal) !== undefined || !isRefusal(error)) throw error
       warn('ERASURE', `An erasure that was under way when the database stopped was refused, and nothing of it has happened: ${(error as Error).message}`)
     }
+    told.mustBeWell()
   }
 
   #planOf(subject: Subject): ErasurePlan {
@@ -141,38 +162,41 @@ export class Eraser {
     return plan
   }
 
-  async #erase(plan: ErasurePlan, signal: AbortLike | undefined): Promise<RecordedErasure> {
+  async #erase(plan: ErasurePlan, signal: AbortLike | undefined, onProgress: JobOptions['onProgress']): Promise<RecordedErasure> {
     const { engine, disk } = this.#parts
     const intent: Intent = { plan, number: engine.durable }
-    if (disk !== undefined) return await this.#run(ErasureJournal.begin(logOf(disk), intent), intent, signal)
-    const rows = new Map<string, number>()
+    if (disk !== undefined) return await this.#run(ErasureJournal.begin(logOf(disk), intent), intent, { signal, onProgress, isResumed: false })
+    const rows: TakenRows = { counts: new Map(), most: limits.erasureRowsMax }
     const counter = new ErasureCounter()
     let upTo: number | undefined
     while (upTo === undefined) upTo = await this.#eraseMemory(plan, await this.#eraseRows(plan, rows, signal), counter)
     this.#tell()
-    return await this.#record(intent, upTo, Object.fromEntries(rows), { ...noFiles, ...counter.counts })
+    return await this.#record(intent, upTo, Object.fromEntries(rows.counts), { ...noFiles, ...counter.counts })
   }
 
-  async #run(journal: ErasureJournal, intent: Intent, signal: AbortLike | undefined): Promise<RecordedErasure> {
+  /** `isResumed`: nobody is there who could ask once more, so a signal stops it anywhere and ends it nowhere. */
+  async #run(journal: ErasureJournal, intent: Intent, { signal, onProgress, isResumed }: JobOptions & { readonly isResumed: boolean }): Promise<RecordedErasure> {
     const keeper = this.#parts.keeper!
-    const rows = new Map<string, number>()
+    const rows: TakenRows = { counts: new Map(), most: limits.erasureRowsMax }
+    const inFiles = { signal: isResumed ? signal : undefined, onProgress }
     try {
       await keeper.proveLog({ signal })
+      onProgress?.({ step: 'taking rows away', done: 0, inAll: 0 })
       for (;;) {
         const looked = await this.#eraseRows(intent.plan, rows, signal)
         const recorded = await keeper.whileErasing(async (jobs) => {
           const upTo = await this.#upTo(intent.plan, looked, rows, signal)
           if (upTo === undefined) return undefined
           keeper.isHalfErased = true
-          beginFiles(journal, upTo, Object.fromEntries(rows))
-          return await this.#eraseFiles(journal, intent, jobs)
-        })
+          beginFiles(journal, upTo, Object.fromEntries(rows.counts))
+          return await this.#eraseFiles(journal, intent, jobs, inFiles)
+        }, inFiles)
         if (recorded !== undefined) return recorded
       }
     } catch (error) {
       if (progressOf(journal) === undefined) keeper.isHalfErased = false
-      // A database that stops keeps the journal: the next life tries again.
-      const isStopped = SluiceError.is(error, 'CANCELLED') && signal?.aborted !== true
+      // A database that stops keeps the journal, and so does an opening that is given up: the next life tries again.
+      const isStopped = isResumed ? signal?.aborted === true : SluiceError.is(error, 'CANCELLED') && signal?.aborted !== true
       if (progressOf(journal) === undefined && isRefusal(error) && !isStopped) journal.end()
       else journal.close()
       throw error
@@ -180,16 +204,16 @@ export class Eraser {
   }
 
   /** Where what is erased ends, when memory is without it. Undefined: rows have come once more, and others have waited long enough. */
-  async #upTo(plan: ErasurePlan, looked: number, rows: Map<string, number>, signal: AbortLike | undefined): Promise<number | undefined> {
+  async #upTo(plan: ErasurePlan, looked: number, rows: TakenRows, signal: AbortLike | undefined): Promise<number | undefined> {
     const upTo = await this.#eraseMemory(plan, looked, new ErasureCounter())
     if (upTo !== undefined) return upTo
     const again = await this.#look(plan, rows, signal)
     return again === undefined ? undefined : await this.#eraseMemory(plan, again, new ErasureCounter())
   }
 
-  async #eraseFiles(journal: ErasureJournal, intent: Intent, jobs: ErasureJobs): Promise<RecordedErasure> {
+  async #eraseFiles(journal: ErasureJournal, intent: Intent, jobs: ErasureJobs, options: JobOptions): Promise<RecordedErasure> {
     const disk = this.#parts.disk!
-    const files = await jobs.erase()
+    const files = await jobs.erase(options)
     disk.rewritten = (disk.rewritten ?? 0) + 1
     this.#tell()
     return await this.#end(journal, intent, files)
@@ -204,7 +228,7 @@ export class Eraser {
   }
 
   /** One that has failed in the middle of its files, for want of room on the disk. */
-  async #endStopped(): Promise<void> {
+  async #endStopped(onProgress: JobOptions['onProgress']): Promise<void> {
     const { keeper, disk, consumers } = this.#parts
     if (keeper?.isHalfErased !== true) return
     const journal = ErasureJournal.find(logOf(disk!))
@@ -214,7 +238,7 @@ export class Eraser {
     }
     const intent = journal.intent as Intent
     try {
-      await consumers.whileErasing(intent.plan, () => keeper.whileErasing((jobs) => this.#eraseFiles(journal, intent, jobs)))
+      await consumers.whileErasing(intent.plan, () => keeper.whileErasing((jobs) => this.#eraseFiles(journal, intent, jobs, { onProgress })))
     } catch (error) {
       journal.close()
       throw error
@@ -224,21 +248,21 @@ export class Eraser {
   // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Until a look at all rows finds none of the subject's; answers of which batch that was. */
-  async #eraseRows(plan: ErasurePlan, counts: Map<string, number>, signal: AbortLike | undefined): Promise<number> {
+  async #eraseRows(plan: ErasurePlan, rows: TakenRows, signal: AbortLike | undefined): Promise<number> {
     for (;;) {
-      const looked = await this.#look(plan, counts, signal)
+      const looked = await this.#look(plan, rows, signal)
       if (looked !== undefined) return looked
     }
   }
 
   /** The batch of a look that has found none; undefined where there were some, which are gone now or were changed meanwhile. */
-  async #look(plan: ErasurePlan, counts: Map<string, number>, signal: AbortLike | undefined): Promise<number | undefined> {
+  async #look(plan: ErasurePlan, rows: TakenRows, signal: AbortLike | undefined): Promise<number | undefined> {
     if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The erasure was given up by its signal.', { cause: signal.reason })
     const draft = this.#drafts.begin()
     const { batch } = draft.view
     const found = new Map<string, number>()
     try {
-      let left: number = limits.erasureRowsMax
+      let left = rows.most
       for (const table of plan.tables) {
         const count = this.#takeRows(draft, table, plan, left)
         if (count > 0) found.set(table.name, count)
@@ -253,9 +277,13 @@ export class Eraser {
       await this.#drafts.commit(draft, undefined, { signal, whenFull: 'wait' })
     } catch (error) {
       if (SluiceError.is(error, 'CONFLICT') || SluiceError.is(error, 'SNAPSHOT_TOO_OLD')) return undefined
-      throw error
+      // Long rows: as many of them are too many bytes for one transaction.
+      const count = [...found.values()].reduce((sum, one) => sum + one, 0)
+      if (!SluiceError.is(error, 'OUT_OF_SPACE') || isDiskFull(error) || count === 1) throw error
+      rows.most = Math.ceil(count / 2)
+      return undefined
     }
-    for (const [name, count] of found) counts.set(name, (counts.get(name) ?? 0) + count)
+    for (const [name, count] of found) rows.counts.set(name, (rows.counts.get(name) ?? 0) + count)
     return undefined
   }
 
@@ -402,25 +430,46 @@ export function recordedErasures(engine: Engine): readonly RecordedErasure[] {
   return found.sort((a, b) => a.batch - b.batch || a.index - b.index)
 }
 
+/** Tells an erasure's listener how far it is, until it throws. */
+class Told {
+  readonly tell: JobOptions['onProgress']
+  #thrown: { readonly error: unknown } | undefined
+
+  constructor(onProgress: JobOptions['onProgress']) {
+    this.tell = onProgress && ((progress) => {
+      try {
+        if (this.#thrown === undefined) onProgress(progress)
+      } catch (error) {
+        this.#thrown = { error }
+      }
+    })
+  }
+
+  mustBeWell(): void {
+    if (this.#thrown !== undefined) throw this.#thrown.error
+  }
+}
+
 /**
  * Before anything of a database is read: what a crash has left of the patches of an erasure is written, and files that were being erased
- * are. Answers what was done; undefined where nothing was under way, or no file had been touched.
+ * are, on the checkpoint thread. Answers what was done; undefined where nothing was under way, or no file had been touched.
  */
-export async function finishFiles(directory: string): Promise<ErasedFiles | undefined> {
+export async function finishFiles(directory: string, options: JobOptions): Promise<ErasedFiles | undefined> {
   const log = FileLogStorage.open(join(directory, 'log'))
   const journal = ErasureJournal.find(log)
   if (journal === undefined) {
     ErasureJournal.clean(log)
     return undefined
   }
+  const hasBegun = journal.report !== undefined
   try {
     journal.apply()
-    if (journal.report === undefined) return undefined
-    const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')))
-    return await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as Intent).plan })
   } finally {
     journal.close()
   }
+  if (!hasBegun) return undefined
+  const { erased } = await runJob({ kind: 'erasure', directory, databaseId: undefined, mustReach: false }, true, options)
+  return erased
 }
 
 /** The application or the caller says no, and the database goes on. */

@@ -110,8 +110,8 @@ export interface FollowedLog {
   readonly disk: DatabaseFiles | undefined
 }
 
-/** Reads what comes after a cursor. */
-export function followLog({ engine, catalog, disk }: FollowedLog, filter: FrameFilter, { batch, index }: HandlerCursor): LogFollower {
+/** Reads what comes after a cursor. `goOn`: between two frames of the files; throws when nobody wants them any more. */
+export function followLog({ engine, catalog, disk }: FollowedLog, filter: FrameFilter, { batch, index }: HandlerCursor, goOn?: () => void): LogFollower {
   return new LogFollower({
     frames: engine.parts.frames,
     catalog,
@@ -119,6 +119,7 @@ export function followLog({ engine, catalog, disk }: FollowedLog, filter: FrameF
     durable: () => engine.durable,
     written: () => engine.parts.control.written,
     filter,
+    goOn,
     afterBatch: batch,
     afterIndex: index === endOfBatch ? -1 : index,
   })

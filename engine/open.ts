@@ -6,7 +6,7 @@ import type { Environment } from './base/environment.js'
 import { nodeEnvironment } from './base/environment-node.js'
 import { SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import type { QueueOptions } from './admission.js'
+import type { AbortLike, QueueOptions } from './admission.js'
 import { Engine } from './database.js'
 import type { HandlerFailure } from './handler-queue.js'
 import { ConsumerHost } from './consumer-host.js'
@@ -21,7 +21,7 @@ import { programText } from './schema/program-text.js'
 import { migrate, type MigrationProgress } from './migration.js'
 import { recoverFiles, type RecoveredFiles } from './recover-files.js'
 import { databaseState } from './shared/control.js'
-import { CheckpointKeeper } from './checkpoint-keeper.js'
+import { CheckpointKeeper, type JobOptions } from './checkpoint-keeper.js'
 import { Store, type StorePlan } from './store/store.js'
 import type { CompactionRules } from './stream/log-compactor.js'
 import type { RecoverProgress } from './stream/recover.js'
@@ -32,6 +32,13 @@ import { isLoadable } from './worker/app-guard.js'
 import { chooseWorkers, type WorkerChoice } from './worker/worker-choice.js'
 import { type LogThread, spawnLogThread, ThreadHost } from './worker/thread-host.js'
 import { compactedUpTo, databaseIdBytes, DirectoryLock, diskIsFull, encodeSchema, FileLogStorage, isNoSpace, type LogHold, type LogTail, LogWriter, mustBeFinished, recoverLog, type Durability } from '../wal/index.js'
+
+/** What comes before the files of a database are read, or after: an erasure that goes on, projections that are built. Of one step of it. */
+export interface OpeningProgress {
+  readonly phase: 'erasure' | 'projection'
+  readonly bytes: number
+  readonly bytesInAll: number
+}
 
 export interface EngineOptions {
   readonly path: string | undefined
@@ -48,12 +55,12 @@ export interface EngineOptions {
   /** Growth of the log after which a checkpoint is made; Infinity: never by itself. */
   readonly checkpointLogBytes: number
   readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number; readonly compaction?: CompactionRules | undefined }
-  readonly onProgress: ((progress: RecoverProgress | MigrationProgress) => void) | undefined
+  readonly onProgress: ((progress: RecoverProgress | MigrationProgress | OpeningProgress) => void) | undefined
   /** The module that workers load. */
   readonly module: string
   /** Told of events that a handler could not handle. */
   readonly onHandlerFailure?: ((failure: HandlerFailure) => void) | undefined
-  readonly signal: { readonly aborted: boolean; readonly reason: unknown } | undefined
+  readonly signal: AbortLike | undefined
   /** 'auto': where there are two workers or more, and it pays. The rest is for tests. */
   readonly speculation?: SpeculationMode | undefined
   /** Tests: batches are so many milliseconds apart, beginning at a fixed moment, with a fixed seed. */
@@ -111,6 +118,7 @@ export async function openEngine(program: Program, asked: EngineOptions): Promis
   } catch (error) {
     await logThread?.terminate()
     await lock?.release()
+    if (SluiceError.is(error, 'CANCELLED')) mustNotBeAborted(options) // in its own words
     throw SluiceError.is(error) || directory === undefined ? error : unusable(directory, error)
   }
 }
@@ -142,14 +150,20 @@ async function openLocked(
       historyBytes: options.historyBytes,
       runsAhead: speculation === 'always' || (speculation === 'auto' && options.workers > 1),
     })
-  const erased = directory === undefined ? undefined : await finishFiles(directory)
+  const ofErasure: JobOptions = { signal: options.signal, onProgress: ({ done, inAll }) => inAll > 0 && options.onProgress?.({ phase: 'erasure', bytes: done, bytesInAll: inAll }) }
+  const pause = async (): Promise<void> => {
+    await new Promise<void>((resolve) => environment.soon(resolve))
+    mustNotBeAborted(options)
+  }
+  mustNotBeAborted(options)
+  const erased = directory === undefined ? undefined : await finishFiles(directory, ofErasure)
   const found =
     directory === undefined
       ? undefined
-      : await recoverFiles({ program, withSystem, directory, partitions: options.partitions, outcomeWindowMs: options.outcomeWindowMs, memoryBytes: options.memoryBytes ?? defaultMemory(environment), layOut, onProgress: options.onProgress, goOn: () => mustNotBeAborted(options) })
+      : await recoverFiles({ program, withSystem, directory, partitions: options.partitions, outcomeWindowMs: options.outcomeWindowMs, memoryBytes: options.memoryBytes ?? defaultMemory(environment), layOut, onProgress: options.onProgress, pause })
   mustNotBeAborted(options)
   if (found?.twice !== undefined) throw found.twice
-  const recovered = found?.change?.migrates !== true ? found : await migrateFiles(withSystem, found, directory!, options, environment)
+  const recovered = found?.change?.migrates !== true ? found : await migrateFiles(withSystem, found, directory!, options, environment, pause)
   const created = recovered?.catalog
   const partitions = created?.partitions ?? options.partitions ?? limits.partitionsDefault
   const seed = options.fixed?.seed ?? created?.seed ?? new DataView(environment.randomBytes(4).buffer).getUint32(0)
@@ -231,7 +245,6 @@ async function openLocked(
       ? undefined
       : new CheckpointKeeper({
           control,
-          threads,
           environment,
           directory,
           databaseId,
@@ -265,11 +278,14 @@ async function openLocked(
     await lock?.release()
   }
   try {
+    mustNotBeAborted(options)
     handlers = await HandlerHost.start({ engine: opened, catalog, disk, onFailure: (failure) => options.onHandlerFailure?.(failure) })
     consumers = new ConsumerHost({ engine: opened, catalog, disk })
     holders.set('handlers', () => handlers?.held ?? []).set('consumers', () => consumers!.held)
     eraser = new Eraser({ engine: opened, catalog, databaseId, disk, keeper, consumers })
-    await eraser.resume(erased)
+    mustNotBeAborted(options)
+    await eraser.resume(erased, ofErasure)
+    mustNotBeAborted(options)
     if (hasCopies(program)) replicas = new ReplicaHost({ engine: opened, catalog, disk })
   } catch (error) {
     await close()
@@ -302,15 +318,11 @@ function filesOf(directory: string, databaseId: Uint8Array, { retention }: Engin
 }
 
 /** The rows that a migration makes, in the store and in the log. A migration that fails leaves a log that ends where it ended. */
-async function migrateFiles(program: Program, found: RecoveredFiles, directory: string, options: ChosenOptions, environment: Environment): Promise<RecoveredFiles> {
+async function migrateFiles(program: Program, found: RecoveredFiles, directory: string, options: ChosenOptions, environment: Environment, pause: () => Promise<void>): Promise<RecoveredFiles> {
   const { tail, change, old, store, lastNow } = found
   const storage = FileLogStorage.open(join(directory, 'log'))
   const writer = LogWriter.open(storage, tail, { databaseId: tail.databaseId!, schema: encodeSchema(JSON.stringify(change!.before)), durability: options.durability })
   const nowMs = Math.max(options.fixed?.nowMs ?? environment.wallMs(), lastNow)
-  const pause = async (): Promise<void> => {
-    await new Promise<void>((resolve) => environment.soon(resolve))
-    mustNotBeAborted(options)
-  }
   let batch: number
   try {
     batch = await migrate({ program, change: change!, old: old!, store: store!, writer, firstBatch: firstBatchAfter(tail.batch), previous: tail.batch, nowMs, onProgress: options.onProgress, pause })
@@ -342,7 +354,7 @@ function unusable(directory: string, cause: unknown): SluiceError {
   })
 }
 
-function mustNotBeAborted(options: EngineOptions): void {
+function mustNotBeAborted(options: Pick<EngineOptions, 'signal'>): void {
   if (options.signal?.aborted === true) throw SluiceError.of('CANCELLED', 'Opening was cancelled by its signal.', { cause: options.signal.reason })
 }
 

@@ -9,7 +9,6 @@
  * Nothing is written before the last step of the last pass, which mends the end of the log. So a refusal leaves the files alone.
  */
 import { join } from 'node:path'
-import { nodeEnvironment } from './base/environment-node.js'
 import { RebuiltStore } from './offline/rebuilt-store.js'
 import type { LoggedCatalog } from './schema/catalog.js'
 import type { Program } from './schema/descriptor.js'
@@ -29,8 +28,8 @@ export interface RecoverFilesOptions {
   readonly memoryBytes: number
   readonly layOut: (partitions: number) => StorePlan
   readonly onProgress: ((progress: RecoverProgress) => void) | undefined
-  /** Throws when opening was given up. */
-  readonly goOn: () => void
+  /** Between two steps: lets the event loop turn, and throws when opening was given up. */
+  readonly pause: () => Promise<void>
 }
 
 export interface RecoveredFiles extends Recovered {
@@ -66,7 +65,7 @@ export async function recoverFiles(options: RecoverFilesOptions): Promise<Recove
   const needsOld = change.toProve.size > 0 || change.migrates
   const old = needsOld ? await readOld(options, newest) : undefined
   if (old !== undefined) proveRows(program, change, old)
-  options.goOn()
+  await options.pause()
   const recovered = await pass(options, 'repair', storeOnce(options, change.today))
   // With a migration some rows are still to be made (migration.ts).
   if (!change.migrates && recovered.store !== undefined) proveReferences(recovered.store, change)
@@ -116,16 +115,14 @@ async function pass(options: RecoverFilesOptions, mode: 'repair' | 'salvage', la
     mode,
     layOut,
   })
-  for (;;) {
-    const step = await steps.next()
-    if (step.done === true) return step.value
-    options.onProgress?.(step.value)
-    await turn()
-    options.goOn()
+  let step = await steps.next()
+  try {
+    for (; step.done !== true; step = await steps.next()) {
+      options.onProgress?.(step.value)
+      await options.pause()
+    }
+    return step.value
+  } finally {
+    if (step.done !== true) await steps.return(undefined as never) // closes what it reads
   }
-}
-
-/** Lets the event loop turn, for signals and whatever else the process does. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => nodeEnvironment.soon(resolve))
 }

@@ -22,9 +22,31 @@ export function goOn(hooks: ChunkHooks, done: number, total: number): void {
   }
 }
 
+/** Behind a chunk of a file. */
+export interface ChunkStep {
+  readonly bytes: number
+  readonly bytesInAll: number
+}
+
 /** Reads to the end, not to a length that was said before: bytes behind the end are a difference, too. */
 export function sumOfFile(storage: LogStorage, fileName: string, hooks: ChunkHooks = {}): FileSum {
-  return eachChunk(storage, fileName, hooks, () => {})
+  return atOnce(summing(storage, fileName), hooks)
+}
+
+/** The same in steps, for who lets the event loop turn in between. */
+export function summing(storage: LogStorage, fileName: string): Generator<ChunkStep, FileSum, void> {
+  return eachChunk(storage, fileName, () => {})
+}
+
+/** All steps, one after the other. */
+export function atOnce<Result>(steps: Generator<ChunkStep, Result, void>, hooks: ChunkHooks): Result {
+  let step = steps.next()
+  try {
+    for (; step.done !== true; step = steps.next()) goOn(hooks, step.value.bytes, step.value.bytesInAll)
+    return step.value
+  } finally {
+    if (step.done !== true) steps.return(undefined as never) // closes its file
+  }
 }
 
 /**
@@ -38,11 +60,12 @@ export function copyFile(
 ): boolean {
   const target = to.storage.create(to.fileName)
   const isWhole = (): boolean => {
-    const sum = eachChunk(from.storage, from.fileName, hooks, (chunk, at) => {
+    const copying = eachChunk(from.storage, from.fileName, (chunk, at) => {
       target.write([chunk], at)
       // Chunk by chunk: one long sync at the end would stand before those of the log.
       target.sync()
     })
+    const sum = atOnce(copying, hooks)
     if (!isSameSum(sum, from.sum)) return false
     to.storage.syncDirectory()
     return true
@@ -72,7 +95,7 @@ export function isSameSum(left: FileSum, right: FileSum): boolean {
   return left.bytes === right.bytes && left.crc === right.crc
 }
 
-function eachChunk(storage: LogStorage, fileName: string, hooks: ChunkHooks, visit: (chunk: Uint8Array, at: number) => void): FileSum {
+function* eachChunk(storage: LogStorage, fileName: string, visit: (chunk: Uint8Array, at: number) => void): Generator<ChunkStep, FileSum, void> {
   const file = storage.open(fileName, 'read')
   try {
     const total = file.size()
@@ -85,8 +108,9 @@ function eachChunk(storage: LogStorage, fileName: string, hooks: ChunkHooks, vis
       crc = crc32(found, crc)
       visit(found, bytes)
       bytes += read
-      if (read < chunk.length || bytes > total) return { bytes, crc }
-      goOn(hooks, bytes, total)
+      const isEnd = read < chunk.length || bytes > total
+      if (read > 0 && bytes <= total) yield { bytes, bytesInAll: total }
+      if (isEnd) return { bytes, crc }
     }
   } finally {
     file.close()

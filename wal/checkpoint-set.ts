@@ -22,7 +22,7 @@
 import { assert } from '../engine/base/assert.js'
 import { checkpointCorrupt, compareKeys } from './checkpoint-blocks.js'
 import type { SortedChanges } from './checkpoint-changes.js'
-import { copyFile, isSameSum, sumOfFile, type ChunkHooks, type FileSum } from './checkpoint-file.js'
+import { atOnce, copyFile, isSameSum, sumOfFile, summing, type ChunkHooks, type ChunkStep, type FileSum } from './checkpoint-file.js'
 import {
   encodeManifest,
   encodeUnderWay,
@@ -109,12 +109,17 @@ export class CheckpointSet {
 
   /** Sums the file of a candidate. One that is not what its manifest says is no candidate any more. */
   verify(name: EnvironmentName, hooks: ChunkHooks = {}): boolean {
+    return atOnce(this.verifying(name), hooks)
+  }
+
+  /** The same in steps, for who lets the event loop turn in between. */
+  *verifying(name: EnvironmentName): Generator<ChunkStep, boolean, void> {
     const standing = this.#standings[name]
     const { manifest } = standing
     if (manifest === undefined) return false
     if (standing.isProved) return true
     const fileName = this.#store.fileOf(name)
-    const sum = fileName === undefined ? undefined : sumOfFile(this.#store.storage, fileName, hooks)
+    const sum = fileName === undefined ? undefined : yield* summing(this.#store.storage, fileName)
     if (sum !== undefined && isSameSum(sum, promisedBy(manifest))) {
       standing.isProved = true
       return true

@@ -21,6 +21,7 @@ const roomName = 'room'
 
 export class DirectoryLock {
   readonly #directory: string
+  #isReleased = false
   readonly #environment: RootDatabase
   readonly #reading: { done(): void }
 
@@ -93,7 +94,10 @@ export class DirectoryLock {
     }
   }
 
+  /** Twice is once: the directory may be another's by then. */
   async release(): Promise<void> {
+    if (this.#isReleased) return
+    this.#isReleased = true
     this.#reading.done()
     await this.#environment.close()
     heldHere.delete(this.#directory)

@@ -21,7 +21,7 @@ export {
 export { FrameBodyReader, type LaneSpan } from './body-reader.js'
 export { deletedMark, RowBlock, rowWords } from './checkpoint-blocks.js'
 export { ChangeBuffer, type SortedChanges } from './checkpoint-changes.js'
-export type { ChunkHooks } from './checkpoint-file.js'
+export { type ChunkHooks, goOn } from './checkpoint-file.js'
 export { LmdbCheckpointStore } from './checkpoint-lmdb.js'
 export { PlainCheckpointStore } from './checkpoint-plain.js'
 export {
@@ -39,6 +39,7 @@ export { databaseIdBytes } from './envelope.js'
 export { ErasureJournal, isErasureUnderWay, isHalfErased, withPatches } from './erasure-journal.js'
 export type { LogFrame, LogPlace } from './frame-scanner.js'
 export { frameSchema } from './frame-schema.js'
+export { LogExtent } from './log-extent.js'
 export { copyLog, type CopiedLog, type CopyLogOptions } from './log-copy.js'
 export {
   inspectLog,

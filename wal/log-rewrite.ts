@@ -28,9 +28,13 @@ import { envelopeBytes, frameBytes, writeEnvelope } from './envelope.js'
 import { applyPatches, type ErasureJournal, type Patch } from './erasure-journal.js'
 import type { LogFrame, ScanStep } from './frame-scanner.js'
 import { headOfLog, mustEndThere } from './log-copy.js'
+import { LogExtent } from './log-extent.js'
 import { LogScan } from './log-scan.js'
 import { listSegments } from './segment.js'
 import type { LogStorage } from './storage.js'
+
+/** Of the log, between two words on how much of it was looked at. */
+const stepBytes = 4 * 1_024 * 1_024
 
 /** What was rewritten in a segment. */
 export interface RewrittenSegment {
@@ -48,6 +52,8 @@ export interface LogReach {
   /** This life has written or read it: a log that ends before is damaged. Without it, a power cut may have taken what was not synced. */
   readonly mustReach?: boolean | undefined
   readonly shouldStop?: (() => boolean) | undefined
+  /** How much of the files was looked at. */
+  readonly onProgress?: ((bytes: number, bytesInAll: number) => void) | undefined
 }
 
 export interface RewriteOptions extends LogReach {
@@ -85,7 +91,7 @@ export function proveLog(storage: LogStorage, reach: LogReach): void {
 }
 
 /** X4. */
-function walk(storage: LogStorage, { upTo, mustReach = false, shouldStop }: LogReach, visit: (part: Extract<ScanStep, { kind: 'part' }>, databaseId: Uint8Array) => void): void {
+function walk(storage: LogStorage, { upTo, mustReach = false, shouldStop, onProgress }: LogReach, visit: (part: Extract<ScanStep, { kind: 'part' }>, databaseId: Uint8Array) => void): void {
   if (upTo === 0) return
   const knownDurable = mustReach ? upTo : 0
   const lowest = listSegments(storage)[0]
@@ -97,13 +103,22 @@ function walk(storage: LogStorage, { upTo, mustReach = false, shouldStop }: LogR
   if (head === undefined) return
   const databaseId = head.databaseId.slice()
   const scan = new LogScan(storage, databaseId, head)
+  const extent = new LogExtent(storage)
+  let told = 0
   try {
+    onProgress?.(0, extent.bytes)
     while (scan.place.batch < upTo) {
       mustGoOn(shouldStop)
       const part = scan.next()
       if (part === undefined) return mustEndThere(storage, scan, databaseId, knownDurable)
+      const seen = extent.before(scan.place)
+      if (seen - told >= stepBytes) {
+        onProgress?.(seen, extent.bytes)
+        told = seen
+      }
       visit(part, databaseId)
     }
+    onProgress?.(extent.bytes, extent.bytes)
   } finally {
     scan.close()
   }

@@ -13,6 +13,8 @@ export interface LogSearch {
   readonly upTo: number
   /** It holds for the frames from some place on. */
   readonly isAfter: (body: Uint8Array) => boolean
+  /** Between two frames: throws when whoever asked has given up. */
+  readonly goOn?: (() => void) | undefined
 }
 
 /** The body of the last frame that is not after the moment; undefined: the log begins after it. */
@@ -21,6 +23,7 @@ export async function lastFrameBefore(storage: LogStorage, search: LogSearch): P
   let low = 0
   let high = starts.length
   while (low < high) {
+    search.goOn?.()
     const middle = (low + high) >>> 1
     if (await beginsAfter(storage, starts[middle]!, search)) high = middle
     else low = middle + 1
@@ -30,6 +33,7 @@ export async function lastFrameBefore(storage: LogStorage, search: LogSearch): P
   const reader = LogReader.readFrom(storage, { databaseId: search.databaseId, batch: starts[low - 1]! + 1 })
   try {
     for await (const frame of reader.frames(search.upTo)) {
+      search.goOn?.()
       if (frame.kind !== 'frame') continue
       if (frame.batch > search.upTo || search.isAfter(frame.body)) break
       last = frame.body

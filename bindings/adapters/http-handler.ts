@@ -115,7 +115,7 @@ class Handler {
       const call = first === 'call' ? this.#calls.get(name) : undefined
       if (call !== undefined) return this.#callRoute(call, request)
       const table = first === 'table' ? this.#tables.get(name) : undefined
-      if (table !== undefined) return this.#tableRoute(table)
+      if (table !== undefined) return this.#tableRoute(table, request)
     }
     if (second === undefined) {
       if (first === 'changes' && this.#changes !== undefined) return this.#changesRoute(this.#changes, request)
@@ -150,14 +150,14 @@ class Handler {
     }
   }
 
-  #tableRoute(port: TablePort): Route {
+  #tableRoute(port: TablePort, request: HttpRequest): Route {
     return {
       methods: ['GET'],
       prepare: (parts) => {
         const query = port.query(parts)
         return {
           operation: { kind: 'read', table: port.description.name, key: query.key, prefix: query.bounds.prefix },
-          run: () => port.answer(this.#db, query, this.#past),
+          run: () => port.answer(this.#db, query, this.#past, request.signal),
         }
       },
     }

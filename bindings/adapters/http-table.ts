@@ -7,7 +7,7 @@
  *   &at=<position>                          the state after that position's batch
  *
  * `next` is an address relative to this one; it is absent on the last page. Pages are of the newest state each, or all of the same one
- * with `at`. Reading an older state may lay a checkpoint into memory, so few of these are read at once.
+ * with `at`. Reading an older state may lay a checkpoint into memory, so few of these are read at once, and no longer than their client is there.
  */
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
@@ -15,6 +15,7 @@ import type { Database, Snapshot } from '../database-types.js'
 import type { ColumnDescription, TableDescription } from '../describe/description.js'
 import { Position } from '../position.js'
 import type { Table } from '../schema/table.js'
+import type { SignalLike } from '../signal.js'
 import type { HttpResponse } from './fetch-types.js'
 import { HttpRefusal, jsonResponse, wrongAddress } from './http-error.js'
 import { columnsByName, jsonOfRecord, textOfValue, valueOfText } from './record-json.js'
@@ -76,12 +77,12 @@ export class TablePort {
     return Number(text)
   }
 
-  async answer(db: Database, query: TableQuery, past: PastReads): Promise<HttpResponse> {
+  async answer(db: Database, query: TableQuery, past: PastReads, signal: SignalLike): Promise<HttpResponse> {
     if (query.at === undefined) {
       using snapshot = db.snapshot()
       return this.#read(snapshot, query)
     }
-    return await past.read(db, query.at, (snapshot) => this.#read(snapshot, query))
+    return await past.read(db, query.at, signal, (snapshot) => this.#read(snapshot, query))
   }
 
   #read(snapshot: Snapshot, query: TableQuery): HttpResponse {
@@ -146,17 +147,17 @@ function reverseOf(text: string | undefined): boolean {
   throw wrongAddress('reverse is true or false.')
 }
 
-/** Reads of older states: a few at once. */
+/** Reads of older states: a few at once. Who has gone away gives his place free. */
 export class PastReads {
   #open = 0
 
-  async read(db: Database, at: Position, read: (snapshot: Snapshot) => HttpResponse): Promise<HttpResponse> {
+  async read(db: Database, at: Position, signal: SignalLike, read: (snapshot: Snapshot) => HttpResponse): Promise<HttpResponse> {
     if (this.#open === limits.httpPastReadsMax) {
       throw new HttpRefusal(503, SluiceError.of('OVERLOADED', `${limits.httpPastReadsMax} older states are being read: try again.`))
     }
     this.#open += 1
     try {
-      using snapshot = await db.asOf(at)
+      using snapshot = await db.asOf(at, { signal })
       return read(snapshot)
     } finally {
       this.#open -= 1

@@ -10,7 +10,7 @@
  */
 import { SluiceError } from '../../engine/base/errors.js'
 import { limits } from '../../engine/base/limits.js'
-import { type AbortLike, endOfBatch, type Engine, followLog, type LogFollower, type LogHold, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
+import { type AbortLike, endOfBatch, type Engine, extentOf, followLog, type LogFollower, type LogHold, oldestInLog, type OpenEngine, type ProjectionProgram, type SubmitOptions, type TableStore } from '../../engine/index.js'
 import { type ReadSource, TableReader } from '../../query/index.js'
 import { formatPosition, type Position, positionParts } from '../position.js'
 import { shown } from '../schema/definition.js'
@@ -50,6 +50,8 @@ export class ProjectionKeeper {
   #error: SluiceError | undefined
   #isClosed = false
   #wake: (() => void) | undefined
+  /** Says how far the building is that an opening waits for. */
+  #tell: (() => void) | undefined
 
   constructor(open: OpenEngine, projection: ProjectionProgram) {
     const { engine } = open
@@ -73,8 +75,11 @@ export class ProjectionKeeper {
     return this.#projection.name
   }
 
-  /** Begins to follow, or to build. An inline one that nobody could read yet is whole when this resolves. */
-  async start(): Promise<void> {
+  /**
+   * Begins to follow, or to build. An inline one that nobody could read yet is whole when this resolves; `told` hears how much of the log
+   * was read for it.
+   */
+  async start(told?: (bytes: number, bytesInAll: number) => void): Promise<void> {
     const { version, isInline } = this.#projection
     const row = this.#read
     const live = row.live === null ? undefined : row[row.live]!
@@ -92,7 +97,15 @@ export class ProjectionKeeper {
     }
     if (live?.isInline === true && live.isLeft !== true) await this.#step({ do: 'leave' }) // P4
     const built = this.#build(goesOn ? row.next! : undefined)
-    if (live === undefined) await built.catch(() => undefined) // its status says why
+    if (live !== undefined) return
+    const { disk } = this.#open
+    const extent = disk && extentOf(disk)
+    this.#tell = () => {
+      const place = this.#next?.placeInFiles
+      if (extent !== undefined && place !== undefined) told?.(extent.before(place), extent.bytes)
+    }
+    await built.then(() => extent && told?.(extent.bytes, extent.bytes), () => undefined) // its status says why
+    this.#tell = undefined
   }
 
   /** What the log is kept for. */
@@ -164,14 +177,17 @@ export class ProjectionKeeper {
     })
   }
 
-  /** Nothing new is handed in; what is in flight ends. */
-  close(): void {
+  /** Nothing new is handed in; what is in flight ends. Resolves when no file is read any more. */
+  async close(): Promise<void> {
     this.#isClosed = true
-    void this.#live?.close()
-    void this.#next?.close()
+    const closing = [this.#live?.close(), this.#next?.close()]
     this.#wake?.()
-    const closed = SluiceError.of('DATABASE_CLOSED', 'The database is closed.')
-    for (const waiter of [...this.#waiters]) waiter.failed(closed)
+    for (const waiter of [...this.#waiters]) waiter.failed(closed())
+    await Promise.all(closing)
+  }
+
+  readonly #goOn = (): void => {
+    if (this.#isClosed) throw closed()
   }
 
   // ── building ──────────────────────────────────────────────────────────────────────────────────────────
@@ -244,7 +260,7 @@ export class ProjectionKeeper {
 
   #mustBeWell(runner: ProjectionRunner): void {
     if (runner.error !== undefined) throw runner.error
-    if (this.#isClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database is closed.')
+    this.#goOn()
   }
 
   /** What is made of the log from its beginning needs all of it. */
@@ -267,6 +283,7 @@ export class ProjectionKeeper {
       const { key, columns } = this.#storeOf(name).descriptor
       const names = key.map((ordinal) => columns[ordinal]!.name)
       while (reader.count() > 0) {
+        this.#goOn()
         const keys: unknown[] = []
         for (const row of reader) {
           keys.push(names.length === 1 ? row[names[0]!] : names.map((column) => row[column]))
@@ -287,7 +304,7 @@ export class ProjectionKeeper {
       color,
       state: this.#read[color]!,
       step: (input, options) => this.#step(input, options),
-      follow: (projection, after) => followerOf(this.#open, projection, after),
+      follow: (projection, after) => followerOf(this.#open, projection, after, this.#goOn),
       moved: () => this.#moved(),
       onFailure: (failure) => this.#open.options.onHandlerFailure?.(failure),
     })
@@ -313,6 +330,7 @@ export class ProjectionKeeper {
 
   #moved(): void {
     this.#wake?.()
+    this.#tell?.()
     if (this.#waiters.size === 0 || this.#isClosed) return
     const seen = this.#seen
     const stopped = this.#live === undefined ? this.#error : this.#live.error
@@ -324,7 +342,7 @@ export class ProjectionKeeper {
 
   async #until(holds: () => boolean): Promise<void> {
     while (!holds()) {
-      if (this.#isClosed) throw SluiceError.of('DATABASE_CLOSED', 'The database is closed.')
+      this.#goOn()
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -353,12 +371,14 @@ export class ProjectionKeeper {
   }
 }
 
-function followerOf(open: OpenEngine, { events, changes }: ProjectionProgram, { batch, index, items }: ProjectionCursor): LogFollower {
+const closed = (): SluiceError => SluiceError.of('DATABASE_CLOSED', 'The database is closed.')
+
+function followerOf(open: OpenEngine, { events, changes }: ProjectionProgram, { batch, index, items }: ProjectionCursor, goOn: () => void): LogFollower {
   const filter = { tables: new Set(changes.filter((name) => name !== '')), events: new Set(events.filter((name) => name !== '')), outcomes: false }
-  if (index === allItems) return followLog(open, filter, { batch, index: endOfBatch })
-  if (items === allItems) return followLog(open, filter, { batch, index })
+  if (index === allItems) return followLog(open, filter, { batch, index: endOfBatch }, goOn)
+  if (items === allItems) return followLog(open, filter, { batch, index }, goOn)
   // The rest of a transaction is wanted, so it is read whole.
-  return followLog(open, filter, index === 0 ? { batch: batch - 1, index: endOfBatch } : { batch, index: index - 1 })
+  return followLog(open, filter, index === 0 ? { batch: batch - 1, index: endOfBatch } : { batch, index: index - 1 }, goOn)
 }
 
 function positionOf({ batch, index }: ProjectionCursor, engine: Engine): Position {

@@ -77,6 +77,10 @@ export class ProjectionRunner {
   get error(): SluiceError | undefined {
     return this.#error
   }
+  /** Where in the files of the log it reads; undefined while it reads in memory. */
+  get placeInFiles(): LogFollower['placeInFiles'] {
+    return this.#follower.placeInFiles
+  }
   /** Something durable has had no effect yet. */
   get isBehind(): boolean {
     return this.#reached.batch < this.#parts.engine.durable

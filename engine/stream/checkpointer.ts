@@ -19,11 +19,12 @@ import { ByteReader } from '../base/bytes.js'
 import { decodeCanonical } from '../base/canonical.js'
 import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
-import { ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, FrameBodyReader, type KnownPlace, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
+import { ChangeBuffer, type Checkpoint, type CheckpointSet, type ChunkHooks, decodeSchema, FrameBodyReader, type KnownPlace, LogExtent, LogReader, type LogStorage, rowWords, syncSegments } from '../../wal/index.js'
 import type { ErasedFiles } from './file-eraser.js'
 import { ChangedRows } from './changed-rows.js'
 import type { CompactionReport } from './log-compactor.js'
 import { type CursorValue, handlerOfCursor, handlerOfEvent, isEngineId, type PassedIds, passedIds } from '../schema/handler-ids.js'
+import { stepBytes } from './recover.js'
 import { decodeMeta, decodeOutcome, encodeMeta, logCatalogOf, outcomesPlace, outcomeTime, TablePlaces } from './checkpoint-rows.js'
 
 export interface CheckpointSource {
@@ -39,6 +40,8 @@ export interface CheckpointGoal {
   /** The log is not synced by who writes it. */
   readonly isUnsynced: boolean
   readonly shouldStop: () => boolean
+  /** What is being done, and how many bytes of it are done. */
+  readonly onProgress?: ((step: string, bytes: number, bytesInAll: number) => void) | undefined
 }
 
 export interface CheckpointReport {
@@ -58,12 +61,14 @@ export interface CheckpointReport {
 
 export async function bringForward(source: CheckpointSource, goal: CheckpointGoal): Promise<CheckpointReport> {
   if (goal.upTo === 0) return { batch: 0, records: 0, rows: 0, changedRows: 0, bytes: 0 }
-  const run = source.checkpoints.begin({ shouldStop: goal.shouldStop })
+  const { shouldStop, onProgress } = goal
+  const hooksOf = (step: string): ChunkHooks => ({ shouldStop, onProgress: onProgress && ((bytes, bytesInAll) => onProgress(step, bytes, bytesInAll)) })
+  const run = source.checkpoints.begin(hooksOf('reading the checkpoints of before'))
   try {
     const forward = new Forward(run.checkpoint, goal)
     await forward.follow(source)
     if (goal.isUnsynced) syncSegments(source.log) // K1
-    const { batch, rows, fileBytes } = await run.finish({ shouldStop: goal.shouldStop })
+    const { batch, rows, fileBytes } = await run.finish(hooksOf('taking the checksum'))
     return { batch, rows, bytes: fileBytes, records: forward.records, changedRows: forward.changedRows }
   } catch (error) {
     await run.abandon()
@@ -101,6 +106,11 @@ class Forward {
     const { upTo } = this.#goal
     if (this.#batch < upTo) {
       const reader = LogReader.readFrom(log, { databaseId, batch: this.#batch + 1 })
+      const extent = new LogExtent(log, reader.place.segment)
+      const start = extent.before(reader.place)
+      let told = start
+      const tell = (bytes: number): void => this.#goal.onProgress?.('reading the log', bytes - start, extent.bytes - start)
+      tell(start)
       this.#place ??= { ...reader.place, frameOffset: 0 } // behind no frame: it proves nothing
       try {
         for await (const frame of reader.frames(upTo)) {
@@ -108,7 +118,12 @@ class Forward {
           else this.#frame(new FrameBodyReader(frame.body))
           if (frame.kind === 'frame') this.#place = { ...reader.place, frameOffset: frame.offset }
           this.#mustGoOn()
+          const bytes = extent.before(reader.place)
+          if (bytes - told < stepBytes) continue
+          tell(bytes)
+          told = bytes
         }
+        tell(extent.bytes)
       } finally {
         reader.close()
       }

@@ -13,10 +13,11 @@ import type { LoggedCatalog } from '../schema/catalog.js'
 import { type ErasurePlan, type Subject, subjectOf } from '../schema/erasure-plan.js'
 import { LaneLog } from '../shared/lane-log.js'
 import {
-  ChangeBuffer, type Checkpoint, type CheckpointSet, decodeSchema, type EnvironmentName, ErasureJournal, type LogStorage, rewriteLog, type RewrittenSegment, type RowBlock,
-  rowWords,
+  ChangeBuffer, type Checkpoint, type CheckpointCandidate, type CheckpointSet, type ChunkHooks, decodeSchema, type EnvironmentName, ErasureJournal, goOn, type LogStorage, rewriteLog,
+  type RewrittenSegment, type RowBlock, rowWords,
 } from '../../wal/index.js'
 import { answerWithout, BodyEraser, ErasureCounter, type ErasedCounts } from './body-eraser.js'
+import { stepBytes } from './recover.js'
 import { decodeMeta, decodeOutcome, encodeOutcome, layoutNumber, outcomesPlace, rowBytes } from './checkpoint-rows.js'
 import { RowEraser } from './row-eraser.js'
 
@@ -28,6 +29,8 @@ export interface FileErasure {
   /** What is to be erased is known to be in the log: not after a crash, which may have taken the end of one that was not synced. */
   readonly mustReach?: boolean | undefined
   readonly shouldStop?: (() => boolean) | undefined
+  /** What is being done, and how many bytes of it are done. */
+  readonly onProgress?: ((step: string, bytes: number, bytesInAll: number) => void) | undefined
 }
 
 /** A checkpoint before and after: its rows, and the checksum of its file. */
@@ -67,7 +70,7 @@ export async function eraseFiles(options: FileErasure): Promise<ErasedFiles> {
   return { tables, events, answers, segments, checkpoints }
 }
 
-function eraseLog({ log, journal, plan, mustReach, shouldStop }: FileErasure): Progress {
+function eraseLog({ log, journal, plan, mustReach, shouldStop, onProgress }: FileErasure): Progress {
   const known = progressOf(journal)!
   const { upTo, rows } = known
   const counter = new ErasureCounter(known)
@@ -77,6 +80,7 @@ function eraseLog({ log, journal, plan, mustReach, shouldStop }: FileErasure): P
     done: known.segments,
     mustReach,
     shouldStop,
+    onProgress: onProgress && ((bytes, bytesInAll) => onProgress('rewriting the log', bytes, bytesInAll)),
     report: (found): Progress => ({ upTo, rows, ...counter.counts, segments: found }),
     rewrite: ({ kind, body }) => {
       if (kind === 'frame') return eraser?.erase(body)
@@ -87,11 +91,46 @@ function eraseLog({ log, journal, plan, mustReach, shouldStop }: FileErasure): P
   return { upTo, rows, ...counter.counts, segments }
 }
 
-async function eraseCheckpoints({ checkpoints, plan, shouldStop }: FileErasure, { answers }: Progress): Promise<readonly ErasedCheckpoint[]> {
+async function eraseCheckpoints({ checkpoints, plan, shouldStop, onProgress }: FileErasure, { answers }: Progress): Promise<readonly ErasedCheckpoint[]> {
+  const meter = new Meter(checkpoints.candidates(), onProgress)
+  const hooks: ChunkHooks = { shouldStop, onProgress: (done) => meter.readTo(done) }
   const before = new Map<string, number | undefined>(checkpoints.candidates().map(({ name }) => [name, checkpoints.crcOf(name)]))
   const touched = new Set(answers.map(({ batch, index }) => `${batch} ${index}`))
-  const made = await checkpoints.makeAnew((from, into) => new CheckpointFilter(plan, touched, into).run(from), { shouldStop })
+  const made = await checkpoints.makeAnew((from, into) => new CheckpointFilter(plan, touched, into, hooks).run(from), hooks)
+  meter.end()
   return made.map(({ name, rows }) => ({ name, rows, before: before.get(name), after: checkpoints.crcOf(name as EnvironmentName)! }))
+}
+
+/**
+ * How far checkpoints are made anew. Their files are read for their checksums; the newest for its rows, and what becomes of it to be summed, copied
+ * and summed again: about as long as it was.
+ */
+class Meter {
+  readonly #bytesInAll: number
+  readonly #tell: FileErasure['onProgress']
+  #bytes = 0
+  #inFile = 0
+
+  constructor(candidates: readonly CheckpointCandidate[], tell: FileErasure['onProgress']) {
+    const [newest] = candidates
+    this.#bytesInAll = candidates.reduce((bytes, { fileBytes }) => bytes + fileBytes, 4 * (newest?.fileBytes ?? 0))
+    this.#tell = tell
+    this.#say(0)
+  }
+
+  /** So far in a file; less than before is another file. */
+  readTo(bytes: number): void {
+    this.#bytes += bytes < this.#inFile ? bytes : bytes - this.#inFile
+    this.#inFile = bytes
+    this.#say(Math.min(this.#bytes, this.#bytesInAll))
+  }
+  end(): void {
+    this.#say(this.#bytesInAll)
+  }
+
+  #say(bytes: number): void {
+    if (this.#bytesInAll > 0) this.#tell?.('making the checkpoints anew', bytes, this.#bytesInAll)
+  }
 }
 
 /** Brings the rows of one checkpoint into another, without what is the subject's. */
@@ -100,14 +139,16 @@ class CheckpointFilter {
   readonly #subject: Subject
   readonly #touched: ReadonlySet<string>
   readonly #into: Checkpoint
+  readonly #hooks: ChunkHooks
   readonly #changes = new ChangeBuffer()
   #at: { readonly batch: number; readonly meta: Uint8Array } = { batch: 0, meta: new Uint8Array(0) }
 
-  constructor(plan: ErasurePlan, touched: ReadonlySet<string>, into: Checkpoint) {
+  constructor(plan: ErasurePlan, touched: ReadonlySet<string>, into: Checkpoint, hooks: ChunkHooks) {
     this.#plan = plan
     this.#subject = subjectOf(plan.subject)
     this.#touched = touched
     this.#into = into
+    this.#hooks = hooks
   }
 
   run(from: Checkpoint): void {
@@ -118,8 +159,15 @@ class CheckpointFilter {
       const erased = this.#plan.tables.find(({ name }) => name === now.name)
       return erased && (meta.layouts?.[place] ?? [now]).map((layout) => RowEraser.of(layout, erased, this.#plan))
     })
+    let read = 0
+    let told = 0
     for (const block of from.blocks()) {
       const { bytes, rows } = block
+      read += block.words[1]! // its length
+      if (read - told >= stepBytes) {
+        goOn(this.#hooks, read, 0)
+        told = read
+      }
       for (let row = 0, end = block.count * rowWords; row < end; row += rowWords) {
         if (this.#changes.isFull) this.#apply()
         const keyAt = rows[row]!

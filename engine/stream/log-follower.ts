@@ -13,7 +13,7 @@ import { SluiceError } from '../base/errors.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import { endOfBatch } from '../schema/handler-ids.js'
 import type { FrameRing } from '../shared/frame-ring.js'
-import { decodeSchema, FileLogStorage, FrameBodyReader, LogReader } from '../../wal/index.js'
+import { decodeSchema, FileLogStorage, FrameBodyReader, LogExtent, type LogPlace as FilePlace, LogReader } from '../../wal/index.js'
 import { type DecodedTransaction, FrameCursor, FrameDecoder, type FrameFilter } from './frame-decoder.js'
 
 export interface DatabaseFiles {
@@ -43,6 +43,8 @@ export interface FollowerOptions {
   readonly near?: ((batch: number) => number | undefined) | undefined
   /** Reads may end between two transactions of a frame, at `max` or after so many bytes, wanted or not. Without, frames are taken whole. */
   readonly stepBytes?: number | undefined
+  /** Between two frames of the files: throws when whoever asked has given up. */
+  readonly goOn?: (() => void) | undefined
   /** Frames of before this time are passed over. */
   readonly sinceMs?: number | undefined
   /** Told of the schemas in the files, each behind a batch, and of the batches that are before `sinceMs`. */
@@ -57,6 +59,9 @@ export interface LogPlace {
 
 /** As the index after which a follower reads: all of the batch has been seen. */
 const wholeBatch = -1
+
+/** How long the files of a log are, and how far a place in them is. */
+export const extentOf = (disk: DatabaseFiles): LogExtent => new LogExtent(logOf(disk))
 
 export function logOf({ directory }: DatabaseFiles): FileLogStorage {
   return FileLogStorage.open(join(directory, 'log'), { create: false })
@@ -226,6 +231,7 @@ export class LogFollower {
     const { stepBytes = Infinity } = this.#options
     let passed = 0
     for await (const frame of this.#reader.frames(upTo)) {
+      this.#options.goOn?.()
       if (frame.kind === 'schema') {
         const schema = decodeSchema(frame.body)
         this.#fileDecoder = decoderOf(schema, catalog)
@@ -249,6 +255,10 @@ export class LogFollower {
   }
   get isInFiles(): boolean {
     return this.#reader !== undefined
+  }
+  /** Where in the files it reads on; undefined while it reads in the ring. */
+  get placeInFiles(): FilePlace | undefined {
+    return this.#reader?.place
   }
 
   close(): void {

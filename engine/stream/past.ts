@@ -1,6 +1,6 @@
 /**
  * Moments that memory does not hold any more (R48): the newest checkpoint that is not after the moment, and the log behind it up to
- * there, laid into a store of its own.
+ * there, laid into a store of its own. Between two steps of reading the event loop turns, as in `recover`.
  */
 import { join } from 'node:path'
 import { SluiceError } from '../base/errors.js'
@@ -8,9 +8,10 @@ import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Program } from '../schema/descriptor.js'
 import { areOfOneGeneration } from '../schema/row-shape.js'
 import { Store } from '../store/store.js'
-import { CheckpointSet, decodeSchema, LmdbCheckpointStore, LogReader } from '../../wal/index.js'
+import { type CheckpointCandidate, CheckpointSet, decodeSchema, LmdbCheckpointStore, LogReader } from '../../wal/index.js'
 import { type CheckpointMeta, decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { type DatabaseFiles, logOf, oldestInLog } from './log-follower.js'
+import { stepBytes } from './recover.js'
 import { Replay, replayBatch } from './replay.js'
 
 export interface PastOptions {
@@ -21,6 +22,8 @@ export interface PastOptions {
   readonly disk: DatabaseFiles | undefined
   readonly memoryBytes: number
   readonly batch: number
+  /** Between two steps: lets the event loop turn, and throws when whoever asked has given up. */
+  readonly pause: () => Promise<void>
 }
 
 /** The store is read at any snapshot from `replayBatch` on. No checkpoint may be made meanwhile. */
@@ -53,6 +56,8 @@ class Past {
   #store: Store | undefined
   #replay: Replay | undefined
   #newest: LoggedCatalog | undefined
+  /** Read since the last pause. */
+  #bytes = 0
 
   constructor(options: PastOptions) {
     this.#options = options
@@ -61,19 +66,45 @@ class Past {
   /** Answers the batch of the checkpoint; 0 when there is none that is old enough and whole. */
   async layCheckpoint(disk: DatabaseFiles): Promise<number> {
     const checkpoints = checkpointsOf(disk)
-    const found = checkpoints.candidates().find(({ name, batch }) => batch <= this.#options.batch && checkpoints.verify(name))
+    const found = await this.#newestWhole(checkpoints)
     if (found === undefined) return 0
     const checkpoint = checkpoints.read(found.name)
     try {
       const meta = decodeMeta(checkpoint.meta)
       if (meta === undefined) return 0
       const replay = this.#schema(meta.catalog, meta.layouts)
-      for (const block of checkpoint.blocks()) replay.block(block)
+      for (const block of checkpoint.blocks()) {
+        replay.block(block)
+        if (this.#isLong(block.words[1]!)) await this.#options.pause() // its length
+      }
       this.#schema(logCatalogOf(meta))
     } finally {
       await checkpoint.close()
     }
     return found.batch
+  }
+
+  async #newestWhole(checkpoints: CheckpointSet): Promise<CheckpointCandidate | undefined> {
+    for (const candidate of checkpoints.candidates()) {
+      if (candidate.batch > this.#options.batch) continue
+      const steps = checkpoints.verifying(candidate.name)
+      let step = steps.next()
+      try {
+        for (; step.done !== true; step = steps.next()) await this.#options.pause()
+      } finally {
+        if (step.done !== true) steps.return(false)
+      }
+      if (step.value) return candidate
+    }
+    return undefined
+  }
+
+  /** So much more was read: a step ends here. */
+  #isLong(bytes: number): boolean {
+    this.#bytes += bytes
+    if (this.#bytes < stepBytes) return false
+    this.#bytes = 0
+    return true
   }
 
   async replay(disk: DatabaseFiles, after: number): Promise<void> {
@@ -87,6 +118,7 @@ class Past {
           if (schema !== undefined) this.#schema(schema)
           schema = undefined
           this.#replay!.frame(frame.body)
+          if (this.#isLong(frame.body.length)) await this.#options.pause()
         } else break
       }
       if (this.#store === undefined && schema !== undefined) this.#schema(schema)

@@ -19,7 +19,7 @@ import type { SluiceError } from '../base/errors.js'
 import { limits } from '../base/limits.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
 import type { Store, StorePlan } from '../store/store.js'
-import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, type KnownPlace, listSegments, type LogStorage, type LogTail, recoverLog, type RowBlock, rowWords, segmentName } from '../../wal/index.js'
+import { type Checkpoint, type CheckpointCandidate, type CheckpointSet, decodeSchema, type KnownPlace, LogExtent, type LogStorage, type LogTail, recoverLog, type RowBlock, rowWords } from '../../wal/index.js'
 import { type CheckpointMeta, decodeMeta, logCatalogOf } from './checkpoint-rows.js'
 import { Replay } from './replay.js'
 
@@ -40,6 +40,7 @@ export interface LaidOut {
   readonly today?: LoggedCatalog | undefined
 }
 
+/** `bytes` of a checkpoint count twice: it is read for its checksum, then for its rows. */
 export interface RecoverProgress {
   readonly phase: 'checkpoint' | 'log'
   readonly bytes: number
@@ -72,8 +73,8 @@ export interface Recovered {
   readonly twice: SluiceError | undefined
 }
 
-/** Between two steps. */
-const stepBytes = 4 * 1_024 * 1_024
+/** Between two steps of reading files that is long: then the event loop turns. */
+export const stepBytes = 4 * 1_024 * 1_024
 
 export async function* recover(options: RecoverOptions): AsyncGenerator<RecoverProgress, Recovered, void> {
   const recovery = new Recovery(options)
@@ -103,7 +104,7 @@ class Recovery {
   async *readCheckpoint(): AsyncGenerator<RecoverProgress, void, void> {
     const { checkpoints } = this.#options
     for (const candidate of checkpoints.candidates()) {
-      if (!checkpoints.verify(candidate.name)) {
+      if (!(yield* this.#prove(candidate))) {
         this.#passedOver.push(candidate)
         continue
       }
@@ -118,6 +119,18 @@ class Recovery {
         }
       } while (from !== undefined)
       return
+    }
+  }
+
+  /** Its file is read twice, for its checksum and for its rows: this is the first half. */
+  *#prove({ name, fileBytes }: CheckpointCandidate): Generator<RecoverProgress, boolean, void> {
+    const steps = this.#options.checkpoints.verifying(name)
+    let step = steps.next()
+    try {
+      for (; step.done !== true; step = steps.next()) yield { phase: 'checkpoint', bytes: step.value.bytes, bytesInAll: 2 * fileBytes }
+      return step.value
+    } finally {
+      if (step.done !== true) steps.return(false)
     }
   }
 
@@ -138,7 +151,7 @@ class Recovery {
       if (bytes - told < stepBytes) continue
       this.#rowBytes += bytes - told
       told = bytes
-      yield { phase: 'checkpoint', bytes: Math.min(this.#rowBytes, fileBytes), bytesInAll: fileBytes }
+      yield { phase: 'checkpoint', bytes: fileBytes + Math.min(this.#rowBytes, fileBytes), bytesInAll: 2 * fileBytes }
       if (bytes >= limits.checkpointMappedBytesMax) return behindLastOf(block)
     }
     // The frames that follow may come before any schema of the log.
@@ -155,19 +168,23 @@ class Recovery {
     let bytesInAll = 0
     let told = 0
     let step = frames.next()
-    for (; step.done !== true; step = frames.next()) {
-      const { kind, body, segment } = step.value
-      if (kind === 'schema') this.#schema(JSON.parse(decodeSchema(body)) as LoggedCatalog)
-      else {
-        this.#replay!.frame(body)
-        this.#logBytes += body.length
+    try {
+      for (; step.done !== true; step = frames.next()) {
+        const { kind, body, segment } = step.value
+        if (kind === 'schema') this.#schema(JSON.parse(decodeSchema(body)) as LoggedCatalog)
+        else {
+          this.#replay!.frame(body)
+          this.#logBytes += body.length
+        }
+        if (this.#logBytes - told < stepBytes) continue
+        if (told === 0) bytesInAll = new LogExtent(log, segment).bytes
+        told = this.#logBytes
+        yield { phase: 'log', bytes: this.#logBytes, bytesInAll: Math.max(bytesInAll, this.#logBytes) }
       }
-      if (this.#logBytes - told < stepBytes) continue
-      if (told === 0) bytesInAll = bytesFrom(log, segment)
-      told = this.#logBytes
-      yield { phase: 'log', bytes: this.#logBytes, bytesInAll: Math.max(bytesInAll, this.#logBytes) }
+      this.#tail = step.value
+    } finally {
+      if (step.done !== true) frames.return(undefined as never) // closes its file
     }
-    this.#tail = step.value
   }
 
   end(): Recovered {
@@ -206,16 +223,4 @@ function behindLastOf({ bytes, rows, count }: RowBlock): Uint8Array {
   const next = new Uint8Array(rows[last + 1]! + 1)
   next.set(bytes.subarray(rows[last]!, rows[last]! + rows[last + 1]!))
   return next
-}
-
-/** What the segments from one on take on disk: at least what is still to be read. */
-function bytesFrom(log: LogStorage, segment: number): number {
-  let bytes = 0
-  for (const one of listSegments(log)) {
-    if (one < segment) continue
-    const file = log.open(segmentName(one), 'read')
-    bytes += file.size()
-    file.close()
-  }
-  return bytes
 }

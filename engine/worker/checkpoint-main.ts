@@ -18,10 +18,14 @@ import { eraseFiles } from '../stream/file-eraser.js'
 import { compactLog, type CompactionLook, type CompactionRules } from '../stream/log-compactor.js'
 import { applyRetention, CheckpointSet, ErasureJournal, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, proveLog, realPath, type RetentionRules } from '../../wal/index.js'
 
-export interface CheckpointJob {
-  readonly kind: 'checkpoint' | 'backup' | 'proof' | 'erasure'
+interface JobOf {
   /** Of the database. */
   readonly directory: string
+  /** Undefined: whatever its files say. */
+  readonly databaseId: Uint8Array | undefined
+}
+interface CheckpointTask extends JobOf {
+  readonly kind: 'checkpoint'
   readonly databaseId: Uint8Array
   /** A durable batch with a frame. */
   readonly upTo: number
@@ -30,15 +34,34 @@ export interface CheckpointJob {
   readonly retention: { readonly ageMs: number | undefined; readonly bytes: number | undefined; readonly consumerBytes: number; readonly nowMs: number; readonly consumers: RetentionRules['consumers'] }
   /** Undefined: the log keeps whole segments, or none of them. */
   readonly compaction: { readonly rules: CompactionRules; readonly last: CompactionLook | undefined; readonly consumers: RetentionRules['consumers'] } | undefined
-  /** Of a backup. */
-  readonly target: string
-  /** See stop-flag.ts. */
-  readonly stop: SharedArrayBuffer
 }
+interface BackupTask extends JobOf {
+  readonly kind: 'backup'
+  readonly databaseId: Uint8Array
+  readonly upTo: number
+  readonly target: string
+}
+/** The log, up to a durable batch with a frame. */
+interface ProofTask extends JobOf {
+  readonly kind: 'proof'
+  readonly upTo: number
+}
+/** The files of the erasure whose journal is there. */
+interface ErasureTask extends JobOf {
+  readonly kind: 'erasure'
+  /** What is to be erased was written in this life. */
+  readonly mustReach: boolean
+}
+export type JobTask = CheckpointTask | BackupTask | ProofTask | ErasureTask
+/** `stop`: see stop-flag.ts. */
+export type CheckpointJob = JobTask & { readonly stop: SharedArrayBuffer }
+
 export interface JobProgress {
-  /** What is being done, in words, and how much of it is done: 0 to 1. */
+  /** What is being done, in words. */
   readonly step: string
-  readonly part: number
+  /** How much of it is done, and how much there is: bytes, or shares of 1. */
+  readonly done: number
+  readonly inAll: number
 }
 export type CheckpointMessage =
   | { readonly kind: 'ended'; readonly report: CheckpointReport }
@@ -49,31 +72,34 @@ const job = workerData as CheckpointJob
 const send = (message: CheckpointMessage): void => parentPort!.postMessage(message)
 const stop = new StopFlag(job.stop)
 const shouldStop = (): boolean => stop.isRaised
+const tell = (step: string, done: number, inAll: number): void => send({ kind: 'progress', progress: { step, done, inAll } })
 
 async function run(): Promise<void> {
   giveWay(realPath('/proc/thread-self')) // where Linux names the calling thread
-  const { databaseId, upTo, outcomeWindowMs, isUnsynced, retention, directory } = job
+  const { databaseId, directory } = job
   const log = FileLogStorage.open(join(directory, 'log'), { create: false })
   const checkpoints = CheckpointSet.open(LmdbCheckpointStore.open(join(directory, 'checkpoint')), { databaseId })
   if (job.kind === 'backup') {
-    const onProgress = (step: string, part: number): void => send({ kind: 'progress', progress: { step, part } })
-    const { batch, bytes } = await copyDatabase({ log, checkpoints, databaseId, to: job.target, upTo, knownDurable: upTo, shouldStop, onProgress })
+    const { upTo, target } = job
+    const onProgress = (step: string, part: number): void => tell(step, part, 1)
+    const { batch, bytes } = await copyDatabase({ log, checkpoints, databaseId: job.databaseId, to: target, upTo, knownDurable: upTo, shouldStop, onProgress })
     return send({ kind: 'ended', report: { batch, bytes, rows: 0, records: 0, changedRows: 0 } })
   }
   if (job.kind === 'proof') {
-    proveLog(log, { upTo, mustReach: true, shouldStop })
-    return send({ kind: 'ended', report: { batch: upTo, bytes: 0, rows: 0, records: 0, changedRows: 0 } })
+    proveLog(log, { upTo: job.upTo, mustReach: true, shouldStop })
+    return send({ kind: 'ended', report: { batch: job.upTo, bytes: 0, rows: 0, records: 0, changedRows: 0 } })
   }
   if (job.kind === 'erasure') {
     const journal = ErasureJournal.find(log)!
     try {
-      const erased = await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as { readonly plan: ErasurePlan }).plan, mustReach: true, shouldStop })
-      return send({ kind: 'ended', report: { batch: upTo, bytes: 0, rows: 0, records: 0, changedRows: 0, erased } })
+      const erased = await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as { readonly plan: ErasurePlan }).plan, mustReach: job.mustReach, shouldStop, onProgress: tell })
+      return send({ kind: 'ended', report: { batch: 0, bytes: 0, rows: 0, records: 0, changedRows: 0, erased } })
     } finally {
       journal.close()
     }
   }
-  const report = await bringForward({ log, checkpoints, databaseId }, { upTo, outcomeWindowMs, isUnsynced, shouldStop })
+  const { upTo, outcomeWindowMs, isUnsynced, retention } = job
+  const report = await bringForward({ log, checkpoints, databaseId: job.databaseId }, { upTo, outcomeWindowMs, isUnsynced, shouldStop, onProgress: tell })
   const olderCheckpoint = checkpoints.olderBatch()
   applyRetention(log, { olderCheckpoint, ...retention })
   if (job.compaction === undefined) return send({ kind: 'ended', report })

@@ -15,7 +15,7 @@ import { limits } from '../base/limits.js'
 import type { Control } from '../shared/control.js'
 import { StopFlag } from '../shared/stop-flag.js'
 import { databaseState } from '../shared/control.js'
-import type { CheckpointJob, CheckpointMessage, JobProgress } from './checkpoint-main.js'
+import type { CheckpointJob, CheckpointMessage, JobProgress, JobTask } from './checkpoint-main.js'
 import type { CheckpointReport } from '../stream/checkpointer.js'
 import type { EnginePlan } from './engine-plan.js'
 import type { LogMessage, LogThreadData } from './log-main.js'
@@ -42,6 +42,43 @@ export function spawnLogThread(): LogThread {
 export interface RunningJob {
   readonly ended: Promise<CheckpointReport>
   stop(): void
+}
+
+/**
+ * Begins a job on a thread of its own. It ends by itself, also when it is told to stop. `isAwaited`: the process waits for it. What
+ * `onProgress` throws stops it, and is what it ends with.
+ */
+export function startJob(task: JobTask, isAwaited: boolean, onProgress: ((progress: JobProgress) => void) | undefined): RunningJob {
+  const flag = new StopFlag()
+  const workerData: CheckpointJob = { ...task, stop: flag.buffer }
+  const thread = new Worker(new URL('./checkpoint-main.js', import.meta.url), { workerData, execArgv: [] })
+  if (!isAwaited) thread.unref()
+  const stop = (): void => {
+    thread.ref() // whoever stops it waits for its end
+    flag.raise()
+  }
+  const ended = new Promise<CheckpointReport>((resolve, reject) => {
+    let outcome: (() => void) | undefined
+    let isTold = true
+    const told = (progress: JobProgress): void => {
+      try {
+        if (isTold) onProgress?.(progress)
+      } catch (error) {
+        isTold = false
+        outcome = () => reject(error)
+        stop()
+      }
+    }
+    thread.on('message', (message: CheckpointMessage) => {
+      if (message.kind === 'progress') told(message.progress)
+      else if (message.kind === 'failed') outcome ??= () => reject(SluiceError.of(message.error.code, message.error.message, { details: message.error.details }))
+      else outcome ??= () => resolve(message.report)
+    })
+    thread.once('error', (error) => (outcome ??= () => reject(error)))
+    // Only then are its files closed.
+    thread.once('exit', () => (outcome === undefined ? reject(new Error('the checkpoint thread ended without a word')) : outcome()))
+  })
+  return { ended, stop }
 }
 
 export class ThreadHost {
@@ -171,30 +208,6 @@ export class ThreadHost {
         this.#bells.logFailed(error.message)
       })
     })
-  }
-
-  /** A checkpoint or a backup, on a thread of its own. It ends by itself, also when it is told to stop. `isAwaited`: the process waits for it. */
-  startJob(job: Omit<CheckpointJob, 'stop'>, isAwaited: boolean, onProgress: ((progress: JobProgress) => void) | undefined): RunningJob {
-    const flag = new StopFlag()
-    const workerData: CheckpointJob = { ...job, stop: flag.buffer }
-    const thread = new Worker(new URL('./checkpoint-main.js', import.meta.url), { workerData, execArgv: [] })
-    if (!isAwaited) thread.unref()
-    const ended = new Promise<CheckpointReport>((resolve, reject) => {
-      let outcome: (() => void) | undefined
-      thread.on('message', (message: CheckpointMessage) => {
-        if (message.kind === 'progress') onProgress?.(message.progress)
-        else if (message.kind === 'failed') outcome = () => reject(SluiceError.of(message.error.code, message.error.message, { details: message.error.details }))
-        else outcome = () => resolve(message.report)
-      })
-      thread.once('error', (error) => (outcome ??= () => reject(error)))
-      // Only then are its files closed.
-      thread.once('exit', () => (outcome === undefined ? reject(new Error('the checkpoint thread ended without a word')) : outcome()))
-    })
-    const stop = (): void => {
-      thread.ref() // whoever stops it waits for its end
-      flag.raise()
-    }
-    return { ended, stop }
   }
 
   // ── keeping the process ───────────────────────────────────────────────────────────────────────────────

@@ -182,6 +182,34 @@ describe('a checkpoint', () => {
     expect(new Set(made.map(({ position }) => position)).size).toBe(1)
   })
 
+  test('tells how far it is, step by step, and is given up by what its listener throws', async () => {
+    const path = await newFolder()
+    const db = await openFor(notesApp, { path, durability: 'os' })
+    await fill(db, 90)
+    const told: string[] = []
+    await db.checkpoint()
+    await fill(db, 90)
+    await db.checkpoint({
+      onProgress: ({ step, part }) => {
+        expect(part).toBeGreaterThanOrEqual(0)
+        expect(part).toBeLessThanOrEqual(1)
+        told.push(`${step} ${part}`)
+      },
+    })
+    const steps = [...new Set(told.map((one) => one.replace(/ [\d.e-]+$/, '')))]
+    expect(steps).toEqual(['reading the checkpoints of before', 'reading the log', 'taking the checksum'])
+    for (const step of steps) expect(told.filter((one) => one.startsWith(step)).at(-1)).toBe(`${step} 1`)
+    expect(told.length).toBeGreaterThan(6)
+
+    await fill(db, 90)
+    const mistake = (): void => {
+      throw new RangeError('a mistake of the listener')
+    }
+    await expect(db.checkpoint({ onProgress: mistake })).rejects.toThrow('a mistake of the listener')
+    await refused(db.checkpoint({ onProgress: 'often' as never }), 'INVALID_USE')
+    expect((await db.checkpoint()).rows).toBe(90)
+  })
+
   test('is given up by its signal and by close(), and needs a path', async () => {
     const path = await newFolder()
     const db = await openFor(notesApp, { path })

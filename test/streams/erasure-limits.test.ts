@@ -25,6 +25,16 @@ test('a subject of as many rows as a transaction takes is gone in one commit; wi
   }
 })
 
+/** The story: rows were taken 4,096 at a time whatever their length, so a subject with more than 16 MiB of them could not be erased at all. */
+test('a subject with more bytes of rows than a transaction may write is gone in several commits', { timeout: 60_000 }, async () => {
+  const db = await openFor(application)
+  const count = Math.ceil((limits.transactionBytesMax * 2.5) / 100_000)
+  await db.submitMany(putNote, Array.from({ length: count }, (_, id) => ({ id, owner: 'ann', text: 'z'.repeat(100_000), n: id })))
+  const record = await db.erase('ann')
+  expect(record.tables['people.note']!.rows).toBe(count)
+  expect(db.table(note).count()).toBe(0)
+})
+
 test('as many answers as one commit blanks, and one more', { timeout: 60_000 }, async () => {
   const db = await openFor(application)
   for (const [owner, count] of [['ann', limits.erasureAnswersMax], ['bob', limits.erasureAnswersMax + 1]] as const) {

@@ -142,6 +142,27 @@ test('a database without a path erases what memory holds, and a subject that com
   expect(db.erasures(ann)).toHaveLength(2)
 })
 
+test('an erasure tells how far it is, and what its listener throws does not stop it', async () => {
+  const path = await newFolder()
+  const db = await openFor(application, { path, durability: 'os' })
+  await fill(db)
+  await db.checkpoint()
+  const told: string[] = []
+  await db.erase(ann, { onProgress: ({ step, part }) => void told.push(`${step} ${part}`) })
+  expect(told[0]).toBe('taking rows away 0')
+  expect(told.slice(1).map((one) => one.replace(/ [\d.e-]+$/, '')).filter((step, n, all) => step !== all[n - 1])).toEqual(['rewriting the log', 'making the checkpoints anew'])
+  expect(told).toContain('rewriting the log 1')
+  expect(told.at(-1)).toBe('making the checkpoints anew 1')
+
+  const mistake = (): void => {
+    throw new RangeError('a mistake of the listener')
+  }
+  await expect(db.erase(bob, { onProgress: mistake })).rejects.toThrow('a mistake of the listener')
+  expect(db.erasures(bob)).toHaveLength(1)
+  expect(filesWith(path, bob)).toEqual([])
+  await refused(db.erase(ann, { onProgress: 1 as never }), 'INVALID_USE')
+})
+
 test('a subject that is nobody, and what is no subject, are refused or nothing', async () => {
   const path = await newFolder()
   const db = await openFor(application, { path, durability: 'os' })

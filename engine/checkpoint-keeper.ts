@@ -3,6 +3,10 @@
  *
  * By itself a checkpoint is made each time the log has grown by `logBytes` since the last one. What fails is tried again when
  * the log has grown by as much once more, and said as a warning: the log holds everything, so only the next opening takes longer.
+ *
+ * An erasure has one turn from its last look at the rows to its end, so that no checkpoint is newer than what it filters: a row that
+ * comes later is new data. One that has failed in between leaves that open: checkpoints, backups and who reads them wait or are refused
+ * until it was done.
  */
 import { warn } from './base/environment-node.js'
 import type { Environment } from './base/environment.js'
@@ -32,6 +36,14 @@ export interface KeeperOptions {
   readonly followers: () => readonly LogHold[]
   /** Of the log behind the newest checkpoint, at open. */
   readonly logBytesAtOpen: number
+  /** An earlier life has begun with the files of an erasure. */
+  readonly isHalfErased: boolean
+}
+
+/** What an erasure does in its turn. */
+export interface ErasureJobs {
+  /** The files of the erasure whose journal is there. */
+  erase(options: JobOptions): Promise<ErasedFiles>
 }
 
 export interface JobOptions {
@@ -63,6 +75,8 @@ interface Goal {
 const wordBytes = 8
 
 export class CheckpointKeeper {
+  /** From the first change of an erasure's files until its record is there. */
+  isHalfErased: boolean
   readonly #options: KeeperOptions
   /** Log bytes since the last checkpoint began. */
   #grown: number
@@ -78,6 +92,7 @@ export class CheckpointKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options
+    this.isHalfErased = options.isHalfErased
     this.#grown = options.logBytesAtOpen
     this.#frameHead = options.control.load('frameHead')
   }
@@ -91,13 +106,13 @@ export class CheckpointKeeper {
     const head = this.#options.control.load('frameHead')
     this.#grown += ((head - this.#frameHead) | 0) * wordBytes
     this.#frameHead = head
-    if (this.#grown < this.#options.logBytes || this.#isDue || this.#isClosing) return
+    if (this.#grown < this.#options.logBytes || this.#isDue || this.#isClosing || this.isHalfErased) return
     this.#isDue = true
     this.#checkpoint({}, false).then(
       () => (this.#isDue = false),
       (error: unknown) => {
         this.#isDue = false
-        if (!this.#isClosing) warn('CHECKPOINT', `A checkpoint could not be made, so the next opening replays more of the log: ${(error as Error).message}`)
+        if (!this.#isClosing && !this.isHalfErased) warn('CHECKPOINT', `A checkpoint could not be made, so the next opening replays more of the log: ${(error as Error).message}`)
       },
     )
   }
@@ -108,6 +123,7 @@ export class CheckpointKeeper {
   }
   async #checkpoint(options: JobOptions, isAwaited: boolean): Promise<CheckpointReport> {
     return await this.#enqueue(options, async () => {
+      this.#mustBeWhole()
       this.#grown = 0
       const report = await this.#run(options, isAwaited, (goal) => this.#checkpointTo(goal))
       if (report.compaction !== undefined) this.#noteCompaction(report.compaction)
@@ -123,23 +139,32 @@ export class CheckpointKeeper {
   }
 
   async backup(target: string, options: JobOptions): Promise<CheckpointReport> {
-    return await this.#enqueue(options, () => this.#run(options, true, (goal) => ({ kind: 'backup', ...goal, target })))
+    return await this.#enqueue(options, () => {
+      this.#mustBeWhole()
+      return this.#run(options, true, (goal) => ({ kind: 'backup', ...goal, target }))
+    })
   }
 
-  /** The files of the erasure whose journal is there. */
-  async erase(options: JobOptions): Promise<ErasedFiles> {
-    const { erased } = await this.#enqueue(options, () => this.#run(options, true, ({ directory, databaseId }) => ({ kind: 'erasure', directory, databaseId })))
-    return erased!
+  /** Rejects where the log cannot be read from its beginning to its end. */
+  async proveLog(options: JobOptions): Promise<void> {
+    await this.#enqueue(options, () => this.#run(options, true, (goal) => ({ kind: 'proof', ...goal })))
   }
 
-  /** What is answered is in the files when this resolves. */
-  async answersInFiles(): Promise<void> {
-    await this.#answersInFiles()
+  /** Runs while nothing else does. `signal` gives it up before its turn. */
+  async whileErasing<Result>(work: (jobs: ErasureJobs) => Promise<Result>, options: Pick<JobOptions, 'signal'> = {}): Promise<Result> {
+    const erase = async (of: JobOptions): Promise<ErasedFiles> => {
+      const { erased } = await this.#run(of, true, ({ directory, databaseId }) => ({ kind: 'erasure', directory, databaseId, mustReach: true }))
+      return erased!
+    }
+    return await this.#enqueue(options, () => work({ erase }))
   }
 
   /** Runs while no checkpoint does: for those who read its files. */
   async exclusively<Result>(work: () => Promise<Result>, options: Pick<JobOptions, 'signal'> = {}): Promise<Result> {
-    return await this.#enqueue(options, work)
+    return await this.#enqueue(options, () => {
+      this.#mustBeWhole()
+      return work()
+    })
   }
 
   /** Stops what runs; what waits is refused. */
@@ -172,6 +197,12 @@ export class CheckpointKeeper {
       turn.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
       if (signal.aborted) onAbort()
     })
+  }
+
+  #mustBeWhole(): void {
+    if (!this.isHalfErased) return
+    const why = 'An erasure has begun to rewrite the files and could not end, so checkpoints are neither made nor read, nor copied, until it has'
+    throw SluiceError.of('INVALID_USE', `${why}: call db.erase() again, for whomever, or open the database again, and it goes on.`)
   }
 
   /** At 'memory' answers come before their frames are in the files, and what was answered is to be in a checkpoint or a backup. */

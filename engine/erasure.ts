@@ -1,16 +1,18 @@
 /**
  * Erases a subject from an open database: everywhere, in order, and again from where a crash has stopped it.
  *
- *   1 journal     what is to be erased, beside the log, on disk (wal/erasure-journal.ts)
+ *   1 journal     what is to be erased, beside the log, on disk (wal/erasure-journal.ts). The log can be read to its end, or it is refused
  *   2 rows        deleted or blanked by transactions like any other: whoever follows the log sees them go
- *   3 memory      no moment before is read from memory any more; the frames that memory holds are rewritten
+ *   3 memory      no moment before is read from memory any more; the frames that memory holds are rewritten. What is erased ends here,
+ *                 with the newest batch, and what comes behind it is new data. So no row of the subject's is in it, and no checkpoint
+ *                 is newer until 7: from here on it is one turn of the keeper's
  *   4 files       log and checkpoints (stream/file-eraser.ts), on the checkpoint thread
  *   5 answers     of calls with an id, as memory has them
  *   6 record      a commit that says what was done, under an id of the engine's own, kept for good
  *   7 journal     overwritten and removed
  *
- * Up to 4 nothing has happened that a crash or an error would have to go on with, except that rows are gone; from 4 on the next life of
- * the database goes on (`finishFiles` before it reads anything, then 5 to 7), whatever the reason was.
+ * Up to 4 nothing has happened that a crash or an error would have to go on with, except that rows are gone; from 4 on the next erasure goes
+ * on, or the next life of the database (`finishFiles` before it reads anything, then 5 to 7), whatever the reason was.
  *
  * Why rows first, as changes of their own: the constraints of the application hold for them, projections and consumers hear of them, and
  * a refusal leaves everything as it was. Their own images in the log go with all others in 4.
@@ -22,7 +24,7 @@ import { decodeCanonical, encodeCanonical } from './base/canonical.js'
 import { digestOf, warn } from './base/environment-node.js'
 import { isDiskFull, isTheEnd, SluiceError } from './base/errors.js'
 import { limits } from './base/limits.js'
-import { type CheckpointKeeper, type JobOptions, runJob } from './checkpoint-keeper.js'
+import { type CheckpointKeeper, type ErasureJobs, type JobOptions, runJob } from './checkpoint-keeper.js'
 import type { ConsumerHost } from './consumer-host.js'
 import type { Engine } from './database.js'
 import { DraftHost } from './draft-host.js'
@@ -36,7 +38,7 @@ import { outcomeTableName, type RecordedOutcome } from './sequencer/outcome-tabl
 import { unplaced } from './shared/request-ring.js'
 import type { PlainRow } from './store/row-codec.js'
 import { answerWithout, BodyEraser, ErasureCounter } from './stream/body-eraser.js'
-import { beginFiles, type ErasedFiles } from './stream/file-eraser.js'
+import { beginFiles, type ErasedFiles, progressOf } from './stream/file-eraser.js'
 import { type DatabaseFiles, logOf } from './stream/log-follower.js'
 import { replayBatch } from './stream/replay.js'
 import { bareKey } from './txn/violation.js'
@@ -62,6 +64,13 @@ interface Intent {
   readonly plan: ErasurePlan
   /** Names the commits of the erasure. */
   readonly number: number
+}
+
+/** By table, how many rows transactions have taken away. */
+interface TakenRows {
+  readonly counts: Map<string, number>
+  /** In one transaction: fewer where they are long. */
+  most: number
 }
 
 export interface EraserParts {
@@ -97,6 +106,7 @@ export class Eraser {
     const turn = this.#last.then(async () => {
       this.#parts.engine.mustBeOpen()
       const plan = this.#planOf(subject)
+      await this.#endStopped(told.tell)
       const recorded = await this.#parts.consumers.whileErasing(plan, () => this.#erase(plan, signal, told.tell))
       told.mustBeWell()
       return recorded
@@ -120,19 +130,18 @@ export class Eraser {
     const intent = journal.intent as Intent
     if (files !== undefined) {
       try {
-        await this.#record(intent, rowsIn(journal), files)
+        await this.#end(journal, intent, files)
       } catch (error) {
         journal.close()
         throw error
       }
-      journal.end()
       return
     }
     const told = new Told(options.onProgress)
     try {
       await this.#run(journal, intent, { signal: options.signal, onProgress: told.tell, isResumed: true })
     } catch (error) {
-      if (options.signal?.aborted === true || journal.report !== undefined || !isRefusal(error)) throw error
+      if (options.signal?.aborted === true || progressOf(journal) !== undefined || !isRefusal(error)) throw error
       warn('ERASURE', `An erasure that was under way when the database stopped was refused, and nothing of it has happened: ${(error as Error).message}`)
     }
     told.mustBeWell()
@@ -157,74 +166,125 @@ export class Eraser {
     const { engine, disk } = this.#parts
     const intent: Intent = { plan, number: engine.durable }
     if (disk !== undefined) return await this.#run(ErasureJournal.begin(logOf(disk), intent), intent, { signal, onProgress, isResumed: false })
-    const rows = await this.#eraseRows(plan, signal)
+    const rows: TakenRows = { counts: new Map(), most: limits.erasureRowsMax }
     const counter = new ErasureCounter()
-    await this.#eraseMemory(plan, counter)
+    let upTo: number | undefined
+    while (upTo === undefined) upTo = await this.#eraseMemory(plan, await this.#eraseRows(plan, rows, signal), counter)
     this.#tell()
-    return await this.#record(intent, rows, { ...noFiles, ...counter.counts })
+    return await this.#record(intent, upTo, Object.fromEntries(rows.counts), { ...noFiles, ...counter.counts })
   }
 
   /** `isResumed`: nobody is there who could ask once more, so a signal stops it anywhere and ends it nowhere. */
   async #run(journal: ErasureJournal, intent: Intent, { signal, onProgress, isResumed }: JobOptions & { readonly isResumed: boolean }): Promise<RecordedErasure> {
-    const { engine, keeper, disk } = this.#parts
-    const { plan } = intent
-    let rows: ReadonlyMap<string, number>
+    const keeper = this.#parts.keeper!
+    const rows: TakenRows = { counts: new Map(), most: limits.erasureRowsMax }
+    const inFiles = { signal: isResumed ? signal : undefined, onProgress }
     try {
+      await keeper.proveLog({ signal })
       onProgress?.({ step: 'taking rows away', done: 0, inAll: 0 })
-      rows = await this.#eraseRows(plan, signal)
+      for (;;) {
+        const looked = await this.#eraseRows(intent.plan, rows, signal)
+        const recorded = await keeper.whileErasing(async (jobs) => {
+          const upTo = await this.#upTo(intent.plan, looked, rows, signal)
+          if (upTo === undefined) return undefined
+          keeper.isHalfErased = true
+          beginFiles(journal, upTo, Object.fromEntries(rows.counts))
+          return await this.#eraseFiles(journal, intent, jobs, inFiles)
+        }, inFiles)
+        if (recorded !== undefined) return recorded
+      }
     } catch (error) {
-      // A database that stops keeps the journal: the next life tries again.
-      if (isRefusal(error) && !(isResumed && signal?.aborted === true)) journal.end()
+      if (progressOf(journal) === undefined) keeper.isHalfErased = false
+      // A database that stops keeps the journal, and so does an opening that is given up: the next life tries again.
+      const isStopped = isResumed ? signal?.aborted === true : SluiceError.is(error, 'CANCELLED') && signal?.aborted !== true
+      if (progressOf(journal) === undefined && isRefusal(error) && !isStopped) journal.end()
       else journal.close()
       throw error
     }
-    await this.#eraseMemory(plan, new ErasureCounter())
-    await keeper!.answersInFiles()
-    const newest = Math.min(engine.durable, engine.parts.control.written)
-    beginFiles(journal, newest > replayBatch ? newest : 0, Object.fromEntries(rows))
-    journal.close()
-    const files = await keeper!.erase({ signal: isResumed ? signal : undefined, onProgress })
-    disk!.rewritten = (disk!.rewritten ?? 0) + 1
+  }
+
+  /** Where what is erased ends, when memory is without it. Undefined: rows have come once more, and others have waited long enough. */
+  async #upTo(plan: ErasurePlan, looked: number, rows: TakenRows, signal: AbortLike | undefined): Promise<number | undefined> {
+    const upTo = await this.#eraseMemory(plan, looked, new ErasureCounter())
+    if (upTo !== undefined) return upTo
+    const again = await this.#look(plan, rows, signal)
+    return again === undefined ? undefined : await this.#eraseMemory(plan, again, new ErasureCounter())
+  }
+
+  async #eraseFiles(journal: ErasureJournal, intent: Intent, jobs: ErasureJobs, options: JobOptions): Promise<RecordedErasure> {
+    const disk = this.#parts.disk!
+    const files = await jobs.erase(options)
+    disk.rewritten = (disk.rewritten ?? 0) + 1
     this.#tell()
-    const recorded = await this.#record(intent, rows, files)
-    ErasureJournal.find(logOf(disk!))!.end()
+    return await this.#end(journal, intent, files)
+  }
+
+  async #end(journal: ErasureJournal, intent: Intent, files: ErasedFiles): Promise<RecordedErasure> {
+    const { upTo, rows } = progressOf(journal)!
+    const recorded = await this.#record(intent, upTo, rows, files)
+    journal.end()
+    this.#parts.keeper!.isHalfErased = false
     return recorded
+  }
+
+  /** One that has failed in the middle of its files, for want of room on the disk. */
+  async #endStopped(onProgress: JobOptions['onProgress']): Promise<void> {
+    const { keeper, disk, consumers } = this.#parts
+    if (keeper?.isHalfErased !== true) return
+    const journal = ErasureJournal.find(logOf(disk!))
+    if (journal === undefined) {
+      keeper.isHalfErased = false // it had ended, but for the rest of its journal
+      return
+    }
+    const intent = journal.intent as Intent
+    try {
+      await consumers.whileErasing(intent.plan, () => keeper.whileErasing((jobs) => this.#eraseFiles(journal, intent, jobs, { onProgress })))
+    } catch (error) {
+      journal.close()
+      throw error
+    }
   }
 
   // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Until a look at all rows finds none of the subject's. */
-  async #eraseRows(plan: ErasurePlan, signal: AbortLike | undefined): Promise<ReadonlyMap<string, number>> {
-    const counts = new Map<string, number>()
-    let most: number = limits.erasureRowsMax
+  /** Until a look at all rows finds none of the subject's; answers of which batch that was. */
+  async #eraseRows(plan: ErasurePlan, rows: TakenRows, signal: AbortLike | undefined): Promise<number> {
     for (;;) {
-      if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The erasure was given up by its signal.', { cause: signal.reason })
-      const draft = this.#drafts.begin()
-      const found = new Map<string, number>()
-      try {
-        let left = most
-        for (const table of plan.tables) {
-          const count = this.#takeRows(draft, table, plan, left)
-          if (count > 0) found.set(table.name, count)
-          left -= count
-        }
-      } finally {
-        draft.end()
-        draft.view.close()
-      }
-      if (found.size === 0) return counts
-      try {
-        await this.#drafts.commit(draft, undefined, { signal, whenFull: 'wait' })
-      } catch (error) {
-        if (SluiceError.is(error, 'CONFLICT') || SluiceError.is(error, 'SNAPSHOT_TOO_OLD')) continue
-        // Long rows: as many of them are too many bytes for one transaction.
-        const count = [...found.values()].reduce((sum, rows) => sum + rows, 0)
-        if (!SluiceError.is(error, 'OUT_OF_SPACE') || isDiskFull(error) || count === 1) throw error
-        most = Math.ceil(count / 2)
-        continue
-      }
-      for (const [name, count] of found) counts.set(name, (counts.get(name) ?? 0) + count)
+      const looked = await this.#look(plan, rows, signal)
+      if (looked !== undefined) return looked
     }
+  }
+
+  /** The batch of a look that has found none; undefined where there were some, which are gone now or were changed meanwhile. */
+  async #look(plan: ErasurePlan, rows: TakenRows, signal: AbortLike | undefined): Promise<number | undefined> {
+    if (signal?.aborted === true) throw SluiceError.of('CANCELLED', 'The erasure was given up by its signal.', { cause: signal.reason })
+    const draft = this.#drafts.begin()
+    const { batch } = draft.view
+    const found = new Map<string, number>()
+    try {
+      let left = rows.most
+      for (const table of plan.tables) {
+        const count = this.#takeRows(draft, table, plan, left)
+        if (count > 0) found.set(table.name, count)
+        left -= count
+      }
+    } finally {
+      draft.end()
+      draft.view.close()
+    }
+    if (found.size === 0) return batch
+    try {
+      await this.#drafts.commit(draft, undefined, { signal, whenFull: 'wait' })
+    } catch (error) {
+      if (SluiceError.is(error, 'CONFLICT') || SluiceError.is(error, 'SNAPSHOT_TOO_OLD')) return undefined
+      // Long rows: as many of them are too many bytes for one transaction.
+      const count = [...found.values()].reduce((sum, one) => sum + one, 0)
+      if (!SluiceError.is(error, 'OUT_OF_SPACE') || isDiskFull(error) || count === 1) throw error
+      rows.most = Math.ceil(count / 2)
+      return undefined
+    }
+    for (const [name, count] of found) rows.counts.set(name, (rows.counts.get(name) ?? 0) + count)
+    return undefined
   }
 
   #takeRows(draft: ReturnType<DraftHost['begin']>, { name, subject, blank, redact = [] }: ErasedTable, plan: ErasurePlan, most: number): number {
@@ -260,34 +320,55 @@ export class Eraser {
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** While nothing runs: moments before are read from files from now on, or not at all, and so are frames as they were. */
-  async #eraseMemory(plan: ErasurePlan, counter: ErasureCounter): Promise<void> {
+  /**
+   * While nothing runs: moments before are read from files from now on, or not at all, and so are frames as they were. Answers the newest
+   * batch. Undefined, and nothing was changed: behind the batch of the last look rows of the subject's have come, or may have.
+   */
+  async #eraseMemory(plan: ErasurePlan, looked: number, counter: ErasureCounter): Promise<number | undefined> {
     const { engine, catalog } = this.#parts
     const { store, control, frames } = engine.parts
     const eraser = new BodyEraser(catalog, plan, counter)
-    await engine.quietly(() => {
+    return await engine.quietly(() => {
+      if (this.#mayHaveCome(plan, looked)) return undefined
+      const { durable } = control
       for (const domain of store.domains.keys()) {
-        if (control.durable > store.snapshots.floor(domain)) store.snapshots.raiseFloor(domain, control.durable)
+        if (durable > store.snapshots.floor(domain)) store.snapshots.raiseFloor(domain, durable)
       }
       const head = frames.publishedHead
       for (let entry = frames.read(frames.tail, head); entry !== undefined; entry = frames.read(entry.next, head)) {
-        const body = new Uint8Array(entry.body.length)
-        body.set(entry.body)
-        const erased = eraser.erase(body)
+        const erased = eraser.erase(new Uint8Array(entry.body))
         if (erased !== undefined) entry.body.set(erased)
       }
       frames.erasures += 1
+      return durable > replayBatch ? durable : 0
     })
   }
 
-  /** The answers that memory has of what was touched: their places, and what is left of each; nothing where its id is gone as well. */
-  #answersLeft(plan: ErasurePlan, touched: ErasedFiles['answers']): readonly (readonly unknown[])[] {
+  /** Rows of the subject's behind a batch, as the frames in memory tell; those of long ago have left it. */
+  #mayHaveCome(plan: ErasurePlan, after: number): boolean {
+    const { engine, catalog } = this.#parts
+    const { control, frames } = engine.parts
+    if (control.durable <= after) return false
+    const found = new ErasureCounter()
+    const eraser = new BodyEraser(catalog, plan, found)
+    const head = frames.publishedHead
+    let entry = frames.read(frames.tail, head)
+    if (entry === undefined || entry.previous > after) return true
+    for (; entry !== undefined; entry = frames.read(entry.next, head)) {
+      if (entry.batch > after) eraser.erase(new Uint8Array(entry.body))
+    }
+    return Object.keys(found.counts.tables).length > 0
+  }
+
+  /** The answers up to a batch that memory has of what was touched: their places, and what is left of each; nothing where its id is gone as well. */
+  #answersLeft(plan: ErasurePlan, upTo: number, touched: ErasedFiles['answers']): readonly (readonly unknown[])[] {
     const { engine } = this.#parts
     const table = engine.parts.store.tables.find((one) => one.name === outcomeTableName)!
     const places = new Set(touched.map(({ batch, index }) => `${batch} ${index}`))
     const found: (readonly unknown[])[] = []
     for (const row of engine.reading().all(table)) {
       const { id, batch, place, outcome, value } = row as unknown as RecordedOutcome & { readonly id: string }
+      if (batch > upTo) continue
       const left = answerWithout(Buffer.from(id), value, outcome, subjectOf(plan.subject), places.has(`${batch} ${place}`))
       if (left !== undefined) found.push(left.keepsId ? [batch, place, left.value] : [batch, place])
     }
@@ -296,16 +377,16 @@ export class Eraser {
 
   // ── the record ────────────────────────────────────────────────────────────────────────────────────────
 
-  async #record(intent: Intent, rows: ReadonlyMap<string, number>, files: ErasedFiles): Promise<RecordedErasure> {
+  async #record(intent: Intent, upTo: number, rows: ErasureReport['rows'], files: ErasedFiles): Promise<RecordedErasure> {
     const { engine } = this.#parts
-    const left = this.#answersLeft(intent.plan, files.answers)
+    const left = this.#answersLeft(intent.plan, upTo, files.answers)
     for (let n = 0; n * limits.erasureAnswersMax < left.length; n += 1) {
       await this.#note(erasureId(intent.number, n + 1), [null, left.slice(n * limits.erasureAnswersMax, (n + 1) * limits.erasureAnswersMax)])
     }
     const report: ErasureReport = {
       subject: this.digestOf(subjectOf(intent.plan.subject)),
       time: engine.now(),
-      rows: Object.fromEntries(rows),
+      rows,
       tables: files.tables,
       events: files.events,
       answers: files.answers.slice(0, limits.erasureAnswersMax),
@@ -387,11 +468,9 @@ export async function finishFiles(directory: string, options: JobOptions): Promi
     journal.close()
   }
   if (!hasBegun) return undefined
-  const { erased } = await runJob({ kind: 'erasure', directory, databaseId: undefined }, true, options)
+  const { erased } = await runJob({ kind: 'erasure', directory, databaseId: undefined, mustReach: false }, true, options)
   return erased
 }
-
-const rowsIn = (journal: ErasureJournal): ReadonlyMap<string, number> => new Map(Object.entries((journal.report as { readonly rows: Readonly<Record<string, number>> }).rows))
 
 /** The application or the caller says no, and the database goes on. */
 function isRefusal(error: unknown): boolean {

@@ -255,6 +255,7 @@ async function openLocked(
           consumers: () => [...holders.values()].flatMap((held) => held()),
           followers: () => (replicas?.states ?? []).map(({ name, reached }) => ({ name, batch: Math.max(0, reached), isUnbounded: true as const })),
           logBytesAtOpen: recovered!.logBytes,
+          isHalfErased: erased !== undefined,
         })
   engine = new Engine(program, parts, threads, environment, options.queue, choice)
   const opened = engine

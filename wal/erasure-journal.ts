@@ -217,10 +217,20 @@ class PatchedFile implements LogFile {
 
 /** Whether an erasure was asked for and is not done. */
 export function isErasureUnderWay(storage: LogStorage): boolean {
+  return recordsIn(storage)[0]?.kind === kinds.intent
+}
+
+/** Whether it has begun with the files: until it is done the log may lack what the checkpoints still have. */
+export function isHalfErased(storage: LogStorage): boolean {
+  const [first, ...others] = recordsIn(storage)
+  return first?.kind === kinds.intent && others.length > 0
+}
+
+function recordsIn(storage: LogStorage): readonly JournalRecord[] {
   const journal = openIfThere(storage, erasureJournalName, 'read')
-  if (journal === undefined) return false
+  if (journal === undefined) return []
   try {
-    return recordsOf(journal).records[0]?.kind === kinds.intent
+    return recordsOf(journal).records
   } finally {
     journal.close()
   }

@@ -53,7 +53,7 @@ export function copyLog(from: LogStorage, to: LogStorage, options: CopyLogOption
     if (knownDurable > 0) throw logCorrupt({ segment: 0, offset: 0, batch: 0, durableUpTo: knownDurable, why: 'there is no log' })
     return { batch: 0, segments: 0, bytes: 0 }
   }
-  const head = headOf(from, lowest, options)
+  const head = headOfLog(from, lowest, options)
   if (head === undefined) return { batch: 0, segments: 0, bytes: 0 }
   if (head.previous > upTo) throw historyGone(from, upTo)
 
@@ -87,7 +87,7 @@ function isWanted({ kind, batch, isOfGroup }: ReadEnvelope, groupEnd: number, up
 }
 
 /** Undefined when there is no log yet: a first segment that was being made. */
-function headOf(from: LogStorage, lowest: number, options: CopyLogOptions): ReadEnvelope | undefined {
+export function headOfLog(from: LogStorage, lowest: number, options: Pick<CopyLogOptions, 'databaseId' | 'knownDurable'>): ReadEnvelope | undefined {
   const head = readSegmentHeadOf(from, lowest)
   const { databaseId, knownDurable = 0 } = options
   if (head !== undefined && (databaseId === undefined || sameBytes(databaseId, head.databaseId))) return head
@@ -99,7 +99,7 @@ function headOf(from: LogStorage, lowest: number, options: CopyLogOptions): Read
 }
 
 /** The walk has ended before the batch that is wanted: a torn end, or the log is damaged there, or retention was quicker. */
-function mustEndThere(from: LogStorage, scan: LogScan, databaseId: Uint8Array, knownDurable: number): void {
+export function mustEndThere(from: LogStorage, scan: LogScan, databaseId: Uint8Array, knownDurable: number): void {
   const { segment, offset, batch } = scan.place
   const segments = listSegments(from)
   if (segments.length > 0 && segments[0]! > segment) throw historyGone(from, batch + 1)

@@ -14,6 +14,7 @@
  *       makes whole (`ErasureJournal.apply`), before anybody reads it.
  *   X2  Frames up to `upTo` are touched and nothing behind: the writer may append to the newest segment meanwhile.
  *   X3  Done twice is done once: what was rewritten is asked about again, and has nothing left to be rewritten.
+ *   X4  It ends at `upTo`, or where the log legitimately ends. Behind damage lie frames that nobody has asked about: that is refused.
  *
  * Why in place and not a new file beside the old one: the writer holds the newest segment open, and readers hold others; a name that
  * leads to another file would leave them with the old bytes, for as long as they like.
@@ -22,15 +23,17 @@ import { crc32 } from 'node:zlib'
 import { assert } from '../engine/base/assert.js'
 import { SluiceError } from '../engine/base/errors.js'
 import { limits } from '../engine/base/limits.js'
+import { logCorrupt } from './damage.js'
 import { envelopeBytes, frameBytes, writeEnvelope } from './envelope.js'
 import { applyPatches, type ErasureJournal, type Patch } from './erasure-journal.js'
-import type { LogFrame } from './frame-scanner.js'
+import type { LogFrame, ScanStep } from './frame-scanner.js'
+import { headOfLog, mustEndThere } from './log-copy.js'
 import { LogExtent } from './log-extent.js'
 import { LogScan } from './log-scan.js'
-import { listSegments, readSegmentHeadOf } from './segment.js'
+import { listSegments } from './segment.js'
 import type { LogStorage } from './storage.js'
 
-/** Of the log, between two looks at whether it should stop. */
+/** Of the log, between two words on how much of it was looked at. */
 const stepBytes = 4 * 1_024 * 1_024
 
 /** What was rewritten in a segment. */
@@ -42,62 +45,86 @@ export interface RewrittenSegment {
   readonly after: number
 }
 
-export interface RewriteOptions {
+/** How much of the log is gone through. */
+export interface LogReach {
   /** A durable batch with a frame. */
   readonly upTo: number
+  /** This life has written or read it: a log that ends before is damaged. Without it, a power cut may have taken what was not synced. */
+  readonly mustReach?: boolean | undefined
+  readonly shouldStop?: (() => boolean) | undefined
+  /** How much of the files was looked at. */
+  readonly onProgress?: ((bytes: number, bytesInAll: number) => void) | undefined
+}
+
+export interface RewriteOptions extends LogReach {
   /** The body that a frame is to have, as long as the one that it has; undefined: it stays. Told of schemas, too. */
   readonly rewrite: (part: LogFrame) => Uint8Array | undefined
   /** What the journal keeps beside the patches, for whoever goes on after a crash. */
   readonly report: (segments: readonly RewrittenSegment[]) => unknown
   /** What an earlier life has rewritten already. */
   readonly done: readonly RewrittenSegment[]
-  readonly shouldStop?: (() => boolean) | undefined
-  /** How much of the files was looked at. */
-  readonly onProgress?: ((bytes: number, bytesInAll: number) => void) | undefined
   /** Of new frames that are recorded together. */
   readonly patchBytes?: number | undefined
 }
 
 export function rewriteLog(storage: LogStorage, journal: ErasureJournal, options: RewriteOptions): readonly RewrittenSegment[] {
   const rewriting = new Rewriting(storage, journal, options)
+  walk(storage, options, ({ envelope, body: was }, databaseId) => {
+    if (envelope.kind === 'certificate') return
+    const { kind, batch, previous, segment, offset } = envelope
+    const body = options.rewrite({ kind, batch, previous, body: was, segment, offset })
+    if (body === undefined) return
+    assert(kind === 'frame' && body.length === was.length, 'a frame keeps its length')
+    const bytes = new Uint8Array(frameBytes(body.length))
+    const bodyCrc = crc32(body)
+    writeEnvelope(bytes, databaseId, { ...envelope, kind: 'frame', bodyCrc, isErased: true })
+    bytes.set(body, envelopeBytes)
+    rewriting.add({ segment, offset, bytes }, envelope.writtenCrc, bodyCrc)
+  })
+  rewriting.flush()
+  return rewriting.segments
+}
+
+/** Goes through what `rewriteLog` would, and changes nothing. Throws what it would throw. */
+export function proveLog(storage: LogStorage, reach: LogReach): void {
+  walk(storage, reach, () => undefined)
+}
+
+/** X4. */
+function walk(storage: LogStorage, { upTo, mustReach = false, shouldStop, onProgress }: LogReach, visit: (part: Extract<ScanStep, { kind: 'part' }>, databaseId: Uint8Array) => void): void {
+  if (upTo === 0) return
+  const knownDurable = mustReach ? upTo : 0
   const lowest = listSegments(storage)[0]
-  const head = lowest === undefined ? undefined : readSegmentHeadOf(storage, lowest)
-  if (head === undefined) return rewriting.segments
+  if (lowest === undefined) {
+    if (mustReach) throw logCorrupt({ segment: 0, offset: 0, batch: 0, durableUpTo: upTo, why: 'there is no log' })
+    return
+  }
+  const head = headOfLog(storage, lowest, { knownDurable })
+  if (head === undefined) return
   const databaseId = head.databaseId.slice()
   const scan = new LogScan(storage, databaseId, head)
   const extent = new LogExtent(storage)
   let told = 0
   try {
-    options.onProgress?.(0, extent.bytes)
-    while (scan.place.batch < options.upTo) {
+    onProgress?.(0, extent.bytes)
+    while (scan.place.batch < upTo) {
+      mustGoOn(shouldStop)
       const part = scan.next()
-      if (part === undefined) break
+      if (part === undefined) return mustEndThere(storage, scan, databaseId, knownDurable)
       const seen = extent.before(scan.place)
       if (seen - told >= stepBytes) {
-        mustGoOn(options)
-        options.onProgress?.(seen, extent.bytes)
+        onProgress?.(seen, extent.bytes)
         told = seen
       }
-      if (part.envelope.kind === 'certificate') continue
-      const { kind, batch, previous, segment, offset } = part.envelope
-      const body = options.rewrite({ kind, batch, previous, body: part.body, segment, offset })
-      if (body === undefined) continue
-      assert(kind === 'frame' && body.length === part.body.length, 'a frame keeps its length')
-      const bytes = new Uint8Array(frameBytes(body.length))
-      const bodyCrc = crc32(body)
-      writeEnvelope(bytes, databaseId, { ...part.envelope, kind: 'frame', bodyCrc, isErased: true })
-      bytes.set(body, envelopeBytes)
-      rewriting.add({ segment, offset, bytes }, part.envelope.writtenCrc, bodyCrc)
+      visit(part, databaseId)
     }
+    onProgress?.(extent.bytes, extent.bytes)
   } finally {
     scan.close()
   }
-  rewriting.flush()
-  options.onProgress?.(extent.bytes, extent.bytes)
-  return rewriting.segments
 }
 
-function mustGoOn({ shouldStop }: RewriteOptions): void {
+function mustGoOn(shouldStop: LogReach['shouldStop']): void {
   if (shouldStop?.() === true) throw SluiceError.of('CANCELLED', 'The erasure was stopped; it goes on when the database is opened again.')
 }
 
@@ -136,7 +163,7 @@ class Rewriting {
   /** X1. */
   flush(): void {
     if (this.#patches.length === 0) return
-    mustGoOn(this.#options)
+    mustGoOn(this.#options.shouldStop)
     this.#journal.record(this.#options.report(this.segments), this.#patches)
     applyPatches(this.#storage, this.#patches)
     this.#patches = []

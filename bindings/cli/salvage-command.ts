@@ -57,6 +57,7 @@ async function doWhat(salvage: Salvage, given: Given, terminal: Terminal): Promi
     for (const row of salvage.rows(table)) if (out.line(jsonLine(jsonOf(row) as object))) await out.flush()
     // The rows alone go to the output; what is lost is said beside them.
     if (!isAllThere(report)) terminal.note('Some batches are lost: sluice salvage without --rows lists them.')
+    if (report.isHalfErased) terminal.note(halfErased)
   } else if (given.has('detached')) {
     for (const transaction of salvage.detached()) {
       const lines = given.has('json') ? [commitJson(transaction)] : commitText(transaction)
@@ -75,17 +76,20 @@ async function doWhat(salvage: Salvage, given: Given, terminal: Terminal): Promi
 const isAllThere = ({ state, losses, findings }: SalvageReport): boolean =>
   losses.every((loss) => loss.isInState) && (state !== undefined || findings.length === 0)
 
-function shape({ isWhole, state, findings, losses }: SalvageReport, copied: { readonly path: string } | undefined): object {
+const halfErased = 'An erasure was stopped in the middle of the files: rows of its subject may be among these. In a copy, call db.erase() once more.'
+
+function shape({ isWhole, state, findings, losses, isHalfErased }: SalvageReport, copied: { readonly path: string } | undefined): object {
   return {
     isWhole,
     state: state === undefined ? null : { position: formatPosition(state.batch, state.index), time: timeText(state.time), batch: state.batch, from: state.from },
     findings,
     losses,
+    isHalfErased,
     ...(copied !== undefined && { to: copied.path }),
   }
 }
 
-function print({ isWhole, state, findings, losses }: SalvageReport, { out }: Terminal): void {
+function print({ isWhole, state, findings, losses, isHalfErased }: SalvageReport, { out }: Terminal): void {
   if (isWhole) out.line('Nothing is damaged.')
   for (const finding of findings) out.line(`DAMAGED  ${findingText(finding)}`)
   if (state === undefined) out.line('best state: none, nothing can be read')
@@ -94,6 +98,7 @@ function print({ isWhole, state, findings, losses }: SalvageReport, { out }: Ter
     out.line(`best state: batch ${state.batch} (${place}), from ${state.from} on`)
   }
   for (const loss of losses) out.line(lossText(loss))
+  if (isHalfErased) out.line(halfErased)
 }
 
 function lossText({ after, upTo, kind, isInState, file, offset, frames }: Loss): string {

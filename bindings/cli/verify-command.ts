@@ -53,6 +53,7 @@ function print({ isWhole, findings, log, checkpoints, rows }: VerifyReport, { ou
   }
   if (log.compactedUpTo > 0) out.line(`            compacted up to batch ${log.compactedUpTo}: ${countText(log.compactedFrames, 'frame')} hold less than was written, in the chain and at their batches`)
   if (log.isErasureUnderWay) out.line('            an erasure is under way: it goes on when the database is opened')
+  if (log.isHalfErased) out.line('            it is in the middle of the files: checkpoints are not compared with the log, and no rows are made, until it has ended')
   if (log.tornBytes > 0) out.line(`            ${bytesText(log.tornBytes)} behind the last frame were never acknowledged: no damage, open() cuts them`)
   for (const { file, state, batch, rows: count, bytes, comparedWith } of checkpoints) {
     const what = state === 'unfinished' ? 'not finished: open() takes the other one' : `${state}, batch ${batch}, ${countText(count, 'row or outcome', 'rows and outcomes')}, ${bytesText(bytes)}`

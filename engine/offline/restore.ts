@@ -2,7 +2,8 @@
  * `sluice restore`: any moment that the files still know, as a database of its own.
  *
  * A moment is known when the log reaches up to it from its beginning, or from a whole checkpoint that is not newer. Where the log has been
- * compacted, it begins behind that. In the middle of a migration there is no moment: it is there as a whole or not at all.
+ * compacted, it begins behind that. In the middle of a migration there is no moment: it is there as a whole or not at all. Files of which
+ * an erasure is not through hold none.
  */
 import { SluiceError } from '../base/errors.js'
 import { FrameBodyReader } from '../../wal/index.js'
@@ -27,6 +28,7 @@ export interface RestoreReport extends StatePlace {
 }
 
 export async function restoreDatabase(source: Source, target: string, to: Moment | undefined, onProgress: OnProgress): Promise<RestoreReport> {
+  source.mustNotBeHalfErased()
   const found = findMoment(source, to, onProgress)
   const { databaseId } = found.end
   if (databaseId === undefined) throw historyGone('the log is empty', undefined)

@@ -48,6 +48,8 @@ export interface SalvageReport {
   readonly state: (StatePlace & { readonly from: string }) | undefined
   readonly findings: readonly Finding[]
   readonly losses: readonly Loss[]
+  /** An erasure is not through with the files: the state may hold rows that it has taken out of the log already. */
+  readonly isHalfErased: boolean
 }
 
 /** A beginning, and how far the log leads from there. */
@@ -78,7 +80,7 @@ export class Salvage {
     this.#fromStart = fromStart
     this.#databaseId = fromStart.databaseId ?? checkpoints.databaseId
     const state = best && { ...best.place, from: best.base === undefined ? 'the log' : best.base.file }
-    this.report = { isWhole: findings.list.length === 0, state, findings: findings.all, losses: lossesOf(fromStart, best) }
+    this.report = { isWhole: findings.list.length === 0, state, findings: findings.all, losses: lossesOf(fromStart, best), isHalfErased: source.isHalfErased }
   }
 
   /** Looks at everything and finds the best state. To be closed. */
@@ -142,6 +144,8 @@ export class Salvage {
   /** Writes the best state as a new directory. */
   async copyTo(target: string, onProgress: OnProgress): Promise<CopiedDatabase> {
     const best = this.#mustHave()
+    // Where the log is damaged, opening may not come to the end of the erasure either.
+    if (this.#fromStart.damage === undefined) this.#source.mustNotBeHalfErased()
     const { batch } = best.place
     const databaseId = this.#databaseId!
     return await makeDirectory(target, async (path) => {

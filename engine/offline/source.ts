@@ -8,7 +8,7 @@
  */
 import { join, resolve } from 'node:path'
 import { SluiceError } from '../base/errors.js'
-import { DirectoryLock, FileLogStorage, isErasureUnderWay, mustBeFinished, type LogStorage, withPatches } from '../../wal/index.js'
+import { DirectoryLock, FileLogStorage, isErasureUnderWay, isHalfErased, mustBeFinished, type LogStorage, withPatches } from '../../wal/index.js'
 
 export class Source {
   readonly path: string
@@ -39,6 +39,19 @@ export class Source {
     if (!DirectoryLock.existsIn(parts.root)) return new Source(path, parts, false, undefined)
     if (use === 'beside') return new Source(path, parts, await DirectoryLock.isHeld(path), undefined)
     return new Source(path, parts, false, await DirectoryLock.takeIfWritable(path))
+  }
+
+  /** It has begun with the files: log and checkpoints are of one database again when it has ended. */
+  get isHalfErased(): boolean {
+    return isHalfErased(this.log)
+  }
+
+  /** A copy would have the rows that the checkpoints still hold, for good: nothing in it says that they are to go. */
+  mustNotBeHalfErased(): void {
+    if (!this.isHalfErased) return
+    throw SluiceError.of('INVALID_USE', `An erasure in ${this.path} was stopped in the middle of its files: open the database first, which ends it, then copy.`, {
+      details: { path: this.path },
+    })
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,8 @@
  *      are those of every checkpoint, one by one
  *   4  the indexes: everything is loaded as open() does it, and every row stands once in each of its indexes
  *
+ * While an erasure is in the middle of the files, 3 and 4 are left out: the log lacks what the checkpoints still have.
+ *
  * Beside a running database it proves a moment of it: the log up to the newest whole frame. Segments and checkpoints may leave or
  * change meanwhile; a checkpoint that changed while it was read is no finding.
  */
@@ -45,6 +47,8 @@ export interface VerifiedLog {
   readonly erasures: number
   /** One was stopped, and goes on when the database is opened. */
   readonly isErasureUnderWay: boolean
+  /** It is in the middle of the files: no rows were made of them, and nothing was compared. */
+  readonly isHalfErased: boolean
 }
 
 export interface VerifiedCheckpoint {
@@ -120,7 +124,7 @@ function readWholeLog(source: Source, findings: Findings, onProgress: OnProgress
       const end = step.value
       addLogDamage(end, findings)
       const { segments, bytes, after, compactedUpTo, batch: lastBatch, tornBytes } = end
-      return { log: { segments, bytes, after, compactedUpTo, lastBatch, frames, commits, changes, tornBytes, erasedFrames, erasedBatches, compactedFrames, erasures, isErasureUnderWay: source.isErasureUnderWay }, end, catalog }
+      return { log: { segments, bytes, after, compactedUpTo, lastBatch, frames, commits, changes, tornBytes, erasedFrames, erasedBatches, compactedFrames, erasures, isErasureUnderWay: source.isErasureUnderWay, isHalfErased: source.isHalfErased }, end, catalog }
     }
     const part = step.value
     onProgress('reading the log', part.share)
@@ -183,6 +187,7 @@ const placeOfPart = ({ segment, offset, batch }: LogPart): Pick<Finding, 'file' 
 function replayAndCompare(source: Source, pass: LogPass, opened: readonly ComparedCheckpoint[], compared: Map<string, string>, findings: Findings, onProgress: OnProgress): number | undefined {
   const oldestFirst = [...opened].sort((a, b) => a.batch - b.batch)
   for (const one of oldestFirst) for (const _ of rowsOf(one, findings)) continue // 2: every row is readable
+  if (pass.log.isHalfErased) return undefined
   const after = Math.max(pass.log.after, pass.log.compactedUpTo)
   const base = after === 0 ? undefined : oldestFirst.find((one) => one.batch >= after)
   const catalog = pass.catalog ?? (base && logCatalogOf(base.meta))
@@ -200,13 +205,21 @@ function replayAndCompare(source: Source, pass: LogPass, opened: readonly Compar
     found.add({ part: 'rows', message: `the state cannot be made from the files: ${messageOf(error)}` })
   }
   if (found === findings) return rows
-  if (compactedIn(source.log) > (base?.batch ?? 0)) {
-    // Segments were compacted while they were replayed: what came of that says nothing.
+  if (compactedIn(source.log) > (base?.batch ?? 0) || (found.list.length > 0 && isBeingErased(source, pass.log))) {
+    // Segments were rewritten while they were replayed: what came of that says nothing.
     compared.clear()
     return undefined
   }
   for (const one of found.list) findings.add(one)
   return rows
+}
+
+/** Whether an erasure has come to the files since the log was read. */
+function isBeingErased(source: Source, { lastBatch, erasedFrames }: VerifiedLog): boolean {
+  if (source.isHalfErased) return true
+  let erased = 0
+  for (const { kind, batch, isErased } of walkLog(source.log)) if (kind === 'frame' && batch <= lastBatch && isErased) erased += 1
+  return erased !== erasedFrames
 }
 
 class Comparison {

@@ -5,6 +5,8 @@
  *
  * A checkpoint of before and a log of after are no database: a row that the one has is deleted by nobody in the other. So who opens files
  * in which this has begun ends it first, before anything is read from them.
+ *
+ * Checkpoints are no newer than `upTo` from the beginning to the end: what is the subject's behind it is new, and stays (checkpoint-keeper.ts).
  */
 import { assert } from '../base/assert.js'
 import type { LoggedCatalog } from '../schema/catalog.js'
@@ -24,6 +26,8 @@ export interface FileErasure {
   readonly checkpoints: CheckpointSet
   readonly journal: ErasureJournal
   readonly plan: ErasurePlan
+  /** What is to be erased is known to be in the log: not after a crash, which may have taken the end of one that was not synced. */
+  readonly mustReach?: boolean | undefined
   readonly shouldStop?: (() => boolean) | undefined
   /** What is being done, and how many bytes of it are done. */
   readonly onProgress?: ((step: string, bytes: number, bytesInAll: number) => void) | undefined
@@ -42,7 +46,7 @@ export interface ErasedFiles extends ErasedCounts {
 }
 
 /** What the journal keeps beside its patches. */
-interface Progress extends ErasedCounts {
+export interface Progress extends ErasedCounts {
   /** A durable batch with a frame: what is to be erased is not behind it. */
   readonly upTo: number
   /** Rows that transactions have taken away before, by table. */
@@ -56,6 +60,9 @@ export function beginFiles(journal: ErasureJournal, upTo: number, rows: Progress
   journal.record(progress, [])
 }
 
+/** How far it has come; undefined: no file has changed. */
+export const progressOf = (journal: ErasureJournal): Progress | undefined => journal.report as Progress | undefined
+
 export async function eraseFiles(options: FileErasure): Promise<ErasedFiles> {
   const progress = eraseLog(options)
   const checkpoints = await eraseCheckpoints(options, progress)
@@ -63,14 +70,15 @@ export async function eraseFiles(options: FileErasure): Promise<ErasedFiles> {
   return { tables, events, answers, segments, checkpoints }
 }
 
-function eraseLog({ log, journal, plan, shouldStop, onProgress }: FileErasure): Progress {
-  const known = journal.report as Progress
+function eraseLog({ log, journal, plan, mustReach, shouldStop, onProgress }: FileErasure): Progress {
+  const known = progressOf(journal)!
   const { upTo, rows } = known
   const counter = new ErasureCounter(known)
   let eraser: BodyEraser | undefined
   const segments = rewriteLog(log, journal, {
     upTo,
     done: known.segments,
+    mustReach,
     shouldStop,
     onProgress: onProgress && ((bytes, bytesInAll) => onProgress('rewriting the log', bytes, bytesInAll)),
     report: (found): Progress => ({ upTo, rows, ...counter.counts, segments: found }),

@@ -1,5 +1,5 @@
 /**
- * Entry of the checkpoint thread: one job (a checkpoint, a backup, the files of an erasure), then it ends. Between jobs there is no thread.
+ * Entry of the checkpoint thread: one job (a checkpoint, a backup, the proof or the files of an erasure), then it ends. Between jobs there is no thread.
  *
  * It reads files and writes files, at the lowest priority that still gets along: the threads that commit share the processors
  * with it. Told to stop, it does so between two frames, chunks or transactions; it is never terminated, for LMDB must close its
@@ -16,7 +16,7 @@ import type { ErasurePlan } from '../schema/erasure-plan.js'
 import { bringForward, type CheckpointReport } from '../stream/checkpointer.js'
 import { eraseFiles } from '../stream/file-eraser.js'
 import { compactLog, type CompactionLook, type CompactionRules } from '../stream/log-compactor.js'
-import { applyRetention, CheckpointSet, ErasureJournal, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, realPath, type RetentionRules } from '../../wal/index.js'
+import { applyRetention, CheckpointSet, ErasureJournal, FileLogStorage, freeBytes, isNoSpace, LmdbCheckpointStore, proveLog, realPath, type RetentionRules } from '../../wal/index.js'
 
 interface JobOf {
   /** Of the database. */
@@ -41,11 +41,18 @@ interface BackupTask extends JobOf {
   readonly upTo: number
   readonly target: string
 }
+/** The log, up to a durable batch with a frame. */
+interface ProofTask extends JobOf {
+  readonly kind: 'proof'
+  readonly upTo: number
+}
 /** The files of the erasure whose journal is there. */
 interface ErasureTask extends JobOf {
   readonly kind: 'erasure'
+  /** What is to be erased was written in this life. */
+  readonly mustReach: boolean
 }
-export type JobTask = CheckpointTask | BackupTask | ErasureTask
+export type JobTask = CheckpointTask | BackupTask | ProofTask | ErasureTask
 /** `stop`: see stop-flag.ts. */
 export type CheckpointJob = JobTask & { readonly stop: SharedArrayBuffer }
 
@@ -78,10 +85,14 @@ async function run(): Promise<void> {
     const { batch, bytes } = await copyDatabase({ log, checkpoints, databaseId: job.databaseId, to: target, upTo, knownDurable: upTo, shouldStop, onProgress })
     return send({ kind: 'ended', report: { batch, bytes, rows: 0, records: 0, changedRows: 0 } })
   }
+  if (job.kind === 'proof') {
+    proveLog(log, { upTo: job.upTo, mustReach: true, shouldStop })
+    return send({ kind: 'ended', report: { batch: job.upTo, bytes: 0, rows: 0, records: 0, changedRows: 0 } })
+  }
   if (job.kind === 'erasure') {
     const journal = ErasureJournal.find(log)!
     try {
-      const erased = await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as { readonly plan: ErasurePlan }).plan, shouldStop, onProgress: tell })
+      const erased = await eraseFiles({ log, checkpoints, journal, plan: (journal.intent as { readonly plan: ErasurePlan }).plan, mustReach: job.mustReach, shouldStop, onProgress: tell })
       return send({ kind: 'ended', report: { batch: 0, bytes: 0, rows: 0, records: 0, changedRows: 0, erased } })
     } finally {
       journal.close()
@@ -102,10 +113,14 @@ async function run(): Promise<void> {
 function failureOf(error: unknown): SluiceError {
   if (SluiceError.is(error)) return error
   const why = messageOf(error)
-  const what = { backup: 'The backup', checkpoint: 'The checkpoint', erasure: 'The erasure' }[job.kind]
+  const what = { backup: 'The backup', checkpoint: 'The checkpoint', proof: 'The erasure', erasure: 'The erasure' }[job.kind]
   // LMDB calls a full disk an error of input and output.
   const code = isNoSpace(error) || freeBytes(job.directory) < limits.checkpointStepBytesMax ? 'OUT_OF_SPACE' : 'LOG_FAILED'
-  return SluiceError.of(code, `${what} could not be written (${why}). The database and its log are not touched by that: make room or mend the disk, and try again.`, {
+  const then =
+    job.kind === 'erasure'
+      ? 'The database goes on, without new checkpoints and backups until it is done: make room or mend the disk, then call db.erase() again, or open the database again.'
+      : 'The database and its log are not touched by that: make room or mend the disk, and try again.'
+  return SluiceError.of(code, `${what} could not be written (${why}). ${then}`, {
     details: { operation: job.kind, disk: true },
   })
 }

@@ -14,6 +14,7 @@ import { FileLogStorage, FrameBodyReader, recoverLog } from '../../dist/wal/inde
 export interface Inside {
   readonly db: Database
   readonly engine: Engine
+  readonly opened: OpenEngine
   readonly store: Store
   readonly path: string | undefined
   /** Walks the whole store; nothing may be running. */
@@ -65,6 +66,7 @@ export async function openInside(application: App, options: InsideOptions = {}):
   return {
     db,
     engine,
+    opened,
     store,
     path: options.path,
     check,

@@ -5,7 +5,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { copyLog, ErasureJournal, inspectLog, isErasureUnderWay, LogReader, MemoryLogStorage, rewriteLog, withPatches, type RewrittenSegment, type StorageOperation } from '../../wal/index.js'
+import { copyLog, ErasureJournal, inspectLog, isErasureUnderWay, LogReader, MemoryLogStorage, proveLog, rewriteLog, withPatches, type RewrittenSegment, type StorageOperation } from '../../wal/index.js'
 import { databaseId, openWriter, recover, seeded, type Written } from './log-fixture.js'
 
 const marker = Buffer.from('ann@example.org')
@@ -182,4 +182,30 @@ test('a second erasure waits for the first one; a first record that was torn was
   expect(isErasureUnderWay(storage)).toBe(false)
   ErasureJournal.begin(storage, { subject: 'd' }).end()
   expect(storage.list()).not.toContain('erasure')
+})
+
+test('behind damage nothing is passed over: it is refused, also by who only proves; a log that has lost its end is refused by who has written it', () => {
+  const { storage } = markedLog()
+  const frames = [...inspectLog(storage.copy())].flatMap((part) => (part.kind === 'frame' ? [part] : []))
+  const fourth = frames[3]!
+  const damaged = storage.copy()
+  damaged.bytesOf(`000000000${fourth.segment}.slog`)[fourth.offset + 130] ^= 2
+  const place = { code: 'LOG_CORRUPT', details: expect.objectContaining({ segment: fourth.segment, offset: fourth.offset, batch: 3 }) }
+  for (const mustReach of [true, false]) expect(() => proveLog(damaged, { upTo: 12, mustReach })).toThrow(expect.objectContaining(place))
+  expect(() => erase(damaged)).toThrow(expect.objectContaining(place))
+  proveLog(damaged, { upTo: 3, mustReach: true })
+  proveLog(storage, { upTo: 12, mustReach: true })
+  expect(() => proveLog(storage, { upTo: 12, shouldStop: () => true })).toThrow(expect.objectContaining({ code: 'CANCELLED' }))
+
+  // A power cut has taken the end, of which nobody claims that it was on disk.
+  const cut = storage.copy()
+  const { segment, offset } = frames.at(-1)!
+  cut.bytesOf(`000000000${segment}.slog`).fill(0, offset)
+  proveLog(cut, { upTo: 12 })
+  expect(() => proveLog(cut, { upTo: 12, mustReach: true })).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }))
+  erase(cut)
+  expect(marked(cut)).toEqual([])
+  const empty = new MemoryLogStorage()
+  proveLog(empty, { upTo: 12 })
+  expect(() => proveLog(empty, { upTo: 12, mustReach: true })).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }))
 })

@@ -26,6 +26,12 @@ export const putVisit = people.procedure('putVisit', { input: row, partition: (i
 })
 export const dropNote = people.procedure('dropNote', { input: { id: c.int() }, partition: (it) => it.id }, (tx, it) => void tx.db.note.delete(it.id))
 export const dropVisit = people.procedure('dropVisit', { input: { id: c.int() }, partition: (it) => it.id }, (tx, it) => void tx.db.visit.delete(it.id))
+/** A note that is on its way for a while. */
+export const putNoteLate = people.procedure('putNoteLate', { input: { ...row, turns: c.int() }, partition: (it) => it.id }, (tx, { turns, ...it }) => {
+  let sum = 0
+  for (let n = 0; n < turns; n += 1) sum = (sum * 31 + n) | 0
+  tx.db.note.put({ ...it, n: sum })
+})
 /** Several at once, over partitions. */
 export const putBoth = people.procedure('putBoth', { input: row }, (tx, it) => {
   tx.db.note.put(it)

@@ -33,6 +33,7 @@ export interface InsideOptions {
   readonly outcomeWindowMs?: number
   readonly fixed?: EngineOptions['fixed']
   readonly speculation?: EngineOptions['speculation']
+  readonly queue?: EngineOptions['queue']
 }
 
 export const programOf = (application: App): Program =>
@@ -48,7 +49,7 @@ export async function openInside(application: App, options: InsideOptions = {}):
     durability: options.path === undefined ? 'memory' : (options.durability ?? 'os'),
     memoryBytes: options.memoryBytes ?? 256 * 2 ** 20,
     historyBytes: options.historyBytes ?? 64 * 2 ** 20,
-    queue: defaultQueue,
+    queue: options.queue ?? defaultQueue,
     outcomeWindowMs: options.outcomeWindowMs ?? 600_000,
     checkpointLogBytes: Infinity,
     retention: { ageMs: undefined, bytes: undefined, consumerBytes: Infinity },

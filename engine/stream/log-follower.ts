@@ -156,7 +156,7 @@ export class LogFollower {
       this.leaveFiles()
       const entry = frames.read(counter, frames.publishedHead)
       // F2 before anything of it is believed; and after 2^31 words the difference of two counters says nothing.
-      const isNext = entry === undefined || entry.batch === this.#batch || (entry.batch >= this.#firstWanted && entry.previous <= this.#batch)
+      const isNext = entry === undefined || entry.batch === this.#batch || (entry.batch >= this.#firstWanted && this.#follows(entry))
       if (!frames.stillThere(counter) || !isNext) {
         this.#counter = undefined
         continue
@@ -265,6 +265,11 @@ export class LogFollower {
     this.leaveFiles()
   }
 
+  /** Nothing lies before it that the follower has not read: of a batch that it is inside of, the rest may be in the files only. */
+  #follows({ previous }: { readonly previous: number }): boolean {
+    return this.#isInside ? previous < this.#batch : previous <= this.#batch
+  }
+
   /** The counter of the first entry behind the follower's batch, if the ring reaches back that far. */
   #findInRing(): number | undefined {
     const { frames, disk } = this.#options
@@ -281,7 +286,7 @@ export class LogFollower {
         }
         if (entry.batch >= this.#firstWanted) {
           // The entry before it must be ours: else something between lies in the files only.
-          const isNext = !isFirst || entry.previous <= this.#batch || entry.batch === this.#batch
+          const isNext = !isFirst || entry.batch === this.#batch || this.#follows(entry)
           if (!isNext) return undefined
           return counter
         }

@@ -330,19 +330,25 @@ export class RowWriter {
   }
 
   /**
-   * The rows of tables that others refer to which the transaction found and does not leave, in the order of first touch: with those that
-   * `visit` itself deletes, for the journal grows meanwhile.
+   * The rows of tables that others refer to which the transaction found and does not leave, each once, in the order of first touch; then those that
+   * `visit` itself has deleted meanwhile and that stand further up, for they had been touched before.
    */
   forEachGone(visit: (table: TableStore, row: number) => void): void {
     const { journal } = this
-    for (let at = 0; at < journal.length; at += opInts) {
-      const kind = journal.ops[at]
-      if (kind !== opKind.touched && kind !== opKind.touchedFirst) continue
-      const table = this.#store.tables[journal.ops[at + 1]!]!
-      const row = journal.ops[at + 3]!
-      if (table.referredBy.length === 0 || (this.#i32[row * 2 + 3]! & flagDeleted) === 0) continue
-      this.#showBefore(at)
-      if ((this.#before.words[this.#before.at + 3]! & flagDeleted) === 0) visit(table, row)
+    const visited = new Set<number>()
+    for (let before = -1; before < visited.size; ) {
+      before = visited.size
+      for (let at = 0; at < journal.length; at += opInts) {
+        const kind = journal.ops[at]
+        if (kind !== opKind.touched && kind !== opKind.touchedFirst) continue
+        const table = this.#store.tables[journal.ops[at + 1]!]!
+        const row = journal.ops[at + 3]!
+        if (table.referredBy.length === 0 || (this.#i32[row * 2 + 3]! & flagDeleted) === 0 || visited.has(row)) continue
+        this.#showBefore(at)
+        if ((this.#before.words[this.#before.at + 3]! & flagDeleted) !== 0) continue
+        visited.add(row)
+        visit(table, row)
+      }
     }
   }
 

@@ -4,9 +4,9 @@ import { compiledApplications } from './test/support/compiled.js'
 
 /**
  * Tests of the public surface run against the build (`dist`), because workers can only load JavaScript: `npm test` builds first.
- * Tests of internals import the TypeScript sources. The fault table has a run of its own, and so
- * have the types, whose budget of processor time neighbours would spend. `SLUICE_V8_FLAGS` are flags for the processes that run tests
- * (npm run test:soak -- --flags).
+ * Tests of internals import the TypeScript sources; what their threads and processes load is compiled before (test/support/compiled.ts).
+ * The fault table has a run of its own, and so have the types, whose budget of processor time neighbours would spend. `SLUICE_V8_FLAGS`
+ * are flags for the processes that run tests (npm run test:soak -- --flags).
  */
 export default defineConfig({
   plugins: [compiledApplications],

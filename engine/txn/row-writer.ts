@@ -335,17 +335,18 @@ export class RowWriter {
    */
   forEachGone(visit: (table: TableStore, row: number) => void): void {
     const { journal } = this
-    const visited = new Set<number>()
-    for (let before = -1; before < visited.size; ) {
-      before = visited.size
+    let visited: Set<number> | undefined // most transactions have none
+    for (let before = -1; before < (visited?.size ?? 0); ) {
+      before = visited?.size ?? 0
       for (let at = 0; at < journal.length; at += opInts) {
         const kind = journal.ops[at]
         if (kind !== opKind.touched && kind !== opKind.touchedFirst) continue
         const table = this.#store.tables[journal.ops[at + 1]!]!
         const row = journal.ops[at + 3]!
-        if (table.referredBy.length === 0 || (this.#i32[row * 2 + 3]! & flagDeleted) === 0 || visited.has(row)) continue
+        if (table.referredBy.length === 0 || (this.#i32[row * 2 + 3]! & flagDeleted) === 0 || visited?.has(row) === true) continue
         this.#showBefore(at)
         if ((this.#before.words[this.#before.at + 3]! & flagDeleted) !== 0) continue
+        visited ??= new Set()
         visited.add(row)
         visit(table, row)
       }

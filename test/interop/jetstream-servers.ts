@@ -3,7 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { connect as connectTo, createServer, type AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
-import type { HeadersLike, JetStreamLike } from 'sluicedb/nats'
+import type { HeadersLike, JetStreamLike, Publisher } from 'sluicedb/nats'
 import { newFolder, until } from '../support/fixture.js'
 import { HeadersDouble, JetStreamDouble } from './jetstream-double.js'
 
@@ -33,6 +33,13 @@ export interface Maker {
   readonly name: string
   readonly make: () => Promise<Server>
 }
+
+export const idle = (publisher: Publisher): Promise<void> =>
+  until(() => {
+    const { isBehind, inFlight, status, lastError } = publisher.inspect()
+    if (status === 'stopped') throw lastError!
+    return !isBehind && inFlight === 0
+  }, 'the publisher has caught up')
 
 export function doubleServer(double: JetStreamDouble): Server {
   return {

@@ -9,14 +9,14 @@ import { join } from 'node:path'
 import { app, column as c, describe as describeApplication, service, table, type Commit, type Database, type OpenOptions } from 'sluicedb'
 import { type CloudEvent, fromBinaryMode, fromCloudEvents, fromDebezium, toBinaryMode, toCloudEvents, toDebezium } from 'sluicedb/envelopes'
 import { httpHandler } from 'sluicedb/http'
-import { publish, type Publisher, type PublishOptions } from 'sluicedb/nats'
+import { publish, type PublishOptions } from 'sluicedb/nats'
 import { describe, expect, test } from 'vitest'
 import { newFolder, openFor, openOnce, refused, take, thrown, until, within } from '../support/fixture.js'
 import { messagesOf } from '../support/http.js'
 import { SchemaChecker } from '../support/json-schema.js'
 import { expectSame } from '../support/same.js'
 import { JetStreamDouble, noFaults } from './jetstream-double.js'
-import { doubleServer } from './jetstream-servers.js'
+import { doubleServer, idle } from './jetstream-servers.js'
 
 const people = service('people', {
   tables: {
@@ -189,13 +189,6 @@ describe('a commit that an erasure has taken something of', () => {
       const { data } = JSON.parse(text) as { data: { after?: Line; before?: Line; owner?: string } }
       return data.after?.owner ?? data.owner ?? `${data.before?.owner} is gone`
     })
-  const idle = (publisher: Publisher): Promise<void> =>
-    until(() => {
-      const { isBehind, inFlight, status, lastError } = publisher.inspect()
-      if (status === 'stopped') throw lastError!
-      return !isBehind && inFlight === 0
-    }, 'the publisher has caught up')
-
   test('in the middle of being published: nothing is passed over. The publisher stops, or publishes what is left of it', async () => {
     const double = new JetStreamDouble(1)
     double.makeStream('OUT')

@@ -4,25 +4,18 @@
  */
 import type { Database } from 'sluicedb'
 import { fromBinaryMode, fromCloudEvents, fromDebezium } from 'sluicedb/envelopes'
-import { ingest, type JetStreamLike, publish, type Publisher, type PublishOptions } from 'sluicedb/nats'
+import { ingest, type JetStreamLike, publish, type PublishOptions } from 'sluicedb/nats'
 import { describe, expect, test } from 'vitest'
 import application, { change, drop, quiet, sink, source, take } from '../support/apps/interop-app.js'
 import { newFolder, openFor, openOnce, refused, take as first, until, within } from '../support/fixture.js'
 import { seeds, withSeed } from '../support/random.js'
 import { expectSame } from '../support/same.js'
 import { JetStreamDouble, noFaults } from './jetstream-double.js'
-import { doubleServer, type Maker, realServers, type Server } from './jetstream-servers.js'
+import { doubleServer, idle, type Maker, realServers, type Server } from './jetstream-servers.js'
 
 const double: Maker = { name: 'the double', make: async () => doubleServer(new JetStreamDouble(1)) }
 
 const optionsFor = (server: Server, more: Partial<PublishOptions> = {}): PublishOptions => ({ name: 'out', jetstream: server.client, headers: server.headers, stream: 'OUT', subject: 'out', ...more })
-
-const idle = (publisher: Publisher): Promise<void> =>
-  until(() => {
-    const { isBehind, inFlight, status, lastError } = publisher.inspect()
-    if (status === 'stopped') throw lastError!
-    return !isBehind && inFlight === 0
-  }, 'the publisher has caught up')
 
 /** All that the log of a database holds, as ids of messages without the part that is the database's. */
 async function wantedIds(db: Database, count: number): Promise<string[]> {
